@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! placeholder
+/// Tells the timer when the next event is due (nanoseconds since boot).
+pub fn program_next_event(_expires: u64) {}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Copies between kernel and user memory.
+//!
+//! The only code that touches user memory. Each access checks that the range
+//! lies below `TASK_SIZE_MAX`, opens SMAP with `stac` for just the copy, and is
+//! listed in the exception table, so that a bad pointer becomes `EFAULT`.
+//! After Linux 6.1, `arch/x86/include/asm/uaccess.h`, `arch/x86/lib/`.
+
+use crate::errno::{EFAULT, ENAMETOOLONG, Result};
+#[cfg(target_os = "none")]
+use crate::extable;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+
+/// First address that is not user space with four-level paging:
+/// 2^47 minus a guard page (`TASK_SIZE_MAX`).
+pub const TASK_SIZE_MAX: usize = 0x7fff_ffff_f000;
+
+/// Whether the CPU has SMAP, so that `stac`/`clac` exist.
+static SMAP: AtomicBool = AtomicBool::new(false);
+
+/// Tells the copies that CR4.SMAP is on.
+pub fn enable_smap() {
+    SMAP.store(true, Ordering::Relaxed);
+}
+
+/// Whether `[addr, addr + len)` lies in user space (`access_ok`).
+#[inline]
+pub fn access_ok(addr: usize, len: usize) -> bool {
+    len <= TASK_SIZE_MAX && addr <= TASK_SIZE_MAX - len
+}
+
+/// Lets supervisor code reach user pages.
+#[inline(always)]
+fn stac() {
+    #[cfg(target_os = "none")]
+    if SMAP.load(Ordering::Relaxed) {
+        // SAFETY: the CPU has SMAP; only AC changes.
+        unsafe { core::arch::asm!("stac", options(nostack)) };
+    }
+}
+
+/// Ends what `stac` began.
+#[inline(always)]
+fn clac() {
+    #[cfg(target_os = "none")]
+    if SMAP.load(Ordering::Relaxed) {
+        // SAFETY: the CPU has SMAP; only AC changes.
+        unsafe { core::arch::asm!("clac", options(nostack)) };
+    }
+}
+
+/// Runs `f` with user pages reachable. `f` may only touch user memory through
+/// instructions that are in the exception table.
+#[inline(always)]
+pub fn user_access<R>(f: impl FnOnce() -> R) -> R {
+    stac();
+    let r = f();
+    clac();
+    r
+}
+
+/// Copies `len` bytes, one side being user memory. Returns how many bytes at the
+/// end were not copied.
+///
+/// # Safety
+/// The kernel side must be valid for `len` bytes; the user side must have passed
+/// `access_ok`.
+#[inline]
+unsafe fn raw_copy(dst: *mut u8, src: *const u8, len: usize) -> usize {
+    #[cfg(target_os = "none")]
+    {
+        let left: usize;
+        // Words first, then bytes. A fault among the words leaves RCX words and the
+        // tail; retrying the rest bytewise finds the exact byte that faults.
+        // SAFETY: the caller vouches for the kernel side; faults on the user side are
+        // recovered through the exception table.
+        unsafe {
+            stac();
+            core::arch::asm!(
+                "mov {tail}, rcx",
+                "shr rcx, 3",
+                "and {tail:e}, 7",
+                "2: rep movsq",
+                "mov ecx, {tail:e}",
+                "3: rep movsb",
+                "jmp 5f",
+                "4: lea rcx, [{tail} + rcx*8]",
+                "6: rep movsb",
+                "5:",
+                extable!("2", "4b", 3),
+                extable!("3", "5b", 3),
+                extable!("6", "5b", 3),
+                tail = out(reg) _,
+                inout("rcx") len => left,
+                inout("rdi") dst => _,
+                inout("rsi") src => _,
+                options(nostack),
+            );
+            clac();
+        }
+        left
+    }
+    #[cfg(not(target_os = "none"))]
+    {
+        // SAFETY: as documented; on the host both sides are ordinary memory.
+        unsafe { core::ptr::copy_nonoverlapping(src, dst, len) };
+        0
+    }
+}
+
+/// Copies from user memory; returns how many bytes could *not* be copied (the
+/// rest of `dst` is zeroed, as in Linux).
+pub fn copy_from_user_partial(dst: &mut [u8], src: usize) -> usize {
+    if !access_ok(src, dst.len()) {
+        dst.fill(0);
+        return dst.len();
+    }
+    // SAFETY: `dst` is valid, the source range is user space.
+    let left = unsafe { raw_copy(dst.as_mut_ptr(), src as *const u8, dst.len()) };
+    if left != 0 {
+        let done = dst.len() - left;
+        dst[done..].fill(0);
+    }
+    left
+}
+
+/// Copies to user memory; returns how many bytes could *not* be copied.
+pub fn copy_to_user_partial(dst: usize, src: &[u8]) -> usize {
+    if !access_ok(dst, src.len()) {
+        return src.len();
+    }
+    // SAFETY: `src` is valid, the destination range is user space.
+    unsafe { raw_copy(dst as *mut u8, src.as_ptr(), src.len()) }
+}
+
+/// Copies from user memory, or `EFAULT`.
+#[inline]
+pub fn copy_from_user(dst: &mut [u8], src: usize) -> Result {
+    if copy_from_user_partial(dst, src) == 0 {
+        Ok(())
+    } else {
+        Err(EFAULT)
+    }
+}
+
+/// Copies to user memory, or `EFAULT`.
+#[inline]
+pub fn copy_to_user(dst: usize, src: &[u8]) -> Result {
+    if copy_to_user_partial(dst, src) == 0 {
+        Ok(())
+    } else {
+        Err(EFAULT)
+    }
+}
+
+/// Reads a plain value from user memory.
+#[inline]
+pub fn get_user<T: FromBytes + IntoBytes>(src: usize) -> Result<T> {
+    let mut v = T::new_zeroed();
+    copy_from_user(v.as_mut_bytes(), src)?;
+    Ok(v)
+}
+
+/// Writes a plain value to user memory.
+#[inline]
+pub fn put_user<T: IntoBytes + Immutable>(dst: usize, v: &T) -> Result {
+    copy_to_user(dst, v.as_bytes())
+}
+
+/// Zeroes user memory; returns how many bytes could not be zeroed.
+pub fn clear_user(dst: usize, len: usize) -> usize {
+    const ZERO: [u8; 256] = [0; 256];
+    let mut done = 0;
+    while done < len {
+        let n = (len - done).min(ZERO.len());
+        let left = copy_to_user_partial(dst + done, &ZERO[..n]);
+        done += n - left;
+        if left != 0 {
+            break;
+        }
+    }
+    len - done
+}
+
+/// Reads a NUL-terminated string of at most `max` bytes without its NUL.
+/// `ENAMETOOLONG` if there is no NUL within `max`, `EFAULT` as ever.
+pub fn strncpy_from_user(src: usize, max: usize) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let mut at = src;
+    let mut chunk = [0u8; 128];
+    while out.len() < max {
+        // Never read across a page end: the string may stop just before it.
+        let n = chunk.len().min(4096 - at % 4096).min(max - out.len());
+        let left = copy_from_user_partial(&mut chunk[..n], at);
+        let got = &chunk[..n - left];
+        if let Some(z) = got.iter().position(|&b| b == 0) {
+            out.extend_from_slice(&got[..z]);
+            return Ok(out);
+        }
+        if left != 0 {
+            return Err(EFAULT);
+        }
+        out.extend_from_slice(got);
+        at += n;
+    }
+    Err(ENAMETOOLONG)
+}
+
+/// `strncpy_from_user` for path names (`getname`): at most `PATH_MAX` bytes, and
+/// not empty.
+pub fn getname(src: usize) -> Result<Vec<u8>> {
+    let name = strncpy_from_user(src, 4096)?;
+    if name.is_empty() {
+        Err(crate::errno::ENOENT)
+    } else {
+        Ok(name)
+    }
+}

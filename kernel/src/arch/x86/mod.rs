@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Linux's `arch/x86/`.
+pub mod boot;
+pub mod entry;
+pub mod kernel;
+pub mod lib;
+pub mod mm;
+pub mod percpu;
+pub mod ptrace;
+pub mod segment;

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Per-CPU data, reached through GS (Linux 6.1, `arch/x86/include/asm/percpu.h`).
+//!
+//! The kernel's GS base points at this CPU's [`PerCpu`]; `swapgs` at every
+//! crossing from user mode puts it there. Fields are cells: a CPU only touches
+//! its own, and a field that interrupts also touch is read and written whole.
+
+use crate::kernel::task::{Current, Task};
+use core::cell::Cell;
+use core::mem::offset_of;
+use core::ptr::NonNull;
+
+/// What each CPU keeps for itself. The entry assembly knows the offsets below.
+#[repr(C)]
+pub struct PerCpu {
+    /// Points to itself, so that one load yields the address.
+    self_ptr: Cell<*const PerCpu>,
+    /// The running task.
+    pub current_task: Cell<*const Task>,
+    /// Top of the running task's kernel stack (`cpu_current_top_of_stack`).
+    pub top_of_stack: Cell<u64>,
+    /// Where `syscall` parks the user's stack pointer for a moment.
+    pub user_sp: Cell<u64>,
+    /// `preempt_count`: hardirq and NMI nesting in Linux's bit fields.
+    pub preempt_count: Cell<u32>,
+    /// Number of this CPU.
+    pub cpu_number: Cell<u32>,
+    /// Local timer interrupts taken.
+    pub irq_timer_count: Cell<u64>,
+    /// Non-maskable interrupts taken (`__nmi_count`).
+    pub nmi_count: Cell<u64>,
+    /// `ctx_state` of context tracking.
+    pub context_tracking_state: Cell<u32>,
+}
+
+/// Offset of [`PerCpu::top_of_stack`], for the entry assembly.
+pub const TOP_OF_STACK: usize = offset_of!(PerCpu, top_of_stack);
+/// Offset of [`PerCpu::user_sp`], for the entry assembly.
+pub const USER_SP: usize = offset_of!(PerCpu, user_sp);
+
+// SAFETY: reached only through `this_cpu`, hence by one CPU.
+unsafe impl Sync for PerCpu {}
+
+impl PerCpu {
+    /// Zeroed data for CPU `n`; `self_ptr` is set by [`PerCpu::install`].
+    pub const fn new(n: u32) -> Self {
+        Self {
+            self_ptr: Cell::new(core::ptr::null()),
+            current_task: Cell::new(core::ptr::null()),
+            top_of_stack: Cell::new(0),
+            user_sp: Cell::new(0),
+            preempt_count: Cell::new(0),
+            cpu_number: Cell::new(n),
+            irq_timer_count: Cell::new(0),
+            nmi_count: Cell::new(0),
+            context_tracking_state: Cell::new(0),
+        }
+    }
+
+    /// Makes this the running CPU's data by loading its GS base.
+    ///
+    /// # Safety
+    /// Once per CPU, at boot, with interrupts off.
+    pub unsafe fn install(&'static self) {
+        self.self_ptr.set(self);
+        // SAFETY: the kernel's GS base is ours to set; user's starts at 0.
+        unsafe {
+            x86_64::registers::model_specific::Msr::new(0xC000_0101)
+                .write(core::ptr::from_ref(self) as u64);
+            x86_64::registers::model_specific::Msr::new(0xC000_0102).write(0);
+        }
+    }
+
+    /// The running task.
+    #[inline(always)]
+    pub fn current(&self) -> Current {
+        // SAFETY: set before the first use of `current` and at every switch.
+        unsafe { Current::from_raw(NonNull::new_unchecked(self.current_task.get().cast_mut())) }
+    }
+
+    /// Whether a task is running yet (false only in early boot).
+    pub fn has_current(&self) -> bool {
+        !self.current_task.get().is_null()
+    }
+}
+
+/// The boot CPU's data.
+pub static BOOT_CPU: PerCpu = PerCpu::new(0);
+
+/// The running CPU's data.
+#[inline(always)]
+pub fn this_cpu() -> &'static PerCpu {
+    let p: *const PerCpu;
+    // SAFETY: GS base is the address of this CPU's data whenever Rust code of the
+    // kernel runs: `install` at boot, `swapgs` at entry.
+    unsafe {
+        core::arch::asm!("mov {}, gs:[0]", out(reg) p, options(nostack, preserves_flags, pure, readonly));
+        &*p
+    }
+}

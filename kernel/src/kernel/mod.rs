@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Linux's `kernel/`: tasks, scheduling, signals, time, printk.
+
+#[macro_use]
+pub mod printk;
+pub mod context_tracking;
+pub mod cred;
+pub mod exit;
+pub mod fork;
+pub mod kallsyms;
+pub mod kunit;
+pub mod notifier;
+pub mod panic;
+pub mod sched;
+pub mod signal;
+pub mod sys;
+pub mod task;
+pub mod time;
+pub mod wait;

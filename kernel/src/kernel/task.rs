@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `task_struct`: one thread as the kernel knows it.
+//!
+//! Follows Linux 6.1, `include/linux/sched.h`, divided as ownership divides it:
+//! fields that only the task itself writes are atomics or [`OwnCell`]s, shared
+//! parts are `Arc`s behind an [`IrqLock`], family links live under the task
+//! list's lock (`kernel/fork.rs`), and signal state under the sighand's lock
+//! (`kernel/signal`).
+
+use crate::arch::x86::kernel::process_64::{KernelStack, Thread};
+use crate::arch::x86::ptrace::PtRegs;
+use crate::fs::{FilesStruct, FsStruct};
+use crate::kernel::cred::Cred;
+use crate::kernel::exit::Relations;
+use crate::kernel::sched::SchedEntity;
+use crate::kernel::signal::{Sighand, SignalStruct, TaskSignals};
+use crate::locking::{IrqGuard, IrqLock};
+use crate::mm::Mm;
+use alloc::sync::Arc;
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Runnable or running.
+pub const TASK_RUNNING: u32 = 0;
+/// Sleeping; a signal wakes it.
+pub const TASK_INTERRUPTIBLE: u32 = 1;
+/// Sleeping; only what it waits for wakes it.
+pub const TASK_UNINTERRUPTIBLE: u32 = 2;
+/// Stopped by a signal (`__TASK_STOPPED`).
+pub const TASK_STOPPED: u32 = 4;
+/// Stopped by a tracer.
+pub const TASK_TRACED: u32 = 8;
+/// Sleeping, and a fatal signal wakes it (or'ed to the other sleeping states).
+pub const TASK_WAKEKILL: u32 = 0x100;
+/// Will never run again; its memory goes when the last reference does.
+pub const TASK_DEAD: u32 = 0x80;
+/// Sleeping uninterruptibly except for fatal signals.
+pub const TASK_KILLABLE: u32 = TASK_WAKEKILL | TASK_UNINTERRUPTIBLE;
+
+/// Bits of [`Task::flags`] (Linux's `TIF_*`): work to do before user mode runs.
+#[allow(missing_docs)]
+pub mod tif {
+    pub const SIGPENDING: u32 = 1 << 2;
+    pub const NEED_RESCHED: u32 = 1 << 3;
+    pub const SINGLESTEP: u32 = 1 << 4;
+    pub const RESTORE_SIGMASK: u32 = 1 << 5;
+    pub const NOTIFY_RESUME: u32 = 1 << 1;
+    pub const SYSCALL_TRACE: u32 = 1 << 0;
+    /// Anything that keeps `exit_to_user_mode` in its loop.
+    pub const EXIT_WORK: u32 = SIGPENDING | NEED_RESCHED | NOTIFY_RESUME;
+}
+
+/// Bits of [`Task::pf`] (Linux's `PF_*`).
+#[allow(missing_docs)]
+pub mod pf {
+    pub const EXITING: u32 = 0x4;
+    pub const FORKNOEXEC: u32 = 0x40;
+    pub const SIGNALED: u32 = 0x400;
+    pub const DUMPCORE: u32 = 0x200;
+    pub const KTHREAD: u32 = 0x0020_0000;
+    pub const RANDOMIZE: u32 = 0x0040_0000;
+}
+
+/// A cell that only the owning task touches while it runs (or its creator,
+/// before it first runs; or its reaper, after it last ran).
+#[derive(Default)]
+pub struct OwnCell<T>(UnsafeCell<T>);
+
+// SAFETY: access goes through `get`, whose contract keeps it to one task at a time.
+unsafe impl<T: Send> Sync for OwnCell<T> {}
+
+impl<T> OwnCell<T> {
+    /// A cell holding `v`.
+    pub const fn new(v: T) -> Self {
+        Self(UnsafeCell::new(v))
+    }
+    /// A pointer to the value.
+    ///
+    /// Dereferencing it is sound for the owner task itself, for its creator before
+    /// it is first scheduled, and for the context switch with interrupts off.
+    #[inline]
+    pub const fn get(&self) -> *mut T {
+        self.0.get()
+    }
+}
+
+/// An `Arc` that is shared between tasks and replaced as a whole (`files`, `mm`, …).
+pub struct Shared<T>(IrqLock<Arc<T>>);
+
+impl<T> Shared<T> {
+    /// Wraps `v`.
+    pub const fn new(v: Arc<T>) -> Self {
+        Self(IrqLock::new(v))
+    }
+    /// Another reference to the current value.
+    #[inline]
+    pub fn get(&self) -> Arc<T> {
+        self.0.lock().clone()
+    }
+    /// Replaces the value, returning the old one.
+    pub fn set(&self, v: Arc<T>) -> Arc<T> {
+        core::mem::replace(&mut *self.0.lock(), v)
+    }
+    /// Holds the value in place.
+    #[inline]
+    pub fn lock(&self) -> IrqGuard<'_, Arc<T>> {
+        self.0.lock()
+    }
+}
+
+/// One thread.
+pub struct Task {
+    /// Thread id (`pid` in Linux's `task_struct`).
+    pub pid: i32,
+    /// Thread group id: what `getpid` returns.
+    pub tgid: i32,
+    /// `TASK_*`.
+    pub state: AtomicU32,
+    /// `TIF_*` bits.
+    pub flags: AtomicU32,
+    /// `PF_*` bits.
+    pub pf: AtomicU32,
+    /// Run-queue membership and time slice.
+    pub se: SchedEntity,
+    /// Architecture state: saved stack pointer, segment bases, last trap, FPU.
+    pub thread: OwnCell<Thread>,
+    /// The kernel stack; `pt_regs` of the user context are at its top.
+    pub stack: KernelStack,
+    /// The user address space; `None` for kernel threads and after `exit_mm`.
+    pub mm: IrqLock<Option<Arc<Mm>>>,
+    /// Open files; `None` after `exit_files`.
+    pub files: IrqLock<Option<Arc<FilesStruct>>>,
+    /// Root, working directory and umask.
+    pub fs: Shared<FsStruct>,
+    /// Credentials.
+    pub cred: Shared<Cred>,
+    /// What the thread group shares (Linux's `signal_struct`).
+    pub signal: Arc<SignalStruct>,
+    /// Signal actions and the lock over all signal state.
+    pub sighand: Shared<Sighand>,
+    /// This thread's own signal state.
+    pub sig: TaskSignals,
+    /// Parent and children, under the task list's lock.
+    pub rel: Relations,
+    /// Command name, as in `/proc/PID/comm`: up to 15 bytes and a NUL.
+    pub comm: IrqLock<[u8; 16]>,
+    /// `set_tid_address`: where to write 0 and wake when the thread exits.
+    pub clear_child_tid: AtomicU64,
+    /// `prctl(PR_SET_PDEATHSIG)`.
+    pub pdeath_signal: AtomicU32,
+    /// Wait status (`wait4` encoding), valid once the task is a zombie.
+    pub exit_code: AtomicU32,
+    /// User time in nanoseconds.
+    pub utime: AtomicU64,
+    /// System time in nanoseconds.
+    pub stime: AtomicU64,
+    /// When it started, nanoseconds since boot.
+    pub start_time: u64,
+}
+
+impl Task {
+    /// The registers user mode was left with (`task_pt_regs`).
+    #[inline]
+    pub fn pt_regs(&self) -> *mut PtRegs {
+        (self.stack.top() - size_of::<PtRegs>()) as *mut PtRegs
+    }
+    /// Whether any of `bits` (`TIF_*`) is set.
+    #[inline]
+    pub fn test_flag(&self, bits: u32) -> bool {
+        self.flags.load(Ordering::Relaxed) & bits != 0
+    }
+    /// Sets `TIF_*` bits.
+    #[inline]
+    pub fn set_flag(&self, bits: u32) {
+        self.flags.fetch_or(bits, Ordering::Relaxed);
+    }
+    /// Clears `TIF_*` bits.
+    #[inline]
+    pub fn clear_flag(&self, bits: u32) {
+        self.flags.fetch_and(!bits, Ordering::Relaxed);
+    }
+    /// The address space, if there is one.
+    pub fn get_mm(&self) -> Option<Arc<Mm>> {
+        self.mm.lock().clone()
+    }
+    /// The command name without its padding.
+    pub fn comm(&self) -> arrayvec::ArrayVec<u8, 16> {
+        let c = *self.comm.lock();
+        c.iter().copied().take_while(|&b| b != 0).collect()
+    }
+    /// Whether this is the thread group's leader.
+    pub fn is_leader(&self) -> bool {
+        self.pid == self.tgid
+    }
+    /// Whether this is the first process (`is_global_init`).
+    pub fn is_global_init(&self) -> bool {
+        self.tgid == 1
+    }
+}
+
+/// The running task. Cannot leave the CPU it was obtained on, nor be stored:
+/// it is good for as long as this code runs.
+#[derive(Clone, Copy)]
+pub struct Current(NonNull<Task>, PhantomData<*const ()>);
+
+impl Current {
+    /// Wraps the task pointer of this CPU.
+    ///
+    /// # Safety
+    /// `p` must be the running task.
+    pub const unsafe fn from_raw(p: NonNull<Task>) -> Self {
+        Self(p, PhantomData)
+    }
+    /// A counted reference.
+    pub fn to_arc(self) -> Arc<Task> {
+        // SAFETY: every task lives in an `Arc`, and the running one is alive.
+        unsafe {
+            Arc::increment_strong_count(self.0.as_ptr());
+            Arc::from_raw(self.0.as_ptr())
+        }
+    }
+    /// Whether `t` is this task.
+    pub fn is(self, t: &Task) -> bool {
+        core::ptr::eq(self.0.as_ptr(), t)
+    }
+    /// This task's architecture state.
+    #[inline]
+    pub fn thread(&self) -> &Thread {
+        // SAFETY: only the running task reaches its own `Thread`, whose fields are cells.
+        unsafe { &*self.thread.get() }
+    }
+}
+
+impl Deref for Current {
+    type Target = Task;
+    #[inline]
+    fn deref(&self) -> &Task {
+        // SAFETY: the running task is alive while it runs.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// The running task.
+#[inline]
+pub fn current() -> Current {
+    crate::arch::x86::percpu::this_cpu().current()
+}

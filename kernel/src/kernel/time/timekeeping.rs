@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The clocks (Linux 6.1, `kernel/time/timekeeping.c`), read from the TSC.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// TSC at boot.
+static TSC_BASE: AtomicU64 = AtomicU64::new(0);
+/// Nanoseconds per TSC tick, times 2^32.
+static TSC_MULT: AtomicU64 = AtomicU64::new(0);
+/// Wall clock at boot, nanoseconds since 1970.
+static REAL_BASE: AtomicU64 = AtomicU64::new(0);
+
+/// Reads the time-stamp counter.
+#[inline]
+pub fn rdtsc() -> u64 {
+    // SAFETY: every x86_64 CPU has it; it has no side effect.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// Converts a TSC difference to nanoseconds.
+#[inline]
+fn ticks_to_ns(ticks: u64, mult: u64) -> u64 {
+    ((u128::from(ticks) * u128::from(mult)) >> 32) as u64
+}
+
+/// Starts the clocks: `khz` is the TSC's frequency, `wall` the time now.
+pub fn timekeeping_init(khz: u64, wall_ns: u64) {
+    TSC_MULT.store(
+        ((1_000_000u128 << 32) / u128::from(khz.max(1))) as u64,
+        Ordering::Relaxed,
+    );
+    REAL_BASE.store(wall_ns.wrapping_sub(ktime_get()), Ordering::Relaxed);
+}
+
+/// Records the TSC that counts as time zero.
+pub fn set_tsc_base(tsc: u64) {
+    TSC_BASE.store(tsc, Ordering::Relaxed);
+}
+
+/// Nanoseconds since boot (`CLOCK_MONOTONIC`); 0 until the clock is calibrated.
+#[inline]
+pub fn ktime_get() -> u64 {
+    ticks_to_ns(
+        rdtsc().wrapping_sub(TSC_BASE.load(Ordering::Relaxed)),
+        TSC_MULT.load(Ordering::Relaxed),
+    )
+}
+
+/// Nanoseconds since 1970 (`CLOCK_REALTIME`).
+pub fn ktime_get_real() -> u64 {
+    ktime_get().wrapping_add(REAL_BASE.load(Ordering::Relaxed))
+}
+
+/// The TSC's frequency in kHz.
+pub fn tsc_khz() -> u64 {
+    let m = TSC_MULT.load(Ordering::Relaxed);
+    if m == 0 {
+        0
+    } else {
+        ((1_000_000u128 << 32) / u128::from(m)) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_gigahertz_is_one_to_one() {
+        let mult = ((1_000_000u128 << 32) / 1_000_000) as u64;
+        assert_eq!(ticks_to_ns(123_456_789_012, mult), 123_456_789_012);
+        let mult = ((1_000_000u128 << 32) / 2_500_000) as u64;
+        assert!(ticks_to_ns(2_500_000_000, mult).abs_diff(1_000_000_000) < 10);
+    }
+}

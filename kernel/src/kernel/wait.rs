@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Wait queues: sleeping until a condition holds (Linux 6.1, `kernel/sched/wait.c`).
+
+use crate::errno::{ERESTARTSYS, Result};
+use crate::kernel::sched::{schedule, set_current_state, try_to_wake_up};
+use crate::kernel::signal::{fatal_signal_pending, signal_pending};
+use crate::kernel::task::{
+    TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_RUNNING, TASK_UNINTERRUPTIBLE, Task, current,
+};
+use crate::kernel::time::hrtimer::{HrTimer, TimerFn};
+use crate::kernel::time::timekeeping::ktime_get;
+use crate::locking::IrqLock;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Tasks waiting for something. Waking is allowed from interrupts.
+#[derive(Default)]
+pub struct WaitQueue(IrqLock<Vec<Arc<Task>>>);
+
+impl WaitQueue {
+    /// An empty queue.
+    pub const fn new() -> Self {
+        Self(IrqLock::new(Vec::new()))
+    }
+
+    /// Adds the current task; pair with [`WaitQueue::remove`].
+    pub fn add(&self) {
+        self.0.lock().push(current().to_arc());
+    }
+
+    /// Takes the current task off (once).
+    pub fn remove(&self) {
+        let mut q = self.0.lock();
+        if let Some(i) = q.iter().position(|t| current().is(t)) {
+            q.remove(i);
+        }
+    }
+
+    /// Wakes everyone, in the order in which they came.
+    pub fn wake_up(&self) {
+        let q = self.0.lock();
+        for t in q.iter() {
+            try_to_wake_up(t, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE);
+        }
+    }
+
+    /// Whether anybody waits.
+    pub fn is_active(&self) -> bool {
+        !self.0.lock().is_empty()
+    }
+
+    fn wait(
+        &self,
+        state: u32,
+        mut cond: impl FnMut() -> bool,
+        interrupted: impl Fn() -> bool,
+    ) -> Result {
+        if cond() {
+            return Ok(());
+        }
+        self.add();
+        let r = loop {
+            set_current_state(state);
+            if cond() {
+                break Ok(());
+            }
+            if interrupted() {
+                break Err(ERESTARTSYS);
+            }
+            schedule();
+        };
+        set_current_state(TASK_RUNNING);
+        self.remove();
+        r
+    }
+
+    /// Sleeps until `cond` holds, or a signal comes (`ERESTARTSYS`).
+    pub fn wait_event_interruptible(&self, cond: impl FnMut() -> bool) -> Result {
+        self.wait(TASK_INTERRUPTIBLE, cond, || signal_pending(&current()))
+    }
+
+    /// Sleeps until `cond` holds; only a fatal signal ends it early (`ERESTARTSYS`).
+    pub fn wait_event_killable(&self, cond: impl FnMut() -> bool) -> Result {
+        self.wait(TASK_KILLABLE, cond, || fatal_signal_pending(&current()))
+    }
+
+    /// Sleeps until `cond` holds, whatever signals come.
+    pub fn wait_event(&self, cond: impl FnMut() -> bool) {
+        let _ = self.wait(TASK_UNINTERRUPTIBLE, cond, || false);
+    }
+
+    /// Sleeps until `cond` holds (`Ok(true)`), `deadline` (nanoseconds since boot)
+    /// passes (`Ok(false)`), or a signal comes (`ERESTARTSYS`).
+    pub fn wait_event_interruptible_until(
+        &self,
+        deadline: u64,
+        mut cond: impl FnMut() -> bool,
+    ) -> Result<bool> {
+        let sleeper = SleepTimer::start(deadline);
+        let mut met = false;
+        let r = self.wait_event_interruptible(|| {
+            met = cond();
+            met || ktime_get() >= deadline
+        });
+        sleeper.cancel();
+        r.map(|()| met)
+    }
+}
+
+/// Wakes a task at a time (`hrtimer_sleeper`).
+struct SleepTimer {
+    timer: Arc<HrTimer>,
+    _wake: Arc<dyn TimerFn>,
+}
+
+struct Wake(Arc<Task>);
+
+impl TimerFn for Wake {
+    fn expired(&self, _now: u64) -> Option<u64> {
+        try_to_wake_up(&self.0, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE);
+        None
+    }
+}
+
+impl SleepTimer {
+    fn start(deadline: u64) -> Self {
+        let wake: Arc<dyn TimerFn> = Arc::new(Wake(current().to_arc()));
+        let timer = HrTimer::new();
+        if deadline != u64::MAX {
+            timer.start(deadline, &wake);
+        }
+        Self { timer, _wake: wake }
+    }
+    fn cancel(&self) {
+        self.timer.cancel();
+    }
+}
+
+/// Sleeps until `deadline` (nanoseconds since boot) or a wake-up, in the state
+/// set by [`set_current_state`] (`schedule_hrtimeout`). Returns whether the time
+/// has passed.
+pub fn schedule_hrtimeout(deadline: u64) -> bool {
+    let sleeper = SleepTimer::start(deadline);
+    if ktime_get() < deadline {
+        schedule();
+    }
+    sleeper.cancel();
+    set_current_state(TASK_RUNNING);
+    ktime_get() >= deadline
+}

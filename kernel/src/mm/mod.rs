@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Linux's `mm/`: physical pages, the kernel heap, address spaces.
+mod mm_struct;
+pub mod page_alloc;
+pub mod slab;
+pub mod vmalloc;
+pub use mm_struct::Mm;
