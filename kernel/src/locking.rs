@@ -121,19 +121,13 @@ impl<T: ?Sized> IrqLock<T> {
     #[inline]
     pub fn lock(&self) -> IrqGuard<'_, T> {
         let irqs = local_irq_save();
-        IrqGuard {
-            guard: core::mem::ManuallyDrop::new(self.0.lock()),
-            irqs,
-        }
+        IrqGuard { guard: core::mem::ManuallyDrop::new(self.0.lock()), irqs }
     }
     /// Takes the lock if it is free; interrupts are off only on success.
     pub fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
         let irqs = local_irq_save();
         if let Some(g) = self.0.try_lock() {
-            Some(IrqGuard {
-                guard: core::mem::ManuallyDrop::new(g),
-                irqs,
-            })
+            Some(IrqGuard { guard: core::mem::ManuallyDrop::new(g), irqs })
         } else {
             local_irq_restore(irqs);
             None

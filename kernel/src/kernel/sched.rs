@@ -41,11 +41,7 @@ struct RunQueue {
 /// Context switches since boot.
 pub static NR_SWITCHES: AtomicU64 = AtomicU64::new(0);
 
-static RQ: IrqLock<RunQueue> = IrqLock::new(RunQueue {
-    queue: VecDeque::new(),
-    idle: None,
-    dead: None,
-});
+static RQ: IrqLock<RunQueue> = IrqLock::new(RunQueue { queue: VecDeque::new(), idle: None, dead: None });
 
 /// Declares the boot task to be the idle task.
 pub fn init_idle(idle: Arc<Task>) {
@@ -129,11 +125,7 @@ fn pick_next() -> Arc<Task> {
         state & crate::kernel::task::TASK_INTERRUPTIBLE != 0 && cur.test_flag(tif::SIGPENDING);
     if cur.pid != 0 {
         // The front of the queue is the current task itself while it is on it.
-        let me = rq
-            .queue
-            .iter()
-            .position(|t| cur.is(t))
-            .and_then(|i| rq.queue.remove(i));
+        let me = rq.queue.iter().position(|t| cur.is(t)).and_then(|i| rq.queue.remove(i));
         if let Some(me) = me {
             if state == TASK_RUNNING || interruptible_and_signalled {
                 if state == TASK_RUNNING {
@@ -153,10 +145,7 @@ fn pick_next() -> Arc<Task> {
     }
     match rq.queue.front() {
         Some(t) => t.clone(),
-        None => rq
-            .idle
-            .clone()
-            .expect("init_idle comes before the first schedule"),
+        None => rq.idle.clone().expect("init_idle comes before the first schedule"),
     }
 }
 

@@ -49,12 +49,7 @@ impl WaitQueue {
         !self.0.lock().is_empty()
     }
 
-    fn wait(
-        &self,
-        state: u32,
-        mut cond: impl FnMut() -> bool,
-        interrupted: impl Fn() -> bool,
-    ) -> Result {
+    fn wait(&self, state: u32, mut cond: impl FnMut() -> bool, interrupted: impl Fn() -> bool) -> Result {
         if cond() {
             return Ok(());
         }

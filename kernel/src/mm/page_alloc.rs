@@ -33,11 +33,7 @@ struct FreeList {
     map: &'static [FrameInfo],
 }
 
-static FREE: IrqLock<FreeList> = IrqLock::new(FreeList {
-    head: NONE,
-    free: 0,
-    map: &[],
-});
+static FREE: IrqLock<FreeList> = IrqLock::new(FreeList { head: NONE, free: 0, map: &[] });
 static MAP: AtomicUsize = AtomicUsize::new(0);
 static MAP_LEN: AtomicUsize = AtomicUsize::new(0);
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
@@ -142,18 +138,14 @@ impl Page {
     pub fn read(&self, offset: usize, buf: &mut [u8]) {
         assert!(offset + buf.len() <= PAGE_SIZE);
         // SAFETY: within the page, which this reference keeps alive.
-        unsafe {
-            core::ptr::copy_nonoverlapping(self.as_ptr().add(offset), buf.as_mut_ptr(), buf.len())
-        };
+        unsafe { core::ptr::copy_nonoverlapping(self.as_ptr().add(offset), buf.as_mut_ptr(), buf.len()) };
     }
 
     /// Copies into the page.
     pub fn write(&self, offset: usize, buf: &[u8]) {
         assert!(offset + buf.len() <= PAGE_SIZE);
         // SAFETY: within the page, which this reference keeps alive.
-        unsafe {
-            core::ptr::copy_nonoverlapping(buf.as_ptr(), self.as_ptr().add(offset), buf.len())
-        };
+        unsafe { core::ptr::copy_nonoverlapping(buf.as_ptr(), self.as_ptr().add(offset), buf.len()) };
     }
 
     /// Copies the whole of `from`.
@@ -177,9 +169,7 @@ impl Page {
     /// `phys` must come from `into_raw`, and that reference must not be used again.
     #[inline]
     pub unsafe fn from_raw(phys: u64) -> Self {
-        Self {
-            pfn: (phys / PAGE_SIZE as u64) as u32,
-        }
+        Self { pfn: (phys / PAGE_SIZE as u64) as u32 }
     }
 
     /// A further reference to the page at `phys`, which a page-table entry owns.

@@ -65,8 +65,7 @@ impl PerCpu {
         self.self_ptr.set(self);
         // SAFETY: the kernel's GS base is ours to set; user's starts at 0.
         unsafe {
-            x86_64::registers::model_specific::Msr::new(0xC000_0101)
-                .write(core::ptr::from_ref(self) as u64);
+            x86_64::registers::model_specific::Msr::new(0xC000_0101).write(core::ptr::from_ref(self) as u64);
             x86_64::registers::model_specific::Msr::new(0xC000_0102).write(0);
         }
     }

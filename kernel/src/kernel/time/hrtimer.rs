@@ -18,8 +18,7 @@ type Key = (u64, u64);
 
 /// All armed timers, soonest first. The queue holds weak references: a timer
 /// whose owner is gone does nothing.
-static QUEUE: IrqLock<BTreeMap<Key, (Weak<dyn TimerFn>, Arc<HrTimer>)>> =
-    IrqLock::new(BTreeMap::new());
+static QUEUE: IrqLock<BTreeMap<Key, (Weak<dyn TimerFn>, Arc<HrTimer>)>> = IrqLock::new(BTreeMap::new());
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// When the soonest timer expires, so that a tick without one costs one load.
 static NEXT_EXPIRY: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -34,9 +33,7 @@ pub struct HrTimer {
 impl HrTimer {
     /// A timer that is not armed.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
-            key: IrqLock::new((0, 0)),
-        })
+        Arc::new(Self { key: IrqLock::new((0, 0)) })
     }
 
     /// Arms it for `expires` (nanoseconds since boot), replacing an earlier time.

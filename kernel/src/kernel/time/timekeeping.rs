@@ -25,10 +25,7 @@ fn ticks_to_ns(ticks: u64, mult: u64) -> u64 {
 
 /// Starts the clocks: `khz` is the TSC's frequency, `wall` the time now.
 pub fn timekeeping_init(khz: u64, wall_ns: u64) {
-    TSC_MULT.store(
-        ((1_000_000u128 << 32) / u128::from(khz.max(1))) as u64,
-        Ordering::Relaxed,
-    );
+    TSC_MULT.store(((1_000_000u128 << 32) / u128::from(khz.max(1))) as u64, Ordering::Relaxed);
     REAL_BASE.store(wall_ns.wrapping_sub(ktime_get()), Ordering::Relaxed);
 }
 
@@ -40,10 +37,7 @@ pub fn set_tsc_base(tsc: u64) {
 /// Nanoseconds since boot (`CLOCK_MONOTONIC`); 0 until the clock is calibrated.
 #[inline]
 pub fn ktime_get() -> u64 {
-    ticks_to_ns(
-        rdtsc().wrapping_sub(TSC_BASE.load(Ordering::Relaxed)),
-        TSC_MULT.load(Ordering::Relaxed),
-    )
+    ticks_to_ns(rdtsc().wrapping_sub(TSC_BASE.load(Ordering::Relaxed)), TSC_MULT.load(Ordering::Relaxed))
 }
 
 /// Nanoseconds since 1970 (`CLOCK_REALTIME`).
@@ -54,11 +48,7 @@ pub fn ktime_get_real() -> u64 {
 /// The TSC's frequency in kHz.
 pub fn tsc_khz() -> u64 {
     let m = TSC_MULT.load(Ordering::Relaxed);
-    if m == 0 {
-        0
-    } else {
-        ((1_000_000u128 << 32) / u128::from(m)) as u64
-    }
+    if m == 0 { 0 } else { ((1_000_000u128 << 32) / u128::from(m)) as u64 }
 }
 
 #[cfg(test)]

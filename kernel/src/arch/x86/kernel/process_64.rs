@@ -21,10 +21,7 @@ impl KernelStack {
     pub fn new() -> Result<Self> {
         let area = vmalloc::StackArea::new(THREAD_SIZE)?;
         let top = area.top();
-        Ok(Self {
-            area: Some(area),
-            top,
-        })
+        Ok(Self { area: Some(area), top })
     }
     /// Wraps the boot stack, which is part of the image.
     pub const fn from_static(top: usize) -> Self {

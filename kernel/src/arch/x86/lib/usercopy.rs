@@ -138,21 +138,13 @@ pub fn copy_to_user_partial(dst: usize, src: &[u8]) -> usize {
 /// Copies from user memory, or `EFAULT`.
 #[inline]
 pub fn copy_from_user(dst: &mut [u8], src: usize) -> Result {
-    if copy_from_user_partial(dst, src) == 0 {
-        Ok(())
-    } else {
-        Err(EFAULT)
-    }
+    if copy_from_user_partial(dst, src) == 0 { Ok(()) } else { Err(EFAULT) }
 }
 
 /// Copies to user memory, or `EFAULT`.
 #[inline]
 pub fn copy_to_user(dst: usize, src: &[u8]) -> Result {
-    if copy_to_user_partial(dst, src) == 0 {
-        Ok(())
-    } else {
-        Err(EFAULT)
-    }
+    if copy_to_user_partial(dst, src) == 0 { Ok(()) } else { Err(EFAULT) }
 }
 
 /// Reads a plain value from user memory.
@@ -212,9 +204,5 @@ pub fn strncpy_from_user(src: usize, max: usize) -> Result<Vec<u8>> {
 /// not empty.
 pub fn getname(src: usize) -> Result<Vec<u8>> {
     let name = strncpy_from_user(src, 4096)?;
-    if name.is_empty() {
-        Err(crate::errno::ENOENT)
-    } else {
-        Ok(name)
-    }
+    if name.is_empty() { Err(crate::errno::ENOENT) } else { Ok(name) }
 }

@@ -43,15 +43,9 @@ pub enum ExType {
 
 impl ExType {
     fn from_raw(v: i32) -> Option<Self> {
-        [
-            Self::Default,
-            Self::Fault,
-            Self::Uaccess,
-            Self::Rdmsr,
-            Self::Wrmsr,
-        ]
-        .into_iter()
-        .find(|k| *k as i32 == v)
+        [Self::Default, Self::Fault, Self::Uaccess, Self::Rdmsr, Self::Wrmsr]
+            .into_iter()
+            .find(|k| *k as i32 == v)
     }
 }
 
@@ -189,11 +183,7 @@ mod tests {
 
     #[test]
     fn sorted_table_is_found_by_bisection() {
-        let mut t = [ExceptionTableEntry {
-            insn: 0,
-            fixup: 0,
-            kind: 0,
-        }; 5];
+        let mut t = [ExceptionTableEntry { insn: 0, fixup: 0, kind: 0 }; 5];
         let base = t.as_ptr() as usize;
         let insns = [0x500usize, 0x100, 0x400, 0x200, 0x300].map(|o| base + 0x1000 + o);
         for (i, insn) in insns.iter().enumerate() {
@@ -209,21 +199,12 @@ mod tests {
 
     #[test]
     fn kinds_change_what_they_say() {
-        let mut r = PtRegs {
-            ax: 1,
-            dx: 2,
-            ip: 3,
-            ..PtRegs::default()
-        };
+        let mut r = PtRegs { ax: 1, dx: 2, ip: 3, ..PtRegs::default() };
         apply(&mut r, 0x99, ExType::Fault, 14);
         assert_eq!((r.ax, r.dx, r.ip), (14, 2, 0x99));
         apply(&mut r, 0x98, ExType::Rdmsr, 13);
         assert_eq!((r.ax, r.dx, r.ip), (0, 0, 0x98));
-        let before = PtRegs {
-            ax: 5,
-            dx: 6,
-            ..PtRegs::default()
-        };
+        let before = PtRegs { ax: 5, dx: 6, ..PtRegs::default() };
         let mut r = before;
         apply(&mut r, 0x97, ExType::Default, 14);
         assert_eq!(r, PtRegs { ip: 0x97, ..before });
