@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The host side of Trapline, as a library so that the booting tests in
+//! `tests/` use the same emulator runner, archive writer and report parser
+//! that `cargo xtask` uses.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`cli`] | the commands and their options |
+//! | [`paths`] | where things are: sources, build products |
+//! | [`ui`] | progress on a terminal, plain lines elsewhere |
+//! | [`tools`] | finding and installing what a build or a boot needs |
+//! | [`build`] | kernel, user programs, symbol table, initramfs |
+//! | [`kallsyms`] | the symbol table that the kernel carries |
+//! | [`elf`] | what the host needs to know of an ELF file |
+//! | [`initramfs`] | writing newc archives |
+//! | [`qemu`] | one bounded run of the emulator |
+//! | [`report`] | the lines that `/init` reports |
+//! | [`ktap`] | the lines that in-kernel tests print |
+//! | [`run`] | the commands themselves |
+
+pub mod build;
+pub mod cli;
+pub mod elf;
+pub mod initramfs;
+pub mod kallsyms;
+pub mod ktap;
+pub mod paths;
+pub mod qemu;
+pub mod report;
+pub mod run;
+pub mod tools;
+pub mod ui;

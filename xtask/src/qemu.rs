@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! One bounded run of the emulator: its command line, its ports, its end.
+
+use crate::tools::QEMU;
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::IsTerminal;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// What executes the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Accel {
+    /// QEMU's translator: the same everywhere.
+    #[default]
+    Tcg,
+    /// The translator with a clock that counts instructions: reproducible.
+    CountedTcg,
+    /// The host's processor.
+    Kvm,
+}
+
+/// What is started, and how.
+#[derive(Debug, Clone)]
+pub enum Boot {
+    /// QEMU's own loader: kernel, initramfs, command line.
+    Direct {
+        /// The kernel.
+        kernel: PathBuf,
+        /// The initramfs, if any.
+        initrd: Option<PathBuf>,
+        /// The command line.
+        append: String,
+    },
+    /// Firmware and a disk.
+    Disk(PathBuf),
+}
+
+/// A machine to start.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// What to boot.
+    pub boot: Boot,
+    /// Who executes it.
+    pub accel: Accel,
+    /// QEMU's name for the processor.
+    pub cpu: String,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Where the bytes written to port 0xE9 go.
+    pub records: Option<PathBuf>,
+    /// Further arguments for QEMU, as they stand.
+    pub extra: Vec<String>,
+}
+
+/// The processor of a run. Five-level paging is off because Linux then has
+/// the memory map that its documents describe.
+pub const CPU: &str = "max,-la57";
+
+impl Machine {
+    /// The usual machine around a kernel.
+    pub fn direct(kernel: &Path, initrd: Option<&Path>, append: &str) -> Self {
+        Self::new(Boot::Direct {
+            kernel: kernel.to_path_buf(),
+            initrd: initrd.map(Path::to_path_buf),
+            append: append.to_owned(),
+        })
+    }
+
+    /// The usual machine.
+    pub fn new(boot: Boot) -> Self {
+        Self { boot, accel: Accel::Tcg, cpu: CPU.into(), memory: 128, records: None, extra: Vec::new() }
+    }
+
+    /// QEMU's arguments, without those of the serial ports. `-nodefaults` and
+    /// what follows it leave out the devices whose set-up takes QEMU and the
+    /// firmware time: display, network, floppy, CD-ROM.
+    fn arguments(&self) -> Vec<OsString> {
+        let mut args: Vec<OsString> = Vec::new();
+        let mut add = |words: &[&str]| args.extend(words.iter().map(OsString::from));
+        match self.accel {
+            Accel::Tcg => add(&["-accel", "tcg", "-cpu", &self.cpu]),
+            Accel::Kvm => add(&["-accel", "kvm", "-cpu", &self.cpu]),
+            Accel::CountedTcg => add(&[
+                "-accel",
+                "tcg",
+                "-icount",
+                "shift=0,sleep=off",
+                "-rtc",
+                "clock=vm,base=2020-01-01",
+                "-seed",
+                "1",
+                "-cpu",
+                &self.cpu,
+            ]),
+        }
+        add(&["-m", &self.memory.to_string(), "-nodefaults", "-display", "none", "-no-reboot"]);
+        match &self.boot {
+            Boot::Direct { kernel, initrd, append } => {
+                args.extend(["-kernel".into(), kernel.into()]);
+                if let Some(initrd) = initrd {
+                    args.extend(["-initrd".into(), initrd.into()]);
+                }
+                args.extend(["-append".into(), append.into()]);
+            }
+            Boot::Disk(image) => {
+                args.push("-drive".into());
+                args.push(with_path("format=raw,file=", image, ""));
+            }
+        }
+        if let Some(records) = &self.records {
+            args.extend(["-chardev".into(), with_path("file,id=records,path=", records, "")]);
+            args.extend(["-device".into(), "isa-debugcon,iobase=0xe9,chardev=records".into()]);
+        }
+        args.extend(self.extra.iter().map(OsString::from));
+        args
+    }
+}
+
+/// `prefix` + a path with its commas doubled, as QEMU wants them, + `suffix`.
+fn with_path(prefix: &str, path: &Path, suffix: &str) -> OsString {
+    format!("{prefix}{}{suffix}", path.display().to_string().replace(',', ",,")).into()
+}
+
+/// Who sees the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// The person at the terminal, who may type; Ctrl-A X leaves.
+    Terminal,
+    /// Only the caller, at the end.
+    Captured,
+}
+
+/// How a run of the emulator ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// QEMU's own status; `None` if it was killed because its time was up.
+    pub status: Option<ExitStatus>,
+    /// What the first serial port carried.
+    pub console: String,
+    /// What the second serial port carried.
+    pub report: String,
+    /// What QEMU itself complained of.
+    pub complaint: String,
+    /// The whole process, from start to end.
+    pub wall: Duration,
+}
+
+impl Outcome {
+    /// The line of a kernel panic, if there was one.
+    pub fn panic_line(&self) -> Option<&str> {
+        let at = self.console.find("Kernel panic - not syncing")?;
+        self.console[at..].lines().next().map(str::trim_end)
+    }
+
+    /// A sentence if the emulator itself went wrong, or ran out of time.
+    pub fn trouble(&self) -> Option<String> {
+        match self.status {
+            None => Some(format!(
+                "the machine was still running after {:.0} s and was stopped; give it more with --timeout, or look at the console",
+                self.wall.as_secs_f32()
+            )),
+            Some(status) if !status.success() => {
+                let complaint = self.complaint.trim().replace('\n', "; ");
+                Some(format!("{QEMU} failed ({status}): {complaint}"))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+/// Boots a machine and waits for its end, but no longer than `timeout`.
+pub fn run(machine: &Machine, console: Console, timeout: Option<Duration>) -> Result<Outcome> {
+    let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
+    let (console_file, report_file) = (dir.path().join("console"), dir.path().join("report"));
+    let mut args = machine.arguments();
+    args.push("-chardev".into());
+    match console {
+        Console::Terminal => {
+            args.push(with_path("stdio,id=console,mux=on,signal=off,logfile=", &console_file, ""));
+            args.extend(["-mon".into(), "chardev=console".into()]);
+        }
+        Console::Captured => args.push(with_path("file,id=console,path=", &console_file, "")),
+    }
+    args.extend(["-serial".into(), "chardev:console".into()]);
+    args.extend(["-chardev".into(), with_path("file,id=report,path=", &report_file, "")]);
+    args.extend(["-serial".into(), "chardev:report".into()]);
+    let mut outcome = run_arguments(&args, console, timeout)?;
+    outcome.console = text_of(&console_file);
+    outcome.report = text_of(&report_file);
+    Ok(outcome)
+}
+
+/// Runs QEMU with exactly these arguments. `Captured` gives stdout as the
+/// console, for arguments that put the serial port there.
+pub fn run_arguments(args: &[OsString], console: Console, timeout: Option<Duration>) -> Result<Outcome> {
+    let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
+    let file = |name: &str| -> Result<(PathBuf, File)> {
+        let path = dir.path().join(name);
+        let file = File::create(&path).context("cannot write a temporary file; is the disk full?")?;
+        Ok((path, file))
+    };
+    let (out_path, out) = file("stdout")?;
+    let (err_path, err) = file("stderr")?;
+    let mut command = Command::new(QEMU);
+    command.args(args).stderr(err);
+    if console == Console::Captured {
+        command.stdin(Stdio::null()).stdout(out);
+    }
+    die_with_parent(&mut command);
+    let terminal = Terminal::remember();
+    let started = Instant::now();
+    let child = command.spawn().with_context(|| format!("cannot start {QEMU}"))?;
+    let status = wait_bounded(child, timeout).with_context(|| format!("lost track of {QEMU}"))?;
+    let wall = started.elapsed();
+    drop(terminal);
+    Ok(Outcome {
+        status,
+        console: text_of(&out_path),
+        report: String::new(),
+        complaint: text_of(&err_path),
+        wall,
+    })
+}
+
+fn text_of(file: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned()
+}
+
+/// No emulator outlives the one who started it.
+fn die_with_parent(command: &mut Command) {
+    let set = || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+        Ok(())
+    };
+    // SAFETY: the closure makes one system call, and neither allocates nor
+    // takes a lock.
+    unsafe { command.pre_exec(set) };
+}
+
+/// Waits for the child's end; `None` if it had to be killed.
+fn wait_bounded(mut child: Child, timeout: Option<Duration>) -> std::io::Result<Option<ExitStatus>> {
+    let Some(timeout) = timeout else { return child.wait().map(Some) };
+    let deadline = Instant::now() + timeout;
+    if let Some(status) = poll_until(&mut child, deadline)? {
+        return Ok(Some(status));
+    }
+    // Politely first: QEMU then puts the terminal right.
+    if let Some(pid) = rustix::process::Pid::from_raw(child.id() as i32) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    if poll_until(&mut child, Instant::now() + Duration::from_secs(2))?.is_none() {
+        child.kill()?;
+        child.wait()?;
+    }
+    Ok(None)
+}
+
+fn poll_until(child: &mut Child, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        std::thread::sleep(left.min(Duration::from_millis(1)));
+    }
+}
+
+/// The terminal's settings, put back at the end whatever became of QEMU.
+struct Terminal(Option<rustix::termios::Termios>);
+
+impl Terminal {
+    fn remember() -> Self {
+        let stdin = std::io::stdin();
+        Self(stdin.is_terminal().then(|| rustix::termios::tcgetattr(&stdin).ok()).flatten())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(settings) = &self.0 {
+            let _ =
+                rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, settings);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(machine: &Machine) -> String {
+        let words: Vec<String> =
+            machine.arguments().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn the_usual_line() {
+        let machine = Machine::direct(Path::new("k"), Some(Path::new("i")), "console=ttyS0 panic=-1");
+        assert_eq!(
+            words(&machine),
+            "-accel tcg -cpu max,-la57 -m 128 -nodefaults -display none -no-reboot -kernel k -initrd i -append console=ttyS0 panic=-1"
+        );
+    }
+
+    #[test]
+    fn counting_and_disks() {
+        let mut machine = Machine::new(Boot::Disk("a,b.img".into()));
+        machine.accel = Accel::CountedTcg;
+        let words = words(&machine);
+        assert!(words.contains("-icount shift=0,sleep=off -rtc clock=vm,base=2020-01-01 -seed 1"), "{words}");
+        assert!(words.contains("-drive format=raw,file=a,,b.img"), "{words}");
+    }
+
+    #[test]
+    fn a_child_that_does_not_end_is_killed() {
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let started = Instant::now();
+        assert_eq!(wait_bounded(child, Some(Duration::from_millis(20))).unwrap(), None);
+        assert!(started.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_child_that_ends_tells_how() {
+        let child = Command::new("false").spawn().unwrap();
+        let status = wait_bounded(child, Some(Duration::from_secs(10))).unwrap();
+        assert_eq!(status.and_then(|status| status.code()), Some(1));
+    }
+
+    #[test]
+    fn a_panic_is_found_in_the_noise() {
+        let outcome = Outcome {
+            status: None,
+            console: "x\r\n[    0.1] Kernel panic - not syncing: why\r\nmore".into(),
+            report: String::new(),
+            complaint: String::new(),
+            wall: Duration::from_secs(1),
+        };
+        assert_eq!(outcome.panic_line(), Some("Kernel panic - not syncing: why"));
+        assert!(outcome.trouble().is_some_and(|text| text.contains("--timeout")));
+    }
+}

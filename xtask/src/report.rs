@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The lines that `/init` writes to the second serial port, one JSON object
+//! each, and the table that they make.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Deserialize;
+
+/// One line of the report.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Line {
+    Start { programs: u64 },
+    Result(Outcome),
+    Ended(Ended),
+    Done { passed: u64, failed: u64 },
+}
+
+/// How one run of one program compared with what its note says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Outcome {
+    /// The program's name.
+    pub program: String,
+    /// `default`, `handled` or `exit`.
+    pub mode: String,
+    /// Did everything agree?
+    pub ok: bool,
+    /// What the note promises.
+    #[serde(default)]
+    pub expected: String,
+    /// What happened.
+    #[serde(default)]
+    pub got: String,
+    /// The kernel's own line about it.
+    #[serde(default)]
+    pub log: String,
+    /// What did not agree.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// How a program that was run by itself ended.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Ended {
+    /// The program's path in the guest.
+    pub program: String,
+    /// The wait status.
+    pub status: i64,
+    /// The wait status in words.
+    #[serde(default)]
+    pub text: String,
+}
+
+impl Ended {
+    /// The exit status that a shell would give: the program's own, or 128
+    /// and the signal's number.
+    pub fn shell_status(&self) -> u8 {
+        match (self.status & 0x7f) as u8 {
+            0 => (self.status >> 8) as u8,
+            signal => 128 | signal,
+        }
+    }
+}
+
+/// The whole report, as far as it came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How many programs `/init` set out to run.
+    pub programs: Option<u64>,
+    /// The comparisons, in order.
+    pub results: Vec<Outcome>,
+    /// The program that was run by itself.
+    pub ended: Option<Ended>,
+    /// `(passed, failed)`, once `/init` has finished.
+    pub done: Option<(u64, u64)>,
+    /// Lines that made no sense.
+    pub garbage: usize,
+}
+
+impl Report {
+    /// Reads a report; lines that make no sense are counted, not fatal.
+    pub fn parse(text: &str) -> Self {
+        let mut report = Self::default();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            match serde_json::from_str(line) {
+                Ok(Line::Start { programs }) => report.programs = Some(programs),
+                Ok(Line::Result(outcome)) => report.results.push(outcome),
+                Ok(Line::Ended(ended)) => report.ended = Some(ended),
+                Ok(Line::Done { passed, failed }) => report.done = Some((passed, failed)),
+                Err(_) => report.garbage += 1,
+            }
+        }
+        report
+    }
+
+    /// The comparisons that did not hold.
+    pub fn failures(&self) -> impl Iterator<Item = &Outcome> {
+        self.results.iter().filter(|outcome| !outcome.ok)
+    }
+
+    /// The comparison of one program in one mode.
+    pub fn get(&self, program: &str, mode: &str) -> Option<&Outcome> {
+        self.results.iter().find(|outcome| outcome.program == program && outcome.mode == mode)
+    }
+
+    /// The table at the end of a run.
+    pub fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(["", "program", "mode", "expected", "got", "dmesg"]);
+        for outcome in &self.results {
+            let mark = if outcome.ok { "ok" } else { "FAIL" };
+            let got = if outcome.why.is_empty() {
+                outcome.got.clone()
+            } else {
+                format!("{} ({})", outcome.got, outcome.why)
+            };
+            table.add_row([mark, &outcome.program, &outcome.mode, &outcome.expected, &got, &outcome.log]);
+        }
+        table.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GOOD: &str = r#"{"type":"start","programs":1}
+{"type":"result","program":"divide_error","mode":"default","ok":true,"expected":"SIGFPE","got":"SIGFPE","log":"traps: x","why":""}
+[    1.0] someone else's words
+{"type":"result","program":"bp","mode":"exit","ok":false}
+{"type":"done","passed":1,"failed":1}
+"#;
+
+    #[test]
+    fn reads_past_garbage() {
+        let report = Report::parse(GOOD);
+        assert_eq!(report.programs, Some(1));
+        assert_eq!(report.done, Some((1, 1)));
+        assert_eq!(report.garbage, 1);
+        assert!(report.get("divide_error", "default").is_some_and(|outcome| outcome.ok));
+        assert_eq!(report.failures().map(|outcome| outcome.program.as_str()).collect::<Vec<_>>(), ["bp"]);
+    }
+
+    #[test]
+    fn the_table_has_what_was_reported() {
+        let table = Report::parse(GOOD).table();
+        for word in ["divide_error", "default", "SIGFPE", "traps: x", "FAIL", "exit"] {
+            assert!(table.contains(word), "{word} in\n{table}");
+        }
+    }
+
+    #[test]
+    fn a_program_by_itself_ends_as_in_a_shell() {
+        let ended = |line: &str| Report::parse(line).ended.map(|ended| ended.shell_status());
+        assert_eq!(ended(r#"{"type":"ended","program":"/a","status":768,"text":"exit 3"}"#), Some(3));
+        assert_eq!(
+            ended(r#"{"type":"ended","program":"/a","status":139,"text":"killed by SIGSEGV"}"#),
+            Some(139)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in any::<String>(), cut in 0usize..400) {
+            let _ = Report::parse(&text);
+            let _ = Report::parse(GOOD.get(cut..).unwrap_or(""));
+            let _ = Report::parse(GOOD.get(..cut).unwrap_or("")).table();
+        }
+    }
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `cargo xtask run`: boot, show the console, print the table, and say by the
+//! exit status whether every expectation held.
+
+use crate::build;
+use crate::cli::RunArgs;
+use crate::elf;
+use crate::initramfs::Archive;
+use crate::paths::Paths;
+use crate::qemu::{self, Accel, Console, Machine, Outcome};
+use crate::report::Report;
+use crate::tools;
+use crate::ui;
+use anyhow::{Context, Result, bail};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What every command line starts with.
+pub const CONSOLE: &str = "console=ttyS0 panic=-1";
+
+/// How long a run may take if nobody says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The initramfs of a run.
+struct Userland {
+    initrd: PathBuf,
+    /// Is `/init` ours, so that a report must come?
+    ours: bool,
+    /// The words for `/init`.
+    words: Vec<String>,
+    /// Keeps a temporary initramfs until the run is over.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// Runs the command.
+pub fn main(args: &RunArgs) -> Result<ExitCode> {
+    let paths = Paths::find()?;
+    let userland = prepare(args, &paths)?;
+    let records = args.json.is_some().then(tempfile::NamedTempFile::new).transpose();
+    let records = records.context("cannot write a temporary file; is the disk full?")?;
+    let append = command_line(args, &userland.words)?;
+    let mut machine = Machine::direct(&paths.kernel(), Some(&userland.initrd), &append);
+    machine.cpu.clone_from(&args.machine.cpu_name());
+    machine.accel = if args.machine.kvm { Accel::Kvm } else { Accel::Tcg };
+    machine.memory = args.machine.memory;
+    machine.extra.clone_from(&args.machine.qemu_arg);
+    machine.records = records.as_ref().map(|file| file.path().to_path_buf());
+    let outcome = qemu::run(&machine, Console::Terminal, timeout(args))?;
+    if let (Some(file), Some(records)) = (&args.json, &records) {
+        save_records(records.path(), file)?;
+    }
+    judge(&outcome, userland.ours)
+}
+
+/// Builds what this run needs, and puts its initramfs together.
+fn prepare(args: &RunArgs, paths: &Paths) -> Result<Userland> {
+    let install = args.install.install();
+    tools::need_qemu(install)?;
+    build::kernel(paths, install)?;
+    if let Some(file) = args.rootfs.as_ref().filter(|rootfs| rootfs.is_file()) {
+        let words = args.prog.clone();
+        return Ok(Userland { initrd: file.clone(), ours: false, words, _temporary: None });
+    }
+    let (mut archive, ours) = match &args.rootfs {
+        Some(dir) if dir.is_dir() => from_directory(dir, paths, install)?,
+        Some(missing) => bail!("--rootfs {}: no such directory or archive", missing.display()),
+        None => (build::default_rootfs(paths, install)?, true),
+    };
+    if args.rootfs.is_none() {
+        build::write_whole(&paths.rootfs(), &archive.finish())?;
+    }
+    let words = place_program(&args.prog, &mut archive)?;
+    let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
+    let initrd = dir.path().join("rootfs.cpio");
+    build::write_whole(&initrd, &archive.finish())?;
+    Ok(Userland { initrd, ours, words, _temporary: Some(dir) })
+}
+
+/// A directory as it stands; where it has no `/init`, with our userland.
+fn from_directory(dir: &Path, paths: &Paths, install: tools::Install) -> Result<(Archive, bool)> {
+    let mut archive = Archive::new();
+    archive.tree(dir)?;
+    let ours = !archive.contains("init");
+    if ours {
+        build::add_userland(&mut archive, paths, install)?;
+    }
+    Ok((archive, ours))
+}
+
+/// Turns `PROG ARGS` into words for `/init`; a program of the host's is copied
+/// into the archive.
+fn place_program(prog: &[String], archive: &mut Archive) -> Result<Vec<String>> {
+    let Some((name, rest)) = prog.split_first() else { return Ok(Vec::new()) };
+    if name.starts_with("--") {
+        return Ok(prog.to_vec());
+    }
+    let place = if name.starts_with('/') && archive.contains(name) {
+        name.clone()
+    } else if !name.contains('/') && archive.contains(&format!("bin/{name}")) {
+        format!("/bin/{name}")
+    } else {
+        let host = Path::new(name);
+        if !host.is_file() {
+            bail!(
+                "there is no program {name}, neither in the rootfs (a path there, or a name in its /bin) nor here"
+            );
+        }
+        elf::check_static(host)?;
+        let leaf = host.file_name().unwrap_or_default().to_string_lossy();
+        let place = format!("/bin/{leaf}");
+        archive.program(&place, host)?;
+        place
+    };
+    Ok(std::iter::once(place).chain(rest.iter().cloned()).collect())
+}
+
+/// The kernel's command line, with the words for `/init` behind ` -- `.
+fn command_line(args: &RunArgs, words: &[String]) -> Result<String> {
+    let appended = args.append.join(" ");
+    let (kernel, init) = appended.split_once(" -- ").unwrap_or((&appended, ""));
+    let mut line = CONSOLE.to_owned();
+    if args.json.is_some() {
+        line.push_str(" trapline.records=debugcon");
+    }
+    if !kernel.is_empty() {
+        line.push(' ');
+        line.push_str(kernel);
+    }
+    if !init.is_empty() || !words.is_empty() {
+        line.push_str(" --");
+    }
+    if !init.is_empty() {
+        line.push(' ');
+        line.push_str(init);
+    }
+    for word in words {
+        line.push(' ');
+        line.push_str(&quoted(word)?);
+    }
+    Ok(line)
+}
+
+/// A word as the command line wants it: in double quotes if it has spaces.
+fn quoted(word: &str) -> Result<String> {
+    if word.contains('"') {
+        bail!(
+            "the argument {word:?} has a double quote, which a kernel command line cannot carry; put it in a file"
+        );
+    }
+    let plain = !word.is_empty() && !word.contains(char::is_whitespace);
+    Ok(if plain { word.to_owned() } else { format!("\"{word}\"") })
+}
+
+/// A person at a terminal who runs one program may take his time.
+fn timeout(args: &RunArgs) -> Option<Duration> {
+    match args.timeout {
+        Some(0) => None,
+        Some(seconds) => Some(Duration::from_secs(seconds)),
+        None if !args.prog.is_empty() && std::io::stdin().is_terminal() => None,
+        None => Some(TIMEOUT),
+    }
+}
+
+/// Saves the records of delivered signals, and says if any is unreadable.
+fn save_records(from: &Path, to: &Path) -> Result<()> {
+    let text = std::fs::read(from).unwrap_or_default();
+    std::fs::write(to, &text).with_context(|| format!("cannot write {}", to.display()))?;
+    let bad = String::from_utf8_lossy(&text)
+        .lines()
+        .filter(|line| serde_json::from_str::<serde_json::Value>(line).is_err())
+        .count();
+    if bad > 0 {
+        ui::say(&format!("warning: {bad} lines of {} are not JSON", to.display()));
+    }
+    Ok(())
+}
+
+/// Prints the table; the exit status, or the sentence that says what failed.
+fn judge(outcome: &Outcome, report_due: bool) -> Result<ExitCode> {
+    let report = Report::parse(&outcome.report);
+    if !report.results.is_empty() {
+        println!("{}", report.table());
+    }
+    if let Some(panic) = outcome.panic_line() {
+        bail!("the machine stopped with `{panic}`");
+    }
+    if let Some(trouble) = outcome.trouble() {
+        bail!("{trouble}");
+    }
+    if let Some(ended) = &report.ended {
+        println!("{}: {}", ended.program, ended.text);
+        return Ok(ExitCode::from(ended.shell_status()));
+    }
+    let Some((passed, failed)) = report.done else {
+        if report_due {
+            bail!(
+                "/init did not finish its report ({} results came); the console above shows how far it got",
+                report.results.len()
+            );
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let lost = report.garbage;
+    if lost > 0 {
+        ui::say(&format!("warning: {lost} lines of the report made no sense"));
+    }
+    let failures = report.failures().count() as u64;
+    if failed > 0 || failures > 0 {
+        bail!(
+            "{} of {} expectations did not hold; the rows marked FAIL say which",
+            failed.max(failures),
+            passed + failed
+        );
+    }
+    if passed > 0 {
+        println!("all {passed} expectations held, in {:.2} s", outcome.wall.as_secs_f32());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn args(words: &[&str]) -> RunArgs {
+        let all = ["xtask", "run"].iter().chain(words);
+        let command = crate::cli::Cli::try_parse_from(all).unwrap().command;
+        let crate::cli::Command::Run(args) = command else { panic!("{command:?}") };
+        args
+    }
+
+    #[test]
+    fn command_lines() {
+        let line = |words: &[&str], prog: &[&str]| {
+            let prog: Vec<String> = prog.iter().map(|&word| word.to_owned()).collect();
+            command_line(&args(words), &prog).unwrap()
+        };
+        assert_eq!(line(&[], &[]), "console=ttyS0 panic=-1");
+        assert_eq!(
+            line(&["--append", "quiet"], &["/bin/a", "b c"]),
+            "console=ttyS0 panic=-1 quiet -- /bin/a \"b c\""
+        );
+        assert_eq!(
+            line(&["--json", "f", "--append", "x=1 -- --exit"], &[]),
+            "console=ttyS0 panic=-1 trapline.records=debugcon x=1 -- --exit"
+        );
+        assert!(quoted("\"").is_err());
+    }
+
+    #[test]
+    fn programs_keep_their_options() {
+        assert_eq!(args(&["--timeout", "3", "--", "ls", "-l"]).prog, ["ls", "-l"]);
+        assert_eq!(args(&["ls", "-l", "--timeout"]).prog, ["ls", "-l", "--timeout"]);
+        assert_eq!(args(&["--", "--exit"]).prog, ["--exit"]);
+    }
+
+    #[test]
+    fn programs_are_found_in_the_rootfs_first() {
+        let mut archive = Archive::new();
+        archive.file("bin/sh", 0o755, "").file("sbin/x", 0o755, "");
+        let mut place = |name: &str| place_program(&[name.to_owned(), "a".into()], &mut archive);
+        assert_eq!(place("sh").unwrap(), ["/bin/sh", "a"]);
+        assert_eq!(place("/sbin/x").unwrap(), ["/sbin/x", "a"]);
+        assert_eq!(place("--exit").unwrap(), ["--exit", "a"]);
+        assert!(place("no-such-thing").unwrap_err().to_string().contains("no program"));
+    }
+
+    fn outcome(console: &str, report: &str) -> Outcome {
+        use std::os::unix::process::ExitStatusExt;
+        Outcome {
+            status: Some(std::process::ExitStatus::from_raw(0)),
+            console: console.into(),
+            report: report.into(),
+            complaint: String::new(),
+            wall: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn only_a_finished_and_clean_report_passes() {
+        let done = r#"{"type":"done","passed":2,"failed":0}"#;
+        assert!(judge(&outcome("", done), true).is_ok());
+        assert!(judge(&outcome("", ""), true).is_err());
+        assert!(judge(&outcome("", ""), false).is_ok());
+        assert!(judge(&outcome("Kernel panic - not syncing: x", done), true).is_err());
+        assert!(judge(&outcome("", r#"{"type":"done","passed":2,"failed":1}"#), true).is_err());
+        let mut late = outcome("", done);
+        late.status = None;
+        assert!(judge(&late, true).is_err());
+    }
+}
