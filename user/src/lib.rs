@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Runtime of Trapline's user programs: ordinary static Linux executables
+//! without a libc.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`start`] | `_start`, arguments, environment, auxiliary vector, panic |
+//! | [`syscall`] | the `syscall` instruction, [`Errno`] |
+//! | [`process`], [`signal`], [`file`], [`memory`], [`time`] | thin wrappers, one per system call |
+//! | [`ucontext`] | what a signal handler is given |
+//! | [`probe`] | the instruction under test and its label |
+//! | [`expect`] | the macro by which a program states what must happen to it |
+//! | [`note`], [`pattern`], [`status`], [`text`] | pure: the note's parser, log patterns, wait statuses, fixed-size text |
+//! | [`report`] | the handler that tells `/init` what a signal brought |
+//! | [`check`] | assertions that print what differed and go on |
+//! | [`runner`] | what `/init` is made of |
+//!
+//! Everything here also compiles for the host, where the pure modules have
+//! their unit tests; programs run only when built for `x86_64-unknown-none`.
+#![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod check;
+pub mod expect;
+pub mod file;
+pub mod io;
+pub mod memory;
+pub mod note;
+pub mod pattern;
+pub mod probe;
+pub mod process;
+pub mod report;
+pub mod runner;
+pub mod signal;
+pub mod start;
+pub mod status;
+pub mod syscall;
+pub mod text;
+pub mod time;
+pub mod ucontext;
+
+pub use syscall::{Errno, Result};
+
+/// What most programs need.
+pub mod prelude {
+    pub use crate::process::{child, exit_group, fork, getpid, gettid, wait};
+    pub use crate::signal::{
+        Action, SigInfo, bit, kill, sigaction, sigprocmask_set, tgkill,
+    };
+    pub use crate::status::WaitStatus;
+    pub use crate::syscall::Errno;
+    pub use crate::ucontext::UContext;
+    pub use crate::{
+        check, check_eq, code_log, expect, print, println, probe, program, segfault_log, trap_log,
+    };
+    pub use linux_raw_sys::errno::*;
+    pub use linux_raw_sys::general::{
+        SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO,
+    };
+}

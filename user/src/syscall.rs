@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The `syscall` instruction and the error numbers it returns.
+
+use core::{arch::asm, fmt};
+
+pub use linux_raw_sys::general as nr;
+
+/// A Linux error number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(pub u32);
+
+/// What a system call returns.
+pub type Result<T = usize> = core::result::Result<T, Errno>;
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use linux_raw_sys::errno as e;
+        let name = match self.0 {
+            e::EPERM => "EPERM",
+            e::ENOENT => "ENOENT",
+            e::ESRCH => "ESRCH",
+            e::EINTR => "EINTR",
+            e::EIO => "EIO",
+            e::E2BIG => "E2BIG",
+            e::ENOEXEC => "ENOEXEC",
+            e::EBADF => "EBADF",
+            e::ECHILD => "ECHILD",
+            e::EAGAIN => "EAGAIN",
+            e::ENOMEM => "ENOMEM",
+            e::EACCES => "EACCES",
+            e::EFAULT => "EFAULT",
+            e::EBUSY => "EBUSY",
+            e::EEXIST => "EEXIST",
+            e::ENODEV => "ENODEV",
+            e::ENOTDIR => "ENOTDIR",
+            e::EISDIR => "EISDIR",
+            e::EINVAL => "EINVAL",
+            e::ETXTBSY => "ETXTBSY",
+            e::EPIPE => "EPIPE",
+            e::ENOSYS => "ENOSYS",
+            other => return write!(f, "errno {other}"),
+        };
+        f.write_str(name)
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A value that fits into a system call's argument register.
+pub trait Arg {
+    /// The register's content.
+    fn register(self) -> usize;
+}
+
+macro_rules! integer_args {
+    ($($t:ty),*) => { $(impl Arg for $t { fn register(self) -> usize { self as usize } })* };
+}
+integer_args!(i32, u32, i64, u64, isize, usize);
+
+impl<T> Arg for *const T {
+    fn register(self) -> usize {
+        self as usize
+    }
+}
+impl<T> Arg for *mut T {
+    fn register(self) -> usize {
+        self as usize
+    }
+}
+
+/// Executes `syscall` and returns rax as it comes.
+///
+/// # Safety
+/// The call must not break Rust's assumptions about this process's memory.
+#[inline]
+pub unsafe fn raw(number: u32, args: [usize; 6]) -> isize {
+    let ret;
+    // SAFETY: the kernel clobbers rcx, r11 and rax only; the rest is up to the caller.
+    unsafe {
+        asm!("syscall",
+            inlateout("rax") number as isize => ret,
+            in("rdi") args[0], in("rsi") args[1], in("rdx") args[2],
+            in("r10") args[3], in("r8") args[4], in("r9") args[5],
+            lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    ret
+}
+
+/// Executes `syscall` and turns -1..-4095 into an [`Errno`].
+///
+/// # Safety
+/// As [`raw`].
+#[inline]
+pub unsafe fn call<const N: usize>(number: u32, args: [usize; N]) -> Result {
+    let mut six = [0; 6];
+    six[..N].copy_from_slice(&args);
+    // SAFETY: passed on.
+    let ret = unsafe { raw(number, six) };
+    if (-4095..0).contains(&ret) {
+        Err(Errno(-ret as u32))
+    } else {
+        Ok(ret as usize)
+    }
+}
+
+/// `syscall!(__NR_kill, pid, sig)`: one system call by its name in
+/// `linux-raw-sys`, arguments of any integer or pointer type.
+#[macro_export]
+macro_rules! syscall {
+    ($nr:ident $(, $arg:expr)* $(,)?) => {
+        $crate::syscall::call($crate::syscall::nr::$nr, [$($crate::syscall::Arg::register($arg)),*])
+    };
+}
