@@ -4,7 +4,7 @@
 use crate::paths::Paths;
 use crate::qemu;
 use crate::tools::Install;
-use crate::{build, run};
+use crate::{bench, build, image, run, test};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -26,6 +26,20 @@ pub enum Command {
     Build(InstallArgs),
     /// Boot, and run the programs that carry an expectation, or one program
     Run(RunArgs),
+    /// Run the unit tests and the tests that boot
+    Test(TestArgs),
+    /// Measure
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Make a disk image that a BIOS boots (optional; nothing else needs it)
+    Image(ImageArgs),
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Boot: guest instructions up to /init, and seconds of the whole QEMU process
+    Boot(BenchArgs),
 }
 
 /// May missing tools be installed?
@@ -94,13 +108,68 @@ pub struct RunArgs {
     pub prog: Vec<String>,
 }
 
+/// How to test.
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// Run the tests under cargo-nextest, one process for each
+    #[arg(long)]
+    pub nextest: bool,
+    /// Installing.
+    #[command(flatten)]
+    pub install: InstallArgs,
+    /// Run only the tests whose name contains this
+    pub filter: Option<String>,
+    /// Arguments for the test programs (for nextest, with --nextest)
+    #[arg(last = true, value_name = "ARGS")]
+    pub rest: Vec<String>,
+}
+
+/// How to measure.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// Measure another kernel, say Linux's, under the same conditions
+    #[arg(long, value_name = "FILE", value_parser = bench::other_kernel)]
+    pub kernel: Option<PathBuf>,
+    /// Words for the kernel's command line
+    #[arg(long, value_name = "STR", default_value = "", allow_hyphen_values = true)]
+    pub append: String,
+    /// Installing.
+    #[command(flatten)]
+    pub install: InstallArgs,
+}
+
+/// How to make a disk image.
+#[derive(Debug, Clone, Args)]
+pub struct ImageArgs {
+    /// Where the image goes [default: target/trapline/trapline.img]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Words for the kernel's command line; may be given more than once
+    #[arg(long, value_name = "STR", allow_hyphen_values = true)]
+    pub append: Vec<String>,
+    /// Boot the image
+    #[arg(long)]
+    pub run: bool,
+    /// Stop the machine after so many seconds
+    #[arg(long, value_name = "S", default_value_t = 300)]
+    pub timeout: u64,
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Installing.
+    #[command(flatten)]
+    pub install: InstallArgs,
+}
+
 /// Does what the command line asks.
 pub fn main() -> Result<ExitCode> {
     match Cli::parse().command {
-        Command::Build(args) => build::all(&Paths::find()?, args.install())?,
-        Command::Run(args) => return run::main(&args),
+        Command::Build(args) => build::all(&Paths::find()?, args.install()).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => run::main(&args),
+        Command::Test(args) => test::main(&args),
+        Command::Bench(Bench::Boot(args)) => bench::boot(&args),
+        Command::Image(args) => image::main(&args),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -16,11 +16,13 @@
 //! | [`qemu`] | one bounded run of the emulator |
 //! | [`report`] | the lines that `/init` reports |
 //! | [`ktap`] | the lines that in-kernel tests print |
-//! | [`run`] | the commands themselves |
+//! | [`run`], [`test`], [`bench`], [`image`] | the commands themselves |
 
+pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod elf;
+pub mod image;
 pub mod initramfs;
 pub mod kallsyms;
 pub mod ktap;
@@ -28,5 +30,6 @@ pub mod paths;
 pub mod qemu;
 pub mod report;
 pub mod run;
+pub mod test;
 pub mod tools;
 pub mod ui;

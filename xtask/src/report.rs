@@ -102,21 +102,49 @@ impl Report {
         self.results.iter().find(|outcome| outcome.program == program && outcome.mode == mode)
     }
 
-    /// The table at the end of a run.
-    pub fn table(&self) -> String {
+    /// The table at the end of a run, for a screen of that many columns; a
+    /// screen too narrow for it gets the rows as paragraphs.
+    pub fn table(&self, columns: Option<usize>) -> String {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(["", "program", "mode", "expected", "got", "dmesg"]);
         for outcome in &self.results {
-            let mark = if outcome.ok { "ok" } else { "FAIL" };
-            let got = if outcome.why.is_empty() {
-                outcome.got.clone()
-            } else {
-                format!("{} ({})", outcome.got, outcome.why)
-            };
-            table.add_row([mark, &outcome.program, &outcome.mode, &outcome.expected, &got, &outcome.log]);
+            let row = [
+                outcome.mark(),
+                &outcome.program,
+                &outcome.mode,
+                &outcome.expected,
+                &outcome.came(),
+                &outcome.log,
+            ];
+            table.add_row(row);
         }
-        table.to_string()
+        let table = table.to_string();
+        let width = table.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        if columns.is_none_or(|columns| width <= columns) {
+            return table;
+        }
+        self.results.iter().map(Outcome::paragraph).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Outcome {
+    fn mark(&self) -> &'static str {
+        if self.ok { "ok" } else { "FAIL" }
+    }
+
+    /// What happened, and what of it was wrong.
+    fn came(&self) -> String {
+        if self.why.is_empty() { self.got.clone() } else { format!("{} ({})", self.got, self.why) }
+    }
+
+    fn paragraph(&self) -> String {
+        let head = format!("{:<4} {} {}", self.mark(), self.program, self.mode);
+        let came = self.came();
+        let rest = [("expected", &self.expected), ("got", &came), ("dmesg", &self.log)];
+        let rest = rest.iter().filter(|(_, value)| !value.is_empty());
+        let rest = rest.map(|(name, value)| format!("       {name:<8}  {value}"));
+        std::iter::once(head).chain(rest).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -144,10 +172,12 @@ mod tests {
 
     #[test]
     fn the_table_has_what_was_reported() {
-        let table = Report::parse(GOOD).table();
+        let table = Report::parse(GOOD).table(None);
         for word in ["divide_error", "default", "SIGFPE", "traps: x", "FAIL", "exit"] {
             assert!(table.contains(word), "{word} in\n{table}");
         }
+        let narrow = Report::parse(GOOD).table(Some(40));
+        assert!(narrow.starts_with("ok   divide_error default\n       expected  SIGFPE\n"), "{narrow}");
     }
 
     #[test]
@@ -165,7 +195,7 @@ mod tests {
         fn never_panics(text in any::<String>(), cut in 0usize..400) {
             let _ = Report::parse(&text);
             let _ = Report::parse(GOOD.get(cut..).unwrap_or(""));
-            let _ = Report::parse(GOOD.get(..cut).unwrap_or("")).table();
+            let _ = Report::parse(GOOD.get(..cut).unwrap_or("")).table(Some(cut));
         }
     }
 }

@@ -178,10 +178,10 @@ fn save_records(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Prints the table; the exit status, or the sentence that says what failed.
-fn judge(outcome: &Outcome, report_due: bool) -> Result<ExitCode> {
+pub fn judge(outcome: &Outcome, report_due: bool) -> Result<ExitCode> {
     let report = Report::parse(&outcome.report);
     if !report.results.is_empty() {
-        println!("{}", report.table());
+        println!("{}", report.table(ui::columns()));
     }
     if let Some(panic) = outcome.panic_line() {
         bail!("the machine stopped with `{panic}`");

@@ -18,6 +18,13 @@ pub fn on_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
 
+/// How wide stdout's screen is; `None` where it is no screen.
+pub fn columns() -> Option<usize> {
+    let stdout = std::io::stdout();
+    let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok())??;
+    (size.ws_col > 0).then_some(size.ws_col as usize)
+}
+
 /// A long step in progress.
 #[derive(Debug)]
 pub struct Step {
