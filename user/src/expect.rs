@@ -83,8 +83,9 @@ macro_rules! expect_log {
 macro_rules! expect {
     (
         signal: $signal:ident, code: $code:ident, addr: $addr:expr,
-        trapno: $trapno:literal, err: $err:literal, cr2: $cr2:expr, rip: $rip:expr,
+        trapno: $trapno:literal, err: $err:expr, cr2: $cr2:expr, rip: $rip:expr,
         $(flags: $flags:literal,)?
+        $(mask: $mask:literal,)?
         end: $end:ident($how:tt)
         $(, log: $log:tt)? $(,)?
     ) => {
@@ -102,6 +103,7 @@ macro_rules! expect {
             "cr2=", stringify!($cr2), "\n",
             "rip=", stringify!($rip), "\n",
             $("flags=", stringify!($flags), "\n",)?
+            $("mask=", stringify!($mask), "\n",)?
             "end=", stringify!($end), "(", stringify!($how), ")\n",
             $crate::expect_log!($($log)?),
         ));
@@ -138,13 +140,20 @@ macro_rules! gp_log {
 }
 
 /// The line that Linux logs for an unhandled page fault: address and error code in hex.
-/// `nowhere` is for an instruction pointer outside of the program's file.
+/// `nowhere` is for an instruction pointer outside of the program's file, `below`
+/// for one below its first mapping: Linux 6.1 names that one then, newer ones do not.
 #[macro_export]
 macro_rules! segfault_log {
     ($addr:literal, $err:literal) => {
         concat!(
             "{comm}[{pid}]: segfault at ", $addr, " ip {ip} sp {sp} error ", $err,
             " in {file}[{vma}] likely on CPU {n} (core {n}, socket {n})"
+        )
+    };
+    ($addr:literal, $err:literal, below) => {
+        concat!(
+            "{comm}[{pid}]: segfault at ", $addr, " ip {ip} sp {sp} error ", $err,
+            "{in?} likely on CPU {n} (core {n}, socket {n})"
         )
     };
     ($addr:literal, $err:literal, nowhere) => {

@@ -12,6 +12,7 @@
 //! | [`expect`] | the macro by which a program states what must happen to it |
 //! | [`note`], [`pattern`], [`status`], [`text`] | pure: the note's parser, log patterns, wait statuses, fixed-size text |
 //! | [`report`] | the handler that tells `/init` what a signal brought |
+//! | [`seen`] | a handler that keeps what it was given |
 //! | [`check`] | assertions that print what differed and go on |
 //! | [`runner`] | what `/init` is made of |
 //!
@@ -33,6 +34,7 @@ pub mod probe;
 pub mod process;
 pub mod report;
 pub mod runner;
+pub mod seen;
 pub mod signal;
 pub mod start;
 pub mod status;
@@ -53,7 +55,7 @@ pub mod prelude {
     pub use crate::syscall::Errno;
     pub use crate::ucontext::UContext;
     pub use crate::{
-        check, check_eq, code_log, expect, print, println, probe, program, segfault_log, trap_log,
+        check, check_eq, code_log, expect, gp_log, print, println, probe, program, segfault_log, trap_log,
     };
     pub use linux_raw_sys::errno::*;
     pub use linux_raw_sys::general::{

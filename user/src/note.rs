@@ -14,8 +14,10 @@
 //! | `signal` | `SIGFPE`… or a number; absent if no handler is ever to run |
 //! | `code` | `FPE_INTDIV`… or a number |
 //! | `addr`, `cr2`, `rip` | a rule: `ip`, `ip + 2`, `sp - 8`, a number, `any`, `none` (= 0) |
-//! | `trapno`, `err` | numbers |
+//! | `trapno` | a number |
+//! | `err` | a number, or two (`0x10a \| 0x212`) where QEMU's TCG departs from real processors |
 //! | `flags` | saved flags without the arithmetic ones and RF; 0x202 if absent |
+//! | `mask` | the signal mask saved in the frame; 0 if absent |
 //! | `end` | without handlers: `killed(SIGFPE)` or `exit(0)` |
 //! | `log` | repeated: a pattern per kernel log line without handlers ([`crate::pattern`]) |
 //! | `unlogged` | `true`: Linux must log nothing (`log: []` says this) |
@@ -228,14 +230,16 @@ pub struct Record {
     pub addr: Rule,
     /// The exception's vector.
     pub trapno: u64,
-    /// The exception's error code.
-    pub err: u64,
+    /// The exception's error code: a processor's, and TCG's if that differs.
+    pub err: [u64; 2],
     /// The faulting address as the frame has it.
     pub cr2: Rule,
     /// The interrupted instruction pointer.
     pub rip: Rule,
     /// The interrupted flags without the arithmetic ones and RF.
     pub flags: u64,
+    /// The signal mask saved in the frame.
+    pub mask: u64,
 }
 
 /// How a program ends without handlers.
@@ -299,6 +303,12 @@ fn parse_int(s: &str) -> Option<i32> {
     named.or_else(|| s.parse().ok()).and_then(|n| i32::try_from(n).ok())
 }
 
+/// One number for both, or a processor's and TCG's.
+fn parse_err(s: &str) -> Option<[u64; 2]> {
+    let (cpu, tcg) = s.split_once('|').unwrap_or((s, s));
+    Some([parse_u64(cpu.trim())?, parse_u64(tcg.trim())?])
+}
+
 fn parse_rule(s: &str) -> Option<Rule> {
     let make: fn(i64) -> Rule = match s.get(..2) {
         _ if s == "any" => return Some(Rule::Any),
@@ -328,7 +338,8 @@ fn parse_end(s: &str) -> Option<End> {
 }
 
 /// The single-valued keys, in the order of `Fields`.
-const KEYS: [&str; 9] = ["signal", "code", "addr", "trapno", "err", "cr2", "rip", "flags", "end"];
+const KEYS: [&str; 10] =
+    ["signal", "code", "addr", "trapno", "err", "cr2", "rip", "flags", "mask", "end"];
 
 /// Reads the text of an expectation.
 pub fn parse(text: &str) -> Result<Expect<'_>, Error<'_>> {
@@ -353,7 +364,7 @@ pub fn parse(text: &str) -> Result<Expect<'_>, Error<'_>> {
             }
         }
     }
-    let end = field(&values, 8, parse_end)?;
+    let end = field(&values, 9, parse_end)?;
     let log = (unlogged || log.len > 0).then_some(log);
     Ok(Expect { record: record(&values)?, end, log })
 }
@@ -369,7 +380,7 @@ fn field<'a, T>(
 
 fn record<'a>(values: &[Option<&'a str>; KEYS.len()]) -> Result<Option<Record>, Error<'a>> {
     if values[0].is_none() {
-        return match values[1..8].iter().position(Option::is_some) {
+        return match values[1..9].iter().position(Option::is_some) {
             Some(_) => Err(Error::Missing("signal")),
             None => Ok(None),
         };
@@ -379,10 +390,11 @@ fn record<'a>(values: &[Option<&'a str>; KEYS.len()]) -> Result<Option<Record>, 
         code: field(values, 1, parse_int)?,
         addr: field(values, 2, parse_rule)?,
         trapno: field(values, 3, parse_u64)?,
-        err: field(values, 4, parse_u64)?,
+        err: field(values, 4, parse_err)?,
         cr2: field(values, 5, parse_rule)?,
         rip: field(values, 6, parse_rule)?,
         flags: if values[7].is_some() { field(values, 7, parse_u64)? } else { 0x202 },
+        mask: if values[8].is_some() { field(values, 8, parse_u64)? } else { 0 },
     }))
 }
 

@@ -34,8 +34,9 @@ fn elf(notes: &[(u32, &[u8])]) -> Vec<u8> {
 fn a_good_note_is_read() {
     let e = parse(GOOD).unwrap();
     let r = e.record.unwrap();
-    assert_eq!((r.signal, r.code, r.trapno, r.err, r.flags), (8, 1, 0, 0x12, 0x202));
+    assert_eq!((r.signal, r.code, r.trapno, r.err, r.flags), (8, 1, 0, [0x12; 2], 0x202));
     assert_eq!((r.addr, r.cr2, r.rip), (Rule::Ip(2), Rule::Value(0), Rule::Ip(0)));
+    assert_eq!(parse_err("0x10a | 0x212"), Some([0x10a, 0x212]));
     assert_eq!(e.end, End::Killed(8));
     assert_eq!(e.log.unwrap().as_slice(), ["one {ip}", "two"]);
 }

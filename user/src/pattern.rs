@@ -10,8 +10,10 @@
 //! | `{pid}` | its process id |
 //! | `{tid}`, `{n}` | any decimal number |
 //! | `{ip}` | the interrupted instruction pointer that the note states, in hex |
+//! | `{err}` | the error code that the note states, in hex |
 //! | `{sp}`, `{hex}` | any hex number |
 //! | `{vma}` | `START+LEN` or, since Linux 6.8, `OFFSET,START+LEN` |
+//! | `{in?}` | ` in FILE[VMA]` or nothing: what depends on Linux's version |
 //! | `{frame}` | a hashed kernel-log pointer |
 //! | `{code}` | the 64 bytes around the instruction pointer, that one in `<>` |
 
@@ -29,6 +31,8 @@ pub struct Context<'a> {
     pub pid: i32,
     /// The expected instruction pointer; `None`: any.
     pub ip: Option<u64>,
+    /// The error codes that may be.
+    pub err: [u64; 2],
     /// The program may have been loaded at any base: compare only the page offset.
     pub any_base: bool,
     /// The bytes that a "Code:" line must show; `None`: any.
@@ -76,14 +80,16 @@ fn skip<'l>(placeholder: &str, line: &'l str, context: &Context<'_>) -> Option<&
             let ignored = if context.any_base { !0xfff } else { 0 };
             (differ & !ignored == 0).then_some(rest)
         }
-        "vma" => {
-            let (_, rest) = digits(line, 16)?;
-            let rest = match rest.strip_prefix(',') {
-                Some(rest) => digits(rest, 16)?.1,
-                None => rest,
-            };
-            digits(rest.strip_prefix('+')?, 16).map(|d| d.1)
+        "err" => {
+            let (digits, rest) = digits(line, 16)?;
+            let value = u64::from_str_radix(digits, 16).ok()?;
+            context.err.contains(&value).then_some(rest)
         }
+        "vma" => vma(line),
+        "in?" => match line.strip_prefix(" in ").and_then(|l| l.strip_prefix(context.file)) {
+            Some(rest) => vma(rest.strip_prefix('[')?)?.strip_prefix(']'),
+            None => Some(line),
+        },
         "frame" => match line.strip_prefix("(____ptrval____)") {
             Some(rest) => Some(rest),
             None => digits(line, 16).map(|d| d.1),
@@ -97,6 +103,16 @@ fn skip<'l>(placeholder: &str, line: &'l str, context: &Context<'_>) -> Option<&
 fn digits(s: &str, radix: u32) -> Option<(&str, &str)> {
     let end = s.find(|c: char| !c.is_digit(radix)).unwrap_or(s.len());
     (end > 0).then(|| s.split_at(end))
+}
+
+/// Skips `START+LEN` or `OFFSET,START+LEN`.
+fn vma(line: &str) -> Option<&str> {
+    let (_, rest) = digits(line, 16)?;
+    let rest = match rest.strip_prefix(',') {
+        Some(rest) => digits(rest, 16)?.1,
+        None => rest,
+    };
+    digits(rest.strip_prefix('+')?, 16).map(|d| d.1)
 }
 
 /// Reads the bytes of a "Code:" line.
@@ -127,7 +143,7 @@ mod tests {
     use std::{fmt::Write, string::String};
 
     const C: Context<'_> =
-        Context { file: "divide_error_long_name", pid: 12, ip: Some(0x401020), any_base: false, code: None };
+        Context { file: "divide_error_long_name", pid: 12, ip: Some(0x401020), any_base: false, err: [0x10a, 0x212], code: None };
 
     #[test]
     fn linux_lines_match() {
@@ -160,6 +176,21 @@ mod tests {
         assert!(matches("Code: {code}", &line, &C));
         assert!(!matches("Code: {code}", &line, &Context { code: Some(&[0; 64]), ..C }));
         assert!(!matches("Code: {code}", "Code: zz", &C));
+    }
+
+    #[test]
+    fn a_part_may_depend_on_the_version() {
+        let c = Context { file: "jump_null", ..C };
+        assert!(matches("14{in?} likely", "14 in jump_null[400000+1000] likely", &c));
+        assert!(matches("14{in?} likely", "14 likely", &c));
+        assert!(!matches("14{in?} likely", "14 in other[400000+1000] likely", &c));
+    }
+
+    #[test]
+    fn either_error_code_will_do() {
+        assert!(matches("error:{err} in", "error:10a in", &C));
+        assert!(matches("error:{err} in", "error:212 in", &C));
+        assert!(!matches("error:{err} in", "error:0 in", &C));
     }
 
     #[test]

@@ -22,6 +22,8 @@ core::arch::global_asm!(
     "push r13",
     "push r14",
     "push r15",
+    // A handler may run another probe while this one is under way.
+    "push qword ptr [rip + trapline_probe_sp]",
     "mov [rip + trapline_probe_sp], rsp",
     // A scratch area of its own, aligned, that the setup may do anything with.
     "lea rax, [rsp - 1024]",
@@ -48,6 +50,7 @@ core::arch::global_asm!(
     "mov rsp, [rip + trapline_probe_sp]",
     "push 0x202",
     "popfq",
+    "pop qword ptr [rip + trapline_probe_sp]",
     "pop r15",
     "pop r14",
     "pop r13",

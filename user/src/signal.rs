@@ -158,6 +158,12 @@ pub fn tgkill(tgid: i32, tid: i32, sig: u32) -> Result {
     unsafe { syscall!(__NR_tgkill, tgid, tid, sig) }
 }
 
+/// Sends a signal to this very thread.
+pub fn raise(sig: u32) {
+    let sent = tgkill(crate::process::getpid(), crate::process::gettid(), sig);
+    crate::check_eq!(sent, Ok(0), "tgkill to self");
+}
+
 /// `rt_sigqueueinfo(2)`.
 pub fn sigqueueinfo(pid: i32, sig: u32, info: &SigInfo) -> Result {
     // SAFETY: the kernel reads the siginfo.

@@ -2,12 +2,13 @@
 //! What a signal handler is given: `siginfo_t`, `ucontext_t` and the x87/SSE
 //! part of the saved extended state, as Linux lays them out.
 
+use core::fmt;
 use core::mem::{offset_of, size_of};
 use linux_raw_sys::general as abi;
 
 /// `siginfo_t`: the common head, then fields whose meaning depends on the signal.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SigInfo {
     /// The signal's number.
     pub signo: i32,
@@ -34,11 +35,36 @@ impl SigInfo {
     pub const ZERO: Self = Self { signo: 0, errno: 0, code: 0, pad: 0, fields: [0; 14] };
 
     /// What `sigqueue` sends: a value with the sender's identity.
-    pub const fn queue(signo: i32, code: i32, pid: i32, uid: u32, value: u64) -> Self {
-        let mut si = Self { signo, code, ..Self::ZERO };
+    pub const fn queue(signo: u32, code: i32, pid: i32, uid: u32, value: u64) -> Self {
+        let mut si = Self { signo: signo as i32, code, ..Self::ZERO };
         si.fields[0] = pid as u32 as u64 | (uid as u64) << 32;
         si.fields[1] = value;
         si
+    }
+
+    /// What `kill` and its kin send: the sender's identity.
+    pub const fn user(signo: u32, code: i32, pid: i32, uid: u32) -> Self {
+        Self::queue(signo, code, pid, uid, 0)
+    }
+
+    /// What a child's change sends; the times are left at 0.
+    pub const fn child(code: u32, pid: i32, uid: u32, status: i32) -> Self {
+        Self::queue(abi::SIGCHLD, code as i32, pid, uid, status as u32 as u64)
+    }
+
+    /// What an exception sends.
+    pub const fn fault(signo: u32, code: u32, addr: u64) -> Self {
+        let mut si = Self { signo: signo as i32, code: code as i32, ..Self::ZERO };
+        si.fields[0] = addr;
+        si
+    }
+
+    /// The same without the times that a child used: they differ from run to run.
+    #[must_use]
+    pub const fn without_times(mut self) -> Self {
+        self.fields[2] = 0;
+        self.fields[3] = 0;
+        self
     }
 
     /// `si_addr`: the address of a fault.
@@ -64,6 +90,16 @@ impl SigInfo {
     /// `si_status`: a child's exit code or signal.
     pub const fn status(&self) -> i32 {
         self.fields[1] as i32
+    }
+}
+
+impl fmt::Debug for SigInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{signo {} errno {} code {}", self.signo, self.errno, self.code)?;
+        for (i, v) in self.fields.iter().enumerate().filter(|(_, v)| **v != 0) {
+            write!(f, " [{i}]={v:#x}")?;
+        }
+        f.write_str("}")
     }
 }
 

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `cli` without I/O privilege: #GP.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use user::prelude::*;
+
+expect! {
+    signal: SIGSEGV, code: SI_KERNEL, addr: none,
+    trapno: 13, err: 0, cr2: 0, rip: ip,
+    end: killed(SIGSEGV),
+    log: [gp_log!("0")],
+}
+
+probe!(; "cli");
+program!(run);
+
+fn run() {
+    probe();
+}

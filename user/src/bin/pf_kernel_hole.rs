@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A load from an address of the kernel half where nothing is mapped: it looks no different.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use user::prelude::*;
+
+expect! {
+    signal: SIGSEGV, code: SEGV_MAPERR, addr: 0xffff800000000000,
+    trapno: 14, err: 5, cr2: 0xffff800000000000, rip: ip,
+    end: killed(SIGSEGV),
+    log: [segfault_log!("ffff800000000000", "5"), code_log!()],
+}
+
+probe!("mov rcx, 0xffff800000000000"; "mov eax, [rcx]");
+program!(run);
+
+fn run() {
+    probe();
+}
