@@ -121,10 +121,7 @@ macro_rules! expect {
 #[macro_export]
 macro_rules! trap_log {
     ($name:literal, $err:literal) => {
-        concat!(
-            "traps: {comm}[{pid}] trap ", $name, " ip:{ip} sp:{sp} error:", $err,
-            " in {file}[{vma}]"
-        )
+        concat!("traps: {comm}[{pid}] trap ", $name, " ip:{ip} sp:{sp} error:", $err, " in {file}[{vma}]")
     };
 }
 
@@ -133,7 +130,8 @@ macro_rules! trap_log {
 macro_rules! gp_log {
     ($err:literal) => {
         concat!(
-            "traps: {comm}[{pid}] general protection fault ip:{ip} sp:{sp} error:", $err,
+            "traps: {comm}[{pid}] general protection fault ip:{ip} sp:{sp} error:",
+            $err,
             " in {file}[{vma}]"
         )
     };
@@ -146,19 +144,28 @@ macro_rules! gp_log {
 macro_rules! segfault_log {
     ($addr:literal, $err:literal) => {
         concat!(
-            "{comm}[{pid}]: segfault at ", $addr, " ip {ip} sp {sp} error ", $err,
+            "{comm}[{pid}]: segfault at ",
+            $addr,
+            " ip {ip} sp {sp} error ",
+            $err,
             " in {file}[{vma}] likely on CPU {n} (core {n}, socket {n})"
         )
     };
     ($addr:literal, $err:literal, below) => {
         concat!(
-            "{comm}[{pid}]: segfault at ", $addr, " ip {ip} sp {sp} error ", $err,
+            "{comm}[{pid}]: segfault at ",
+            $addr,
+            " ip {ip} sp {sp} error ",
+            $err,
             "{in?} likely on CPU {n} (core {n}, socket {n})"
         )
     };
     ($addr:literal, $err:literal, nowhere) => {
         concat!(
-            "{comm}[{pid}]: segfault at ", $addr, " ip {ip} sp {sp} error ", $err,
+            "{comm}[{pid}]: segfault at ",
+            $addr,
+            " ip {ip} sp {sp} error ",
+            $err,
             " likely on CPU {n} (core {n}, socket {n})"
         )
     };

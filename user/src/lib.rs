@@ -48,9 +48,7 @@ pub use syscall::{Errno, Result};
 /// What most programs need.
 pub mod prelude {
     pub use crate::process::{child, exit_group, fork, getpid, gettid, wait};
-    pub use crate::signal::{
-        Action, SigInfo, bit, kill, sigaction, sigprocmask_set, tgkill,
-    };
+    pub use crate::signal::{Action, SigInfo, bit, kill, sigaction, sigprocmask_set, tgkill};
     pub use crate::status::WaitStatus;
     pub use crate::syscall::Errno;
     pub use crate::ucontext::UContext;
@@ -58,7 +56,5 @@ pub mod prelude {
         check, check_eq, code_log, expect, gp_log, print, println, probe, program, segfault_log, trap_log,
     };
     pub use linux_raw_sys::errno::*;
-    pub use linux_raw_sys::general::{
-        SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO,
-    };
+    pub use linux_raw_sys::general::{SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO};
 }

@@ -278,14 +278,40 @@ impl<'a> LogLines<'a> {
 
 /// Names that a note may use for numbers.
 const NAMES: &[(&str, i64)] = &[
-    ("SIGILL", 4), ("SIGTRAP", 5), ("SIGABRT", 6), ("SIGBUS", 7), ("SIGFPE", 8), ("SIGKILL", 9),
-    ("SIGUSR1", 10), ("SIGSEGV", 11), ("SIGUSR2", 12), ("SIGPIPE", 13), ("SIGALRM", 14),
-    ("SIGTERM", 15), ("SIGSYS", 31),
-    ("SI_USER", 0), ("SI_KERNEL", 128), ("SI_QUEUE", -1), ("SI_TKILL", -6),
-    ("FPE_INTDIV", 1), ("FPE_INTOVF", 2), ("FPE_FLTDIV", 3), ("FPE_FLTOVF", 4), ("FPE_FLTUND", 5),
-    ("FPE_FLTRES", 6), ("FPE_FLTINV", 7), ("ILL_ILLOPN", 2), ("SEGV_MAPERR", 1),
-    ("SEGV_ACCERR", 2), ("SEGV_BNDERR", 3), ("SEGV_PKUERR", 4), ("BUS_ADRALN", 1),
-    ("BUS_ADRERR", 2), ("TRAP_BRKPT", 1), ("TRAP_TRACE", 2), ("TRAP_HWBKPT", 4),
+    ("SIGILL", 4),
+    ("SIGTRAP", 5),
+    ("SIGABRT", 6),
+    ("SIGBUS", 7),
+    ("SIGFPE", 8),
+    ("SIGKILL", 9),
+    ("SIGUSR1", 10),
+    ("SIGSEGV", 11),
+    ("SIGUSR2", 12),
+    ("SIGPIPE", 13),
+    ("SIGALRM", 14),
+    ("SIGTERM", 15),
+    ("SIGSYS", 31),
+    ("SI_USER", 0),
+    ("SI_KERNEL", 128),
+    ("SI_QUEUE", -1),
+    ("SI_TKILL", -6),
+    ("FPE_INTDIV", 1),
+    ("FPE_INTOVF", 2),
+    ("FPE_FLTDIV", 3),
+    ("FPE_FLTOVF", 4),
+    ("FPE_FLTUND", 5),
+    ("FPE_FLTRES", 6),
+    ("FPE_FLTINV", 7),
+    ("ILL_ILLOPN", 2),
+    ("SEGV_MAPERR", 1),
+    ("SEGV_ACCERR", 2),
+    ("SEGV_BNDERR", 3),
+    ("SEGV_PKUERR", 4),
+    ("BUS_ADRALN", 1),
+    ("BUS_ADRERR", 2),
+    ("TRAP_BRKPT", 1),
+    ("TRAP_TRACE", 2),
+    ("TRAP_HWBKPT", 4),
 ];
 
 fn parse_u64(s: &str) -> Option<u64> {
@@ -338,8 +364,7 @@ fn parse_end(s: &str) -> Option<End> {
 }
 
 /// The single-valued keys, in the order of `Fields`.
-const KEYS: [&str; 10] =
-    ["signal", "code", "addr", "trapno", "err", "cr2", "rip", "flags", "mask", "end"];
+const KEYS: [&str; 10] = ["signal", "code", "addr", "trapno", "err", "cr2", "rip", "flags", "mask", "end"];
 
 /// Reads the text of an expectation.
 pub fn parse(text: &str) -> Result<Expect<'_>, Error<'_>> {

@@ -65,9 +65,17 @@ fn bad_texts_say_what_is_wrong() {
     assert_eq!(replaced("log=two", "err=1"), Err("note: err comes too often".into()));
     assert_eq!(replaced("log=two", "log=2\nlog=3\nlog=4\nlog=5"), Err("note: log comes too often".into()));
     for (from, to) in [
-        ("SIGFPE\nc", "65\nc"), ("FPE_INTDIV", "FPE_WHAT"), ("ip + 2", "ip * 2"), ("ip + 2", "ip +"),
-        ("0x12", "0x+12"), ("0x12", "+12"), ("none", ""), ("killed(", "shot("), ("killed(SIGFPE)", "exit(256)"),
-        ("killed(SIGFPE)", "killed SIGFPE"), ("killed(SIGFPE)", "killed(0)"),
+        ("SIGFPE\nc", "65\nc"),
+        ("FPE_INTDIV", "FPE_WHAT"),
+        ("ip + 2", "ip * 2"),
+        ("ip + 2", "ip +"),
+        ("0x12", "0x+12"),
+        ("0x12", "+12"),
+        ("none", ""),
+        ("killed(", "shot("),
+        ("killed(SIGFPE)", "exit(256)"),
+        ("killed(SIGFPE)", "killed SIGFPE"),
+        ("killed(SIGFPE)", "killed(0)"),
     ] {
         let e = replaced(from, to).unwrap_err();
         assert!(e.contains("cannot be"), "{to:?}: {e}");
@@ -152,9 +160,15 @@ fn no_text_however_wrong_breaks_the_parser() {
 fn names_agree_with_linux() {
     use linux_raw_sys::general as abi;
     for (name, value) in [
-        ("SIGILL", abi::SIGILL), ("SIGSYS", abi::SIGSYS), ("SI_KERNEL", abi::SI_KERNEL),
-        ("FPE_FLTINV", abi::FPE_FLTINV), ("ILL_ILLOPN", abi::ILL_ILLOPN), ("SEGV_PKUERR", abi::SEGV_PKUERR),
-        ("SEGV_ACCERR", abi::SEGV_ACCERR), ("BUS_ADRERR", abi::BUS_ADRERR), ("TRAP_TRACE", abi::TRAP_TRACE),
+        ("SIGILL", abi::SIGILL),
+        ("SIGSYS", abi::SIGSYS),
+        ("SI_KERNEL", abi::SI_KERNEL),
+        ("FPE_FLTINV", abi::FPE_FLTINV),
+        ("ILL_ILLOPN", abi::ILL_ILLOPN),
+        ("SEGV_PKUERR", abi::SEGV_PKUERR),
+        ("SEGV_ACCERR", abi::SEGV_ACCERR),
+        ("BUS_ADRERR", abi::BUS_ADRERR),
+        ("TRAP_TRACE", abi::TRAP_TRACE),
     ] {
         assert_eq!(parse_int(name), Some(value as i32), "{name}");
     }

@@ -142,8 +142,14 @@ mod tests {
     use super::*;
     use std::{fmt::Write, string::String};
 
-    const C: Context<'_> =
-        Context { file: "divide_error_long_name", pid: 12, ip: Some(0x401020), any_base: false, err: [0x10a, 0x212], code: None };
+    const C: Context<'_> = Context {
+        file: "divide_error_long_name",
+        pid: 12,
+        ip: Some(0x401020),
+        any_base: false,
+        err: [0x10a, 0x212],
+        code: None,
+    };
 
     #[test]
     fn linux_lines_match() {

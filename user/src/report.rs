@@ -10,9 +10,7 @@ use crate::{
     process::exit_group,
     signal::{self, Action, AltStack, SigInfo},
     start,
-    ucontext::{
-        FP_XSTATE_MAGIC2, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, UContext, fp,
-    },
+    ucontext::{FP_XSTATE_MAGIC2, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, UContext, fp},
 };
 use core::{
     mem::size_of,

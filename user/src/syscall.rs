@@ -100,11 +100,7 @@ pub unsafe fn call<const N: usize>(number: u32, args: [usize; N]) -> Result {
     six[..N].copy_from_slice(&args);
     // SAFETY: passed on.
     let ret = unsafe { raw(number, six) };
-    if (-4095..0).contains(&ret) {
-        Err(Errno(-ret as u32))
-    } else {
-        Ok(ret as usize)
-    }
+    if (-4095..0).contains(&ret) { Err(Errno(-ret as u32)) } else { Ok(ret as usize) }
 }
 
 /// `syscall!(__NR_kill, pid, sig)`: one system call by its name in

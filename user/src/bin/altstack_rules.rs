@@ -36,8 +36,7 @@ fn run() {
     check_eq!(set(stack(SIZE, SS_DISABLE)), Ok(()), "SS_DISABLE with a size");
     check_eq!(sigaltstack(None), Ok(disabled), "disabled");
     // SAFETY: bad pointers are the test: the kernel refuses them.
-    let (bad_in, bad_out) =
-        unsafe { (syscall!(__NR_sigaltstack, 1, 0), syscall!(__NR_sigaltstack, 0, 1)) };
+    let (bad_in, bad_out) = unsafe { (syscall!(__NR_sigaltstack, 1, 0), syscall!(__NR_sigaltstack, 0, 1)) };
     check_eq!((bad_in, bad_out), (Err(Errno(EFAULT)), Err(Errno(EFAULT))), "bad pointers");
     handlers();
 }

@@ -4,9 +4,7 @@
 
 use user::prelude::*;
 use user::process::{WSTOPPED, setpgid, wait4};
-use user::signal::{
-    SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
-};
+use user::signal::{SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
 
 expect! { end: exit(0) }
 program!(run);

@@ -7,8 +7,8 @@ use user::memory::{PROT_READ, PROT_WRITE, map};
 use user::prelude::*;
 use user::process::execve;
 use user::signal::{
-    AltStack, KernelSigaction, SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, sigaction_raw,
-    sigaltstack, sigmask, sigpending,
+    AltStack, KernelSigaction, SIGCHLD, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, sigaction_raw, sigaltstack,
+    sigmask, sigpending,
 };
 use user::{seen, start};
 

@@ -3,8 +3,8 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use user::memory::{PROT_READ, PROT_WRITE, map, map_shared, peek, poke};
 use user::check;
+use user::memory::{PROT_READ, PROT_WRITE, map, map_shared, peek, poke};
 use user::prelude::*;
 
 expect! { end: exit(0) }

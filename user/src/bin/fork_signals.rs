@@ -5,9 +5,7 @@
 use user::memory::{PROT_READ, PROT_WRITE, map};
 use user::prelude::*;
 use user::seen;
-use user::signal::{
-    AltStack, SIGHUP, SIGUSR1, sigaction_raw, sigaltstack, sigmask, sigpending,
-};
+use user::signal::{AltStack, SIGHUP, SIGUSR1, sigaction_raw, sigaltstack, sigmask, sigpending};
 use user::time::{alarm, sleep_ms};
 
 expect! { end: exit(0) }

@@ -5,9 +5,7 @@
 use user::prelude::*;
 use user::process::{getppid, getuid};
 use user::seen;
-use user::signal::{
-    SIGSEGV, SIGUSR1, SIGUSR2, sigqueueinfo, tgsigqueueinfo, tkill, sigtimedwait,
-};
+use user::signal::{SIGSEGV, SIGUSR1, SIGUSR2, sigqueueinfo, sigtimedwait, tgsigqueueinfo, tkill};
 use user::time::timespec;
 
 expect! { end: exit(0) }

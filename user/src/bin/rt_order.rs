@@ -26,9 +26,7 @@ fn run() {
     check_eq!(seen::count(), 0, "came while blocked");
     sigprocmask_set(0);
     check_eq!(seen::count(), 6, "how many came");
-    for (i, (sig, v)) in
-        [(SIGUSR1, 3), (34, 2), (34, 5), (34, 7), (36, 1), (36, 4)].into_iter().enumerate()
-    {
+    for (i, (sig, v)) in [(SIGUSR1, 3), (34, 2), (34, 5), (34, 7), (36, 1), (36, 4)].into_iter().enumerate() {
         check_eq!(seen::get(i), value(sig, v), "the signal at place {i}");
     }
     check_eq!(sigpending(), 0, "still pending");

@@ -4,9 +4,7 @@
 
 use user::prelude::*;
 use user::process::{WCONTINUED, WEXITED, WNOHANG, WSTOPPED, getuid, setpgid, wait4, waitid};
-use user::signal::{
-    SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, pause, sigtimedwait,
-};
+use user::signal::{SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, pause, sigtimedwait};
 use user::time::{sleep_ms, timespec};
 
 expect! { end: exit(0) }

@@ -123,7 +123,8 @@ impl Channel {
     pub fn ended(&mut self, program: &str, status: i32, text: &str) {
         self.json(format_args!(
             r#"{{"type":"ended","program":{},"status":{status},"text":{}}}"#,
-            Json(program), Json(text)
+            Json(program),
+            Json(text)
         ));
         self.say(format_args!("{program}: {text}"));
     }

@@ -107,8 +107,7 @@ impl Log {
                 t.push_bytes(line);
                 t
             };
-            ours = line.as_str().contains(subject.as_str())
-                || ours && line.as_str().starts_with("Code: ");
+            ours = line.as_str().contains(subject.as_str()) || ours && line.as_str().starts_with("Code: ");
             if ours {
                 if let Some(to) = lines.lines.get_mut(lines.count) {
                     *to = line;

@@ -7,8 +7,7 @@ use linux_raw_sys::general as abi;
 /// Mounts the usual file systems and makes sure that descriptors 0, 1 and 2 are open.
 /// What is there already, or not supported, stays as it is.
 pub fn set_up() {
-    for (kind, dir) in
-        [(c"devtmpfs", c"/dev"), (c"proc", c"/proc"), (c"sysfs", c"/sys"), (c"tmpfs", c"/tmp")]
+    for (kind, dir) in [(c"devtmpfs", c"/dev"), (c"proc", c"/proc"), (c"sysfs", c"/sys"), (c"tmpfs", c"/tmp")]
     {
         let _ = file::mkdir(dir, 0o755);
         let _ = file::mount(kind, dir);

@@ -94,9 +94,8 @@ fn run_tests(options: &Options, init: bool, channel: &mut Channel) -> bool {
         return false;
     };
     // SAFETY: a fresh mapping of that size which nobody else knows.
-    let buffer = unsafe {
-        core::slice::from_raw_parts_mut(core::ptr::with_exposed_provenance_mut(buffer), IMAGE)
-    };
+    let buffer =
+        unsafe { core::slice::from_raw_parts_mut(core::ptr::with_exposed_provenance_mut(buffer), IMAGE) };
     let list = match List::of(options, buffer) {
         Ok(list) => list,
         Err(e) => {
@@ -118,13 +117,7 @@ fn run_tests(options: &Options, init: bool, channel: &mut Channel) -> bool {
 }
 
 /// Reads one program and runs it in its modes.
-fn run_named(
-    options: &Options,
-    name: &str,
-    buffer: &mut [u8],
-    log: &mut kmsg::Log,
-    channel: &mut Channel,
-) {
+fn run_named(options: &Options, name: &str, buffer: &mut [u8], log: &mut kmsg::Log, channel: &mut Channel) {
     let path = options.path_of(name);
     let Ok(path) = CStr::from_bytes_until_nul(path.as_str().as_bytes()) else {
         return channel.result(&Outcome::broken(name, "its path is too long"));

@@ -70,8 +70,14 @@ pub fn record(want: &Record, label: Option<u64>, pie: bool, run: &Run, outcome: 
     let _ = write!(
         outcome.expected,
         "{} code={} addr={} trapno={} err={:#x} cr2={} rip={} flags={:#x}",
-        SignalName(want.signal), want.code, want.addr, want.trapno, shown_err(want, report_err), want.cr2,
-        want.rip, want.flags
+        SignalName(want.signal),
+        want.code,
+        want.addr,
+        want.trapno,
+        shown_err(want, report_err),
+        want.cr2,
+        want.rip,
+        want.flags
     );
     let Some(report) = &run.report else {
         let _ = write!(outcome.got, "no signal: {}", run.status);
@@ -105,8 +111,13 @@ fn show(report: &Report, want: &Record, ip: Option<u64>, flags: u64, outcome: &m
     let _ = write!(
         outcome.got,
         "{} code={} addr={} trapno={} err={:#x} cr2={} rip={} flags={flags:#x}",
-        SignalName(report.info.signo), report.info.code, value(report.info.addr(), want.addr),
-        m.trapno, m.err, value(m.cr2, want.cr2), value(m.ip, want.rip)
+        SignalName(report.info.signo),
+        report.info.code,
+        value(report.info.addr(), want.addr),
+        m.trapno,
+        m.err,
+        value(m.cr2, want.cr2),
+        value(m.ip, want.rip)
     );
 }
 
