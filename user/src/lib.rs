@@ -52,9 +52,7 @@ pub mod prelude {
     pub use crate::status::WaitStatus;
     pub use crate::syscall::Errno;
     pub use crate::ucontext::UContext;
-    pub use crate::{
-        check, check_eq, code_log, expect, gp_log, print, println, probe, program, segfault_log, trap_log,
-    };
+    pub use crate::{check, check_eq, code_log, expect, gp_log, probe, program, segfault_log, trap_log};
     pub use linux_raw_sys::errno::*;
     pub use linux_raw_sys::general::{SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SA_RESTART, SA_SIGINFO};
 }

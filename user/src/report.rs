@@ -152,7 +152,7 @@ fn frame_problems(info: &SigInfo, context: &UContext, entry: &Entry) -> u64 {
             || core::ptr::from_ref(info) as u64 != entry.rsp + 312,
         entry.rax != 0,
         entry.flags & 0x500 != 0,
-        context.mcontext.fpstate == 0 || context.mcontext.fpstate % 64 != 0,
+        m.fpstate == 0 || !m.fpstate.is_multiple_of(64),
         !software_bytes_fit(context),
         context.flags & UC_FP_XSTATE != 0 && !magic2_there(context),
         context.flags & !UC_FP_XSTATE != UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS,

@@ -155,7 +155,7 @@ fn run() {
             attempt(CASES.len() + i);
         }
     } else {
-        println!("  skipped: {} cases that need XSAVE", XSAVE_CASES.len());
+        user::println!("  skipped: {} cases that need XSAVE", XSAVE_CASES.len());
     }
     if user::check::failures() > 0 {
         exit_group(1);

@@ -43,13 +43,12 @@ impl Log {
             log.why_not = Some("not pid 1, and no --log");
             return log;
         }
-        match file::open(c"/dev/kmsg", file::O_RDONLY | file::O_NONBLOCK | file::O_CLOEXEC, 0) {
-            Ok(fd) => log.fd = fd,
-            Err(_) => {
-                log.why_not = Some("no /dev/kmsg");
-                return log;
-            }
-        }
+        let flags = file::O_RDONLY | file::O_NONBLOCK | file::O_CLOEXEC;
+        let Ok(fd) = file::open(c"/dev/kmsg", flags, 0) else {
+            log.why_not = Some("no /dev/kmsg");
+            return log;
+        };
+        log.fd = fd;
         log.lift_limit(init);
         log
     }

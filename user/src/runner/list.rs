@@ -7,7 +7,7 @@ use core::ffi::CStr;
 use core::fmt::Write;
 
 const MAX: usize = 512;
-const NAME: usize = 64;
+const NAME: usize = 32;
 
 /// Names in alphabetical order.
 pub struct List {

@@ -107,7 +107,7 @@ fn shown_err(want: &Record, got: Option<u64>) -> u64 {
 
 fn show(report: &Report, want: &Record, ip: Option<u64>, flags: u64, outcome: &mut Outcome) {
     let m = &report.context.mcontext;
-    let value = |value, rule| Value { value, rule, ip, sp: m.sp };
+    let value = |got, rule| Value { got, rule, ip, sp: m.sp };
     let _ = write!(
         outcome.got,
         "{} code={} addr={} trapno={} err={:#x} cr2={} rip={} flags={flags:#x}",
@@ -146,7 +146,7 @@ fn compare(report: &Report, want: &Record, ip: Option<u64>, flags: u64, outcome:
 
 /// Shows a value as its rule does if it obeys, else as it is.
 struct Value {
-    value: u64,
+    got: u64,
     rule: Rule,
     ip: Option<u64>,
     sp: u64,
@@ -154,13 +154,13 @@ struct Value {
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.rule.allows(self.value, self.ip, self.sp) {
+        if self.rule.allows(self.got, self.ip, self.sp) {
             return self.rule.fmt(f);
         }
-        let distance = self.ip.map(|ip| self.value.wrapping_sub(ip) as i64);
+        let distance = self.ip.map(|ip| self.got.wrapping_sub(ip) as i64);
         match distance {
             Some(d) if (-64..=64).contains(&d) => Rule::Ip(d).fmt(f),
-            _ => write!(f, "{:#x}", self.value),
+            _ => write!(f, "{:#x}", self.got),
         }
     }
 }
