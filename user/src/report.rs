@@ -10,7 +10,10 @@ use crate::{
     process::exit_group,
     signal::{self, Action, AltStack, SigInfo},
     start,
-    ucontext::{FP_XSTATE_MAGIC2, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, UContext, fp},
+    ucontext::{
+        FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2, UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, UContext,
+        fp,
+    },
 };
 use core::{
     mem::size_of,
@@ -188,7 +191,7 @@ fn software_bytes_fit(context: &UContext) -> bool {
     match xsave_facts() {
         Some((features, xsize)) => {
             context.flags & UC_FP_XSTATE != 0
-                && fpstate.is_xsave()
+                && fpstate.get::<u32>(fp::MAGIC1) == FP_XSTATE_MAGIC1
                 && fpstate.get::<u64>(fp::XFEATURES) == features
                 && size == xsize
                 && extended == size + 4
@@ -199,7 +202,7 @@ fn software_bytes_fit(context: &UContext) -> bool {
 
 fn magic2_there(context: &UContext) -> bool {
     let fpstate = context.fpstate();
-    if !fpstate.is_xsave() {
+    if !context.has_xsave() {
         return false;
     }
     let size: u32 = fpstate.get(fp::XSTATE_SIZE);

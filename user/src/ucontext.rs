@@ -214,16 +214,16 @@ impl FpState {
         // SAFETY: as for `get`; the image is only read by the kernel.
         unsafe { p.write_unaligned(value) }
     }
-
-    /// Whether the image says that it is an XSAVE image.
-    pub fn is_xsave(self) -> bool {
-        self.0 != 0 && self.get::<u32>(fp::MAGIC1) == FP_XSTATE_MAGIC1
-    }
 }
 
 impl UContext {
     /// The saved extended state.
     pub const fn fpstate(&self) -> FpState {
         FpState(self.mcontext.fpstate)
+    }
+
+    /// Whether that is an XSAVE image: magic1 is there without XSAVE too.
+    pub const fn has_xsave(&self) -> bool {
+        self.mcontext.fpstate != 0 && self.flags & UC_FP_XSTATE != 0
     }
 }

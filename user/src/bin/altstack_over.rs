@@ -12,9 +12,24 @@ expect! {
 }
 program!(run);
 
-/// Uses as little of the stack itself as it can: the frames are to use it up.
-extern "C" fn deeper(_: i32, _: &mut SigInfo, _: &mut UContext) {
-    let _ = kill(getpid(), SIGUSR1);
+// A handler that sends SIGUSR1 to its process again, without using the stack itself: only the
+// frames are to use it up.
+core::arch::global_asm!(
+    ".pushsection .text.deeper,\"ax\",@progbits",
+    ".globl deeper",
+    "deeper:",
+    "mov eax, 39", // getpid
+    "syscall",
+    "mov edi, eax",
+    "mov esi, 10",
+    "mov eax, 62", // kill
+    "syscall",
+    "ret",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    fn deeper();
 }
 
 fn run() {
@@ -22,6 +37,6 @@ fn run() {
     let sp = map(0x20000, PROT_READ | PROT_WRITE).unwrap_or(0) as u64;
     let set = sigaltstack(Some(AltStack { sp: sp + 0x10000, flags: 0, size: 0x10000 }));
     check!(set.is_ok(), "sigaltstack: {set:?}");
-    let _ = sigaction(SIGUSR1, Action::Handle(deeper), SA_ONSTACK | SA_NODEFER, 0);
+    let _ = sigaction(SIGUSR1, Action::Address(deeper as *const () as u64), SA_ONSTACK | SA_NODEFER, 0);
     raise(SIGUSR1);
 }

@@ -102,7 +102,7 @@ fn saved(uc: &UContext, info: &SigInfo, e: &Entry) {
     let saved = (f.get::<u16>(fp::FCW), f.get::<u32>(fp::MXCSR), f.get::<u64>(fp::XMM0 + 48));
     check_eq!(saved, (0x37e, 0x5f80, e.rbx), "saved fcw, mxcsr, xmm3");
     let mut end = f.0 + 512;
-    if f.is_xsave() {
+    if uc.has_xsave() {
         let size = f.get::<u32>(fp::XSTATE_SIZE);
         end = f.0 + u64::from(size) + 4;
         check_eq!(f.get::<u32>(fp::EXTENDED_SIZE), size + 4, "extended_size");

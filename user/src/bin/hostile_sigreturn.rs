@@ -44,7 +44,7 @@ type Edit = fn(&mut UContext);
 
 const CASES: &[(&str, Edit, Fate)] = &[
     ("nothing", |_| (), Fate::Resumes(KEPT)),
-    ("rip 1 << 47", |u| u.mcontext.ip = 1 << 47, Fate::Gp(0)),
+    ("rip non-canonical", |u| u.mcontext.ip = 1 << 62, Fate::Gp(0)),
     ("cs 0", |u| u.mcontext.cs = 0, Fate::Gp(0)),
     ("cs of the kernel", |u| u.mcontext.cs = 0x10, Fate::Gp(0x10)),
     ("cs a data segment", |u| u.mcontext.cs = 0x2b, Fate::Gp(0x28)),
@@ -91,7 +91,7 @@ const XSAVE_CASES: &[(&str, Edit, Fate)] = &[
 ];
 
 fn xsave(u: &UContext, edit: fn(FpState)) {
-    if u.fpstate().is_xsave() {
+    if u.has_xsave() {
         edit(u.fpstate());
     }
 }
@@ -141,7 +141,7 @@ fn attempt(i: usize) {
 }
 
 extern "C" fn look(_: i32, _: &mut SigInfo, uc: &mut UContext) {
-    HAS_XSAVE.store(usize::from(uc.fpstate().is_xsave()), SeqCst);
+    HAS_XSAVE.store(usize::from(uc.has_xsave()), SeqCst);
 }
 
 fn run() {

@@ -18,7 +18,7 @@ probe!("mov eax, 39", "syscall", "mov edi, eax", "mov esi, 10", "mov eax, 62"; "
 program!(run);
 
 extern "C" fn edit(_: i32, _: &mut SigInfo, uc: &mut UContext) {
-    if uc.fpstate().is_xsave() {
+    if uc.has_xsave() {
         uc.fpstate().set(fp::XCOMP_BV, 1u64 << 63);
     } else {
         // Without XSAVE there is no such header: an address that is as bad.
