@@ -16,4 +16,5 @@ pub mod signal;
 pub mod sys;
 pub mod task;
 pub mod time;
+pub mod trace;
 pub mod wait;

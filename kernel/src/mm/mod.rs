@@ -5,3 +5,8 @@ pub mod page_alloc;
 pub mod slab;
 pub mod vmalloc;
 pub use mm_struct::Mm;
+/// provided by MM
+pub mod memory {
+    /// provided by MM
+    pub fn print_vma_addr(_prefix: &str, _ip: usize) {}
+}

@@ -34,3 +34,21 @@ macro_rules! pr_debug { ($($a:tt)*) => { $crate::printk!(7, $($a)*) } }
 /// Continues the previous message (KERN_CONT)
 #[macro_export]
 macro_rules! pr_cont { ($($a:tt)*) => { $crate::printk!($crate::kernel::printk::KERN_CONT, $($a)*) } }
+/// stub
+pub fn show_unhandled_signals() -> &'static core::sync::atomic::AtomicBool {
+    static S: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(true);
+    &S
+}
+/// stub
+pub fn printk_ratelimit(_: &str) -> bool {
+    true
+}
+/// stub
+pub fn print_vma_addr(_: &str, _: u64) {}
+/// stub
+pub struct HashedPtr(pub usize);
+impl core::fmt::Display for HashedPtr {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}

@@ -1,4 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's `kernel/time/`: the clocks, and timers on them.
+pub mod clock;
 pub mod hrtimer;
+pub mod itimer;
+pub mod nanosleep;
+mod time_types;
 pub mod timekeeping;
+
+pub use time_types::{Timespec, Timeval};

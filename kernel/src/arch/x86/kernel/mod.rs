@@ -6,3 +6,9 @@ pub mod fpu;
 pub mod process_64;
 pub mod signal;
 pub mod traps;
+pub mod cpu {
+    /// stub
+    pub fn has_ospke() -> bool {
+        false
+    }
+}

@@ -1,2 +1,658 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! placeholder
+//! The signal frame: building it on the user's stack, and `rt_sigreturn`, which
+//! trusts nothing of it (Linux 6.1, `arch/x86/kernel/signal.c`).
+//!
+//! ```text
+//!   saved rsp ->  |                        |
+//!                 | red zone, 128 bytes    |  (not on a switch to the alternate stack)
+//!                 | FPU state, 64-aligned  |  <- uc_mcontext.fpstate
+//!                 | siginfo                |  <- rsi
+//!                 | ucontext               |  <- rdx
+//!   new rsp   ->  | address of the restorer|     rsp + 8 is a multiple of 16
+//! ```
+
+use crate::arch::x86::kernel::fpu::core::fpu_clear_user_states;
+use crate::arch::x86::kernel::fpu::signal::{FrameFormat, copy_fpstate_to_sigframe, fpu_restore_sig};
+use crate::arch::x86::kernel::fpu::xstate;
+use crate::arch::x86::lib::usercopy::{access_ok, copy_to_user, get_user};
+use crate::arch::x86::ptrace::{PtRegs, eflags};
+use crate::arch::x86::segment::{USER_CS, USER_DS};
+use crate::errno::{
+    EFAULT, EINTR, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, Errno, Result,
+};
+use crate::kernel::printk::{printk_ratelimit, show_unhandled_signals};
+use crate::kernel::signal::action::sa;
+use crate::kernel::signal::altstack::{StackT, set_altstack};
+use crate::kernel::signal::deliver::signal_setup_done;
+use crate::kernel::signal::mask::{restore_saved_sigmask, sigmask_to_save};
+use crate::kernel::signal::restart_block::RestartBlock;
+use crate::kernel::signal::siginfo::UserSiginfo;
+use crate::kernel::signal::sigset::{SIGSEGV, SigSet};
+use crate::kernel::signal::{KSignal, force_sig, get_signal, set_current_blocked};
+use crate::kernel::task::{Current, current};
+use crate::lib::vsprintf::HashedPtr;
+use crate::mm::memory::print_vma_addr;
+use core::mem::offset_of;
+use core::sync::atomic::Ordering::Relaxed;
+use linux_raw_sys::general::__NR_restart_syscall;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The registers in a frame (`struct sigcontext`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[allow(missing_docs)]
+pub struct Sigcontext {
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub di: u64,
+    pub si: u64,
+    pub bp: u64,
+    pub bx: u64,
+    pub dx: u64,
+    pub ax: u64,
+    pub cx: u64,
+    pub sp: u64,
+    pub ip: u64,
+    pub flags: u64,
+    pub cs: u16,
+    pub gs: u16,
+    pub fs: u16,
+    pub ss: u16,
+    pub err: u64,
+    pub trapno: u64,
+    pub oldmask: u64,
+    pub cr2: u64,
+    pub fpstate: u64,
+    pub reserved1: [u64; 8],
+}
+
+/// `struct ucontext`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[allow(missing_docs)]
+pub struct Ucontext {
+    pub uc_flags: u64,
+    pub uc_link: u64,
+    pub uc_stack: StackT,
+    pub uc_mcontext: Sigcontext,
+    pub uc_sigmask: SigSet,
+}
+
+/// `struct rt_sigframe`: what lies at the handler's stack pointer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[allow(missing_docs)]
+pub struct RtSigframe {
+    pub pretcode: u64,
+    pub uc: Ucontext,
+    pub info: UserSiginfo,
+}
+
+const _: () = {
+    assert!(size_of::<Sigcontext>() == 256);
+    assert!(offset_of!(Sigcontext, ip) == 128);
+    assert!(offset_of!(Sigcontext, cs) == 144);
+    assert!(offset_of!(Sigcontext, ss) == 150);
+    assert!(offset_of!(Sigcontext, err) == 152);
+    assert!(offset_of!(Sigcontext, trapno) == 160);
+    assert!(offset_of!(Sigcontext, cr2) == 176);
+    assert!(offset_of!(Sigcontext, fpstate) == 184);
+    assert!(offset_of!(Sigcontext, reserved1) == 192);
+    assert!(size_of::<Ucontext>() == 304);
+    assert!(offset_of!(Ucontext, uc_stack) == 16);
+    assert!(offset_of!(Ucontext, uc_mcontext) == 40);
+    assert!(offset_of!(Ucontext, uc_sigmask) == 296);
+    assert!(offset_of!(RtSigframe, uc) == 8);
+    assert!(offset_of!(RtSigframe, info) == 312);
+    assert!(size_of::<RtSigframe>() == 440);
+};
+
+/// The frame has an extended FPU state.
+const UC_FP_XSTATE: u64 = 1;
+/// `sigcontext.ss` is valid.
+const UC_SIGCONTEXT_SS: u64 = 2;
+/// `rt_sigreturn` restores `ss` exactly.
+const UC_STRICT_RESTORE_SS: u64 = 4;
+
+/// What `rt_sigreturn` may change of the flags.
+const FIX_EFLAGS: u64 = eflags::AC
+    | eflags::OF
+    | eflags::DF
+    | eflags::TF
+    | eflags::SF
+    | eflags::ZF
+    | eflags::AF
+    | eflags::PF
+    | eflags::CF
+    | eflags::RF;
+
+/// Bytes below the stack pointer that compilers use without moving it.
+const RED_ZONE: u64 = 128;
+
+/// Where a frame goes.
+#[derive(Debug, PartialEq, Eq)]
+struct FramePlace {
+    frame: usize,
+    fpstate: usize,
+}
+
+/// Finds the place for a frame below `sp`, or on the alternate stack. `None` if that
+/// would overflow (`get_sigframe`).
+#[inline]
+fn place_frame(sp: u64, onstack: bool, alt: &StackT, fp_size: usize) -> Option<FramePlace> {
+    let nested = alt.is_on(sp);
+    let mut top = sp.wrapping_sub(RED_ZONE);
+    // Linux asks with the red zone taken off already.
+    let entering = onstack && alt.mode(top) == 0;
+    if entering {
+        top = alt.sp.wrapping_add(alt.size);
+    }
+    let fpstate = top.wrapping_sub(fp_size as u64) & !63;
+    let frame = (fpstate.wrapping_sub(size_of::<RtSigframe>() as u64) & !15).wrapping_sub(8);
+    if (nested || entering) && !alt.spans(frame) {
+        return None;
+    }
+    Some(FramePlace { frame: frame as usize, fpstate: fpstate as usize })
+}
+
+/// The frame's flags for the interrupted context (`frame_uc_flags`).
+#[inline]
+fn frame_uc_flags(xsave: bool, user_64bit: bool) -> u64 {
+    UC_SIGCONTEXT_SS
+        | if xsave { UC_FP_XSTATE } else { 0 }
+        | if user_64bit { UC_STRICT_RESTORE_SS } else { 0 }
+}
+
+#[inline]
+fn save_sigcontext(cur: Current, regs: &PtRegs, fpstate: usize, mask: SigSet) -> Sigcontext {
+    let thread = cur.thread();
+    Sigcontext {
+        r8: regs.r8,
+        r9: regs.r9,
+        r10: regs.r10,
+        r11: regs.r11,
+        r12: regs.r12,
+        r13: regs.r13,
+        r14: regs.r14,
+        r15: regs.r15,
+        di: regs.di,
+        si: regs.si,
+        bp: regs.bp,
+        bx: regs.bx,
+        dx: regs.dx,
+        ax: regs.ax,
+        cx: regs.cx,
+        sp: regs.sp,
+        ip: regs.ip,
+        flags: regs.flags,
+        cs: regs.cs as u16,
+        gs: 0,
+        fs: 0,
+        ss: regs.ss as u16,
+        err: thread.error_code.get(),
+        trapno: thread.trap_nr.get(),
+        oldmask: mask.0,
+        cr2: thread.cr2.get(),
+        fpstate: fpstate as u64,
+        reserved1: [0; 8],
+    }
+}
+
+/// Puts the general registers back; not the selectors and flags.
+#[inline]
+fn restore_registers(regs: &mut PtRegs, sc: &Sigcontext) {
+    regs.r8 = sc.r8;
+    regs.r9 = sc.r9;
+    regs.r10 = sc.r10;
+    regs.r11 = sc.r11;
+    regs.r12 = sc.r12;
+    regs.r13 = sc.r13;
+    regs.r14 = sc.r14;
+    regs.r15 = sc.r15;
+    regs.di = sc.di;
+    regs.si = sc.si;
+    regs.bp = sc.bp;
+    regs.bx = sc.bx;
+    regs.dx = sc.dx;
+    regs.ax = sc.ax;
+    regs.cx = sc.cx;
+    regs.sp = sc.sp;
+    regs.ip = sc.ip;
+}
+
+/// Puts selectors and flags back as far as user mode may choose them: privilege is
+/// always user's, and IF, IOPL, NT, VM, ID stay as they are.
+#[inline]
+fn restore_control(regs: &mut PtRegs, sc: &Sigcontext) {
+    regs.cs = u64::from(sc.cs | 3);
+    regs.ss = u64::from(sc.ss | 3);
+    regs.flags = regs.flags & !FIX_EFLAGS | sc.flags & FIX_EFLAGS;
+    // Whatever call the context was in is over.
+    regs.orig_ax = u64::MAX;
+}
+
+/// The descriptor that a selector names, as `lar` shows it, is writable user data.
+fn is_user_data(lar: Option<u32>) -> bool {
+    const TYPE: u32 = 0xe << 8; // without the accessed bit
+    const RW_DATA: u32 = 0x2 << 8;
+    const RW_DATA_EXPDOWN: u32 = 0x6 << 8;
+    const S_DPL3_PRESENT: u32 = 1 << 12 | 3 << 13 | 1 << 15;
+    lar.is_some_and(|ar| {
+        ar & S_DPL3_PRESENT == S_DPL3_PRESENT && matches!(ar & TYPE, RW_DATA | RW_DATA_EXPDOWN)
+    })
+}
+
+/// Access rights of the segment that `selector` names, if `iret` could load it.
+fn lar(selector: u64) -> Option<u32> {
+    #[cfg(target_os = "none")]
+    {
+        let (ar, ok): (u32, u8);
+        // SAFETY: LAR only reads the descriptor tables.
+        unsafe {
+            core::arch::asm!("lar {0:e}, {1:e}", "setz {2}", out(reg) ar, in(reg) selector as u32,
+                out(reg_byte) ok, options(nomem, nostack));
+        }
+        (ok != 0).then_some(ar)
+    }
+    #[cfg(not(target_os = "none"))]
+    {
+        (selector == u64::from(USER_DS)).then_some(0xcf_f300)
+    }
+}
+
+/// Replaces a stack segment that `iret` would fault on (`force_valid_ss`).
+#[cold]
+fn force_valid_ss(regs: &mut PtRegs) {
+    if !is_user_data(lar(regs.ss)) {
+        regs.ss = u64::from(USER_DS);
+    }
+}
+
+/// Chooses the frame's place, and saves the FPU state there.
+#[inline]
+fn get_sigframe(cur: Current, k: &KSignal, regs: &PtRegs, alt: &StackT) -> Result<FramePlace> {
+    let format = FrameFormat::current();
+    let onstack = k.ka.flags & sa::ONSTACK != 0;
+    let Some(place) = place_frame(regs.sp, onstack, alt, format.frame_size()) else {
+        report_overflow(cur);
+        return Err(EFAULT);
+    };
+    if copy_fpstate_to_sigframe(place.fpstate, &format) { Ok(place) } else { Err(EFAULT) }
+}
+
+#[cold]
+fn report_overflow(cur: Current) {
+    if may_report("get_sigframe") {
+        crate::pr_info!("signal: {}[{}] overflowed sigaltstack\n", comm(cur), cur.pid);
+    }
+}
+
+/// Writes the frame for `k`, and points the registers at the handler
+/// (`__setup_rt_frame`).
+#[inline]
+fn setup_rt_frame(cur: Current, k: &KSignal, regs: &mut PtRegs) -> Result {
+    if k.ka.flags & sa::RESTORER == 0 {
+        return Err(EFAULT);
+    }
+    let alt = cur.sig.altstack.get();
+    let place = get_sigframe(cur, k, regs, &alt)?;
+    if !access_ok(place.frame, size_of::<RtSigframe>()) {
+        return Err(EFAULT);
+    }
+    let mask = sigmask_to_save(cur);
+    let frame = RtSigframe {
+        pretcode: k.ka.restorer as u64,
+        uc: Ucontext {
+            uc_flags: frame_uc_flags(xstate::use_xsave(), regs.user_64bit_mode()),
+            uc_link: 0,
+            uc_stack: alt,
+            uc_mcontext: save_sigcontext(cur, regs, place.fpstate, mask),
+            uc_sigmask: mask,
+        },
+        info: UserSiginfo { info: k.info, expansion: [0; _] },
+    };
+    // Without SA_SIGINFO its room is left as it is.
+    let with_info = k.ka.flags & sa::SIGINFO != 0;
+    let len = if with_info { size_of::<RtSigframe>() } else { offset_of!(RtSigframe, info) };
+    copy_to_user(place.frame, &frame.as_bytes()[..len])?;
+    enter_handler(regs, k, place.frame);
+    Ok(())
+}
+
+/// The registers that a handler starts with; the others keep the interrupted values.
+#[inline]
+fn enter_handler(regs: &mut PtRegs, k: &KSignal, frame: usize) {
+    regs.di = k.sig() as u64;
+    regs.ax = 0;
+    regs.si = (frame + offset_of!(RtSigframe, info)) as u64;
+    regs.dx = (frame + offset_of!(RtSigframe, uc)) as u64;
+    regs.ip = k.ka.handler as u64;
+    regs.sp = frame as u64;
+    regs.cs = u64::from(USER_CS);
+    if regs.ss != u64::from(USER_DS) {
+        force_valid_ss(regs);
+    }
+}
+
+/// How a system call goes on that returned one of the kernel's restart errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restart {
+    /// It does not: it returned to stay.
+    No,
+    /// It fails with `EINTR`.
+    Eintr,
+    /// It is made again.
+    Again,
+    /// It goes on through `restart_syscall`.
+    ByBlock,
+}
+
+/// The decision when a handler is about to run (`handle_signal`).
+#[inline]
+fn restart_with_handler(ax: u64, sa_restart: bool) -> Restart {
+    match restart_error(ax) {
+        Some(ERESTART_RESTARTBLOCK | ERESTARTNOHAND) => Restart::Eintr,
+        Some(ERESTARTSYS) if !sa_restart => Restart::Eintr,
+        Some(ERESTARTSYS | ERESTARTNOINTR) => Restart::Again,
+        _ => Restart::No,
+    }
+}
+
+/// The decision when none is (`arch_do_signal_or_restart`).
+#[inline]
+fn restart_without_handler(ax: u64) -> Restart {
+    match restart_error(ax) {
+        Some(ERESTARTNOHAND | ERESTARTSYS | ERESTARTNOINTR) => Restart::Again,
+        Some(ERESTART_RESTARTBLOCK) => Restart::ByBlock,
+        _ => Restart::No,
+    }
+}
+
+/// The error in RAX, if it is one of the restart errors.
+#[inline]
+fn restart_error(ax: u64) -> Option<Errno> {
+    let e = ax.wrapping_neg();
+    (512..=516).contains(&e).then_some(Errno(e as u16))
+}
+
+/// Length of `syscall`, and of `int 0x80`.
+const SYSCALL_INSN_LEN: u64 = 2;
+
+fn apply_restart(regs: &mut PtRegs, r: Restart) {
+    match r {
+        Restart::No => {}
+        Restart::Eintr => regs.ax = EINTR.as_ret() as u64,
+        Restart::Again => {
+            regs.ax = regs.orig_ax;
+            regs.ip = regs.ip.wrapping_sub(SYSCALL_INSN_LEN);
+        }
+        Restart::ByBlock => {
+            regs.ax = u64::from(__NR_restart_syscall);
+            regs.ip = regs.ip.wrapping_sub(SYSCALL_INSN_LEN);
+        }
+    }
+}
+
+/// Whether the interrupted context is a system call's (`syscall_get_nr` is not -1).
+#[inline]
+fn in_syscall(regs: &PtRegs) -> bool {
+    regs.orig_ax as u32 != u32::MAX
+}
+
+#[inline]
+fn handle_signal(cur: Current, k: &KSignal, regs: &mut PtRegs) {
+    if in_syscall(regs) {
+        apply_restart(regs, restart_with_handler(regs.ax, k.ka.flags & sa::RESTART != 0));
+    }
+    let failed = setup_rt_frame(cur, k, regs).is_err();
+    if !failed {
+        // A clean start, by the ABI (DF) and for the handler's own debugging (RF, TF).
+        regs.flags &= !(eflags::DF | eflags::RF | eflags::TF);
+        fpu_clear_user_states();
+    }
+    signal_setup_done(failed, k);
+}
+
+/// Delivers one signal before the return to user mode, or restarts the interrupted
+/// call if there is none to handle.
+pub fn arch_do_signal_or_restart(regs: &mut PtRegs) {
+    let cur = current();
+    let mut k = KSignal::default();
+    if get_signal(&cur, &mut k) {
+        handle_signal(cur, &k, regs);
+        return;
+    }
+    if in_syscall(regs) {
+        apply_restart(regs, restart_without_handler(regs.ax));
+    }
+    restore_saved_sigmask();
+}
+
+/// Puts the context back that a frame describes (`restore_sigcontext`).
+#[inline]
+fn restore_sigcontext(cur: Current, regs: &mut PtRegs, uc: &Ucontext) -> bool {
+    // A call that was interrupted before the handler has failed by now.
+    cur.sig.restart_block.lock().func = RestartBlock::NONE.func;
+    let sc = &uc.uc_mcontext;
+    restore_registers(regs, sc);
+    restore_control(regs, sc);
+    if uc.uc_flags & UC_STRICT_RESTORE_SS == 0 && regs.user_64bit_mode() {
+        force_valid_ss(regs);
+    }
+    fpu_restore_sig(sc.fpstate as usize)
+}
+
+/// `rt_sigreturn(2)`: the end of a handler. Its result is the restored RAX.
+pub fn sys_rt_sigreturn() -> Result<usize> {
+    let cur = current();
+    // SAFETY: the registers that this very call saved; the entry code reads them
+    // again after the call.
+    let regs = unsafe { &mut *cur.pt_regs() };
+    // The handler's `ret` has taken the first word.
+    let frame = regs.sp.wrapping_sub(8) as usize;
+    if return_from_frame(cur, regs, frame).is_err() {
+        signal_fault(cur, regs, frame, "rt_sigreturn");
+        return Ok(0);
+    }
+    Ok(regs.ax as usize)
+}
+
+#[inline]
+fn return_from_frame(cur: Current, regs: &mut PtRegs, frame: usize) -> Result {
+    if !access_ok(frame, size_of::<RtSigframe>()) {
+        return Err(EFAULT);
+    }
+    let uc: Ucontext = get_user(frame + offset_of!(RtSigframe, uc))?;
+    set_current_blocked(uc.uc_sigmask);
+    if !restore_sigcontext(cur, regs, &uc) {
+        return Err(EFAULT);
+    }
+    // A stack that sigaltstack would refuse is not restored, as in Linux.
+    let _ = set_altstack(&uc.uc_stack, regs.sp);
+    Ok(())
+}
+
+/// A frame that cannot be used: reports it and kills, or lets SIGSEGV's handler know
+/// (`signal_fault`).
+#[cold]
+fn signal_fault(cur: Current, regs: &PtRegs, frame: usize, which: &str) {
+    if may_report("signal_fault") {
+        let level = if cur.pid > 1 { 6 } else { 0 };
+        crate::printk!(
+            level,
+            "{}[{}] bad frame in {which} frame:{} ip:{:x} sp:{:x} orax:{:x}",
+            comm(cur),
+            cur.pid,
+            HashedPtr(frame),
+            regs.ip,
+            regs.sp,
+            regs.orig_ax,
+        );
+        print_vma_addr(" in ", regs.ip as usize);
+        crate::pr_cont!("\n");
+    }
+    force_sig(SIGSEGV);
+}
+
+/// Whether `func` may log what user mode did wrong.
+fn may_report(func: &str) -> bool {
+    show_unhandled_signals().load(Relaxed) && printk_ratelimit(func)
+}
+
+/// The task's command name, for messages.
+fn comm(cur: Current) -> impl core::fmt::Display {
+    struct Comm(arrayvec::ArrayVec<u8, 16>);
+    impl core::fmt::Display for Comm {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            use core::fmt::Write;
+            self.0.iter().try_for_each(|&b| f.write_char(char::from(b)))
+        }
+    }
+    Comm(cur.comm())
+}
+
+/// Bytes that a signal frame takes at most, alignment included; `AT_MINSIGSTKSZ`
+/// (`get_sigframe_size`).
+pub fn get_sigframe_size() -> usize {
+    sigframe_size(FrameFormat::current().frame_size())
+}
+
+/// The largest of all kinds of frames, with their alignments. Linux counts with the
+/// frame of a 32-bit process, which is larger than ours, and with the FSAVE image
+/// before its FPU state (Linux 6.1, `arch/x86/kernel/signal.c`, `init_sigframe_size`).
+fn sigframe_size(fp_size: usize) -> usize {
+    const SIGFRAME_IA32: usize = 732;
+    const FSAVE: usize = 112;
+    (SIGFRAME_IA32 + 15 + FSAVE + fp_size + 63).next_multiple_of(16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::signal::altstack::SS_AUTODISARM;
+    use zerocopy::FromZeros;
+
+    fn alt(sp: u64, size: u64, flags: u32) -> StackT {
+        let mut s = StackT::new_zeroed();
+        (s.sp, s.size, s.flags) = (sp, size, flags);
+        s
+    }
+
+    #[test]
+    fn frames_lie_below_the_red_zone() {
+        let sp = 0x7fff_ffff_e123;
+        let p = place_frame(sp, false, &alt(0, 0, 2), 2700).unwrap();
+        let end = p.fpstate as u64 + 2700;
+        assert_eq!(p.fpstate % 64, 0);
+        assert!(end <= sp - 128 && sp - 128 - end < 64);
+        assert_eq!(p.frame % 16, 8);
+        assert!(p.frame + 440 <= p.fpstate);
+    }
+
+    #[test]
+    fn alternate_stack_is_entered_once() {
+        let a = alt(0x10000, 0x10000, 0);
+        let p = place_frame(0x7000_0000, true, &a, 2700).unwrap();
+        assert!(p.fpstate as u64 + 2700 <= 0x20000 && 0x20000 - (p.fpstate as u64 + 2700) < 64);
+        // Nested: the next frame lies below, with its red zone.
+        let q = place_frame(p.frame as u64, true, &a, 2700).unwrap();
+        assert!(q.fpstate + 2700 + 128 <= p.frame);
+        // Not asked for: the ordinary stack.
+        assert!(place_frame(0x7000_0000, false, &a, 2700).unwrap().frame > 0x20000);
+    }
+
+    #[test]
+    fn alternate_stack_does_not_overflow() {
+        // The oracle: 2048 bytes never hold a frame of `-cpu max`.
+        assert_eq!(place_frame(0x7000_0000, true, &alt(0x10000, 2048, 0), 2700), None);
+        assert!(place_frame(0x7000_0000, true, &alt(0x10000, 2048, 0), 512).is_some());
+        assert_eq!(place_frame(0x10800, false, &alt(0x10000, 0x1000, 0), 2700), None);
+        // One that disarms itself counts as left, so it is entered again from its top.
+        let d = alt(0x10000, 0x10000, SS_AUTODISARM);
+        let p = place_frame(0x11000, true, &d, 2700).unwrap();
+        assert!(p.frame > 0x1f000 - 440);
+    }
+
+    #[test]
+    fn stack_pointers_may_be_anything() {
+        for sp in [0, 1, 127, 128, 1 << 63, u64::MAX] {
+            let p = place_frame(sp, false, &alt(0, 0, 2), 2700).unwrap();
+            assert_eq!((p.fpstate % 64, p.frame % 16), (0, 8));
+        }
+    }
+
+    #[test]
+    fn flags_of_the_frame() {
+        assert_eq!(frame_uc_flags(true, true), 7);
+        assert_eq!(frame_uc_flags(false, true), 6);
+        assert_eq!(frame_uc_flags(true, false), 3);
+    }
+
+    #[test]
+    fn sigreturn_chooses_no_privilege() {
+        let flags = |old: u64, new: u64| {
+            let mut r = PtRegs { flags: old, ..PtRegs::default() };
+            restore_control(&mut r, &Sigcontext { flags: new, cs: 0x10, ss: 0x18, ..Sigcontext::default() });
+            assert_eq!((r.cs, r.ss, r.orig_ax), (0x13, 0x1b, u64::MAX));
+            r.flags
+        };
+        // The oracle's fl_* frames.
+        assert_eq!(flags(0x202, !0x100), 0x202 | FIX_EFLAGS & !0x100);
+        assert_eq!(flags(0x202, 0), 0x202);
+        assert_eq!(flags(0x202, 0x202 | 0x24_0000), 0x4_0202);
+        assert_eq!(flags(0x202, 0x202 | 0x3000 | 0x2_0000 | 0x4000), 0x202);
+    }
+
+    #[test]
+    fn only_writable_user_data_is_a_stack() {
+        assert!(is_user_data(Some(0xcf_f300)) && is_user_data(Some(0xcf_f200)));
+        assert!(is_user_data(Some(0xcf_f700)));
+        assert!(!is_user_data(None));
+        assert!(!is_user_data(Some(0xcf_9300))); // kernel data
+        assert!(!is_user_data(Some(0xaf_fb00))); // user code
+        assert!(!is_user_data(Some(0xcf_7300))); // not present
+        assert!(!is_user_data(Some(0xcf_f100))); // read-only
+    }
+
+    #[test]
+    fn restart_rules() {
+        let ax = |e: Errno| e.as_ret() as u64;
+        let with = |e, r| restart_with_handler(ax(e), r);
+        assert_eq!(with(ERESTARTSYS, true), Restart::Again);
+        assert_eq!(with(ERESTARTSYS, false), Restart::Eintr);
+        assert_eq!(with(ERESTARTNOINTR, false), Restart::Again);
+        assert_eq!(with(ERESTARTNOHAND, true), Restart::Eintr);
+        assert_eq!(with(ERESTART_RESTARTBLOCK, true), Restart::Eintr);
+        assert_eq!(with(EINTR, true), Restart::No);
+        let without = |e| restart_without_handler(ax(e));
+        assert_eq!(without(ERESTARTSYS), Restart::Again);
+        assert_eq!(without(ERESTARTNOHAND), Restart::Again);
+        assert_eq!(without(ERESTARTNOINTR), Restart::Again);
+        assert_eq!(without(ERESTART_RESTARTBLOCK), Restart::ByBlock);
+        assert_eq!(without(EFAULT), Restart::No);
+        assert_eq!(restart_without_handler(512), Restart::No);
+    }
+
+    #[test]
+    fn restarting_backs_up_over_the_instruction() {
+        let mut r = PtRegs { ax: 1, orig_ax: 35, ip: 0x1002, ..PtRegs::default() };
+        apply_restart(&mut r, Restart::Again);
+        assert_eq!((r.ax, r.ip), (35, 0x1000));
+        apply_restart(&mut r, Restart::ByBlock);
+        assert_eq!((r.ax, r.ip), (219, 0xffe));
+        apply_restart(&mut r, Restart::Eintr);
+        assert_eq!((r.ax as i64, r.ip), (-4, 0xffe));
+    }
+
+    #[test]
+    fn largest_frame_is_what_programs_are_told() {
+        // AT_MINSIGSTKSZ of the oracle.
+        assert_eq!(sigframe_size(2700), 3632);
+    }
+}

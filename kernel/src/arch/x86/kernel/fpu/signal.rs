@@ -1,2 +1,363 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! placeholder
+//! The FPU state in signal frames (Linux 6.1, `arch/x86/kernel/fpu/signal.c`).
+//!
+//! The state goes from the registers straight to the user's stack and back, in the
+//! instructions' own format, so that programs can read it. Linux adds words of its
+//! own where FXSAVE leaves room ([`FpxSwBytes`]), and one behind the image, which
+//! tell a full image from one that was cut to its first 512 bytes.
+
+use super::core::fpu_clear_user_states;
+use super::xstate::{self, FXSAVE_SIZE, MIN_XSTATE_SIZE, xfeature};
+use crate::arch::x86::lib::usercopy::{access_ok, get_user, user_access};
+use core::mem::offset_of;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// In [`FpxSwBytes::magic1`]: the image may be more than 512 bytes.
+pub const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
+/// The word behind the image: it has not been cut.
+pub const FP_XSTATE_MAGIC2: u32 = 0x4650_5845;
+/// Size of that word.
+pub const FP_XSTATE_MAGIC2_SIZE: usize = 4;
+/// Where [`FpxSwBytes`] lies in the image.
+const SW_RESERVED: usize = 464;
+
+/// What the kernel writes where FXSAVE leaves room (`struct _fpx_sw_bytes`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct FpxSwBytes {
+    /// [`FP_XSTATE_MAGIC1`].
+    pub magic1: u32,
+    /// Size of the image and of the word behind it.
+    pub extended_size: u32,
+    /// The components that the image has room for.
+    pub xfeatures: u64,
+    /// Size of the image.
+    pub xstate_size: u32,
+    padding: [u32; 7],
+}
+
+const _: () = {
+    assert!(size_of::<FpxSwBytes>() == 48);
+    assert!(SW_RESERVED + size_of::<FpxSwBytes>() == FXSAVE_SIZE);
+    assert!(offset_of!(FpxSwBytes, xfeatures) == 8);
+    assert!(offset_of!(FpxSwBytes, xstate_size) == 16);
+};
+
+/// What the CPU offers, as far as frames depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameFormat {
+    xsave: bool,
+    xfeatures: u64,
+    size: usize,
+}
+
+impl FrameFormat {
+    /// This CPU's.
+    #[inline]
+    pub fn current() -> Self {
+        Self { xsave: xstate::use_xsave(), xfeatures: xstate::xfeatures(), size: xstate::user_size() }
+    }
+    /// Bytes that a frame needs (`xstate_sigframe_size`).
+    #[inline]
+    pub fn frame_size(&self) -> usize {
+        self.size + if self.xsave { FP_XSTATE_MAGIC2_SIZE } else { 0 }
+    }
+    /// Linux's words. Without XSAVE they are written just the same, though there is no
+    /// second magic word then.
+    #[inline]
+    fn sw_bytes(&self) -> FpxSwBytes {
+        FpxSwBytes {
+            magic1: FP_XSTATE_MAGIC1,
+            extended_size: (self.size + FP_XSTATE_MAGIC2_SIZE) as u32,
+            xfeatures: self.xfeatures,
+            xstate_size: self.size as u32,
+            padding: [0; 7],
+        }
+    }
+}
+
+/// What to load from a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restore {
+    /// All of the image's components that are enabled.
+    Xsave { xfeatures: u64 },
+    /// The first 512 bytes; everything else is initial.
+    FxOnly,
+}
+
+/// Judges Linux's words in a frame: anything odd means a program that knows only the
+/// 512 bytes. `magic2` reads the word behind an image of that size; a fault there is
+/// a bad frame (`check_xstate_in_sigframe`).
+#[inline]
+fn check_sw_bytes(
+    sw: &FpxSwBytes,
+    user_size: usize,
+    magic2: impl FnOnce(usize) -> Option<u32>,
+) -> Option<Restore> {
+    let size = sw.xstate_size as usize;
+    if sw.magic1 != FP_XSTATE_MAGIC1
+        || size < MIN_XSTATE_SIZE
+        || size > user_size
+        || sw.xstate_size > sw.extended_size
+        || magic2(size)? != FP_XSTATE_MAGIC2
+    {
+        return Some(Restore::FxOnly);
+    }
+    Some(Restore::Xsave { xfeatures: sw.xfeatures })
+}
+
+/// An image without any component: all that XRSTOR is asked for becomes initial.
+#[repr(C, align(64))]
+struct InitFpstate([u8; MIN_XSTATE_SIZE]);
+
+static INIT_FPSTATE: InitFpstate = InitFpstate({
+    let mut b = [0; MIN_XSTATE_SIZE];
+    (b[0], b[1]) = (0x7f, 0x03); // FCW 0x37f
+    (b[24], b[25]) = (0x80, 0x1f); // MXCSR 0x1f80
+    b
+});
+
+/// The instructions that reach the user's image. Each returns 0, or the vector of the
+/// fault (page faults that can be resolved are, and the instruction goes on).
+#[cfg(target_os = "none")]
+mod insn {
+    use super::{FP_XSTATE_MAGIC2, FpxSwBytes, INIT_FPSTATE, SW_RESERVED, user_access};
+    use crate::arch::x86::kernel::fpu::xstate::{XSAVE_HDR_OFFSET, xfeature};
+    use crate::extable;
+    use core::arch::asm;
+
+    /// Writes a full frame of `size` bytes at `buf`. The header's reserved words are
+    /// cleared first, as XSAVE leaves them alone; the FP and SSE bits are set last, so
+    /// that programs that edit the first 512 bytes need not know of the header.
+    #[inline]
+    pub fn xsave(buf: usize, size: usize, sw: &FpxSwBytes, xfeatures: u64) -> u64 {
+        // SAFETY: `buf` passed access_ok; every access to it is in the exception table.
+        user_access(|| unsafe {
+            let fault: u64;
+            asm!(
+                "2: rep stosq",
+                "mov eax, {lo:e}",
+                "3: xsave64 [{buf}]",
+                "4: or dword ptr [{buf} + {hdr}], {fpsse}",
+                "5: mov dword ptr [{buf} + {size}], {magic2}",
+                "lea rdi, [{buf} + {sw}]",
+                "mov ecx, 6",
+                "6: rep movsq",
+                "xor eax, eax",
+                "7:",
+                extable!("2", "7b", 2),
+                extable!("3", "7b", 2),
+                extable!("4", "7b", 2),
+                extable!("5", "7b", 2),
+                extable!("6", "7b", 2),
+                lo = in(reg) xfeatures as u32,
+                buf = in(reg) buf,
+                size = in(reg) size,
+                hdr = const XSAVE_HDR_OFFSET,
+                sw = const SW_RESERVED,
+                fpsse = const xfeature::FPSSE,
+                magic2 = const FP_XSTATE_MAGIC2,
+                inout("rax") 0u64 => fault,
+                inout("rcx") 8usize => _,
+                inout("rdx") xfeatures >> 32 => _,
+                inout("rdi") buf + XSAVE_HDR_OFFSET => _,
+                inout("rsi") sw => _,
+                options(nostack),
+            );
+            fault
+        })
+    }
+
+    /// Writes a frame of 512 bytes at `buf`.
+    pub fn fxsave(buf: usize, sw: &FpxSwBytes) -> u64 {
+        // SAFETY: as in `xsave`.
+        user_access(|| unsafe {
+            let fault: u64;
+            asm!(
+                "2: fxsave64 [{buf}]",
+                "3: rep movsq",
+                "xor eax, eax",
+                "4:",
+                extable!("2", "4b", 2),
+                extable!("3", "4b", 2),
+                buf = in(reg) buf,
+                out("rax") fault,
+                inout("rcx") size_of::<FpxSwBytes>() / 8 => _,
+                inout("rdi") buf + SW_RESERVED => _,
+                inout("rsi") sw => _,
+                options(nostack),
+            );
+            fault
+        })
+    }
+
+    /// Loads the components `xfeatures` from the image at `buf`.
+    #[inline]
+    pub fn xrstor(buf: usize, xfeatures: u64) -> u64 {
+        // SAFETY: as in `xsave`; a bad image faults without harm.
+        user_access(|| unsafe {
+            let fault: u64;
+            asm!(
+                "2: xrstor64 [{buf}]",
+                "xor eax, eax",
+                "3:",
+                extable!("2", "3b", 2),
+                buf = in(reg) buf,
+                inout("rax") xfeatures & 0xffff_ffff => fault,
+                in("rdx") xfeatures >> 32,
+                options(nostack),
+            );
+            fault
+        })
+    }
+
+    /// Loads the 512 bytes at `buf`.
+    pub fn fxrstor(buf: usize) -> u64 {
+        // SAFETY: as in `xrstor`.
+        user_access(|| unsafe {
+            let fault: u64;
+            asm!(
+                "2: fxrstor64 [{buf}]",
+                "xor eax, eax",
+                "3:",
+                extable!("2", "3b", 2),
+                buf = in(reg) buf,
+                out("rax") fault,
+                options(nostack),
+            );
+            fault
+        })
+    }
+
+    /// Brings the components `xfeatures` to their initial state.
+    pub fn init(xfeatures: u64) {
+        // SAFETY: a valid image of our own.
+        unsafe {
+            asm!(
+                "xrstor64 [{}]",
+                in(reg) INIT_FPSTATE.0.as_ptr(),
+                in("eax") xfeatures as u32,
+                in("edx") (xfeatures >> 32) as u32,
+                options(nostack, readonly),
+            );
+        }
+    }
+}
+
+/// The host does not deliver signals.
+#[cfg(not(target_os = "none"))]
+mod insn {
+    use super::FpxSwBytes;
+    pub fn xsave(_: usize, _: usize, _: &FpxSwBytes, _: u64) -> u64 {
+        14
+    }
+    pub fn fxsave(_: usize, _: &FpxSwBytes) -> u64 {
+        14
+    }
+    pub fn xrstor(_: usize, _: u64) -> u64 {
+        let _ = (&super::INIT_FPSTATE, super::user_access::<()> as fn(fn()));
+        14
+    }
+    pub fn fxrstor(_: usize) -> u64 {
+        14
+    }
+    pub fn init(_: u64) {}
+}
+
+/// Writes the registers to a frame at `buf`, 64-byte aligned and `f.frame_size()` long;
+/// false if it is not writable (`copy_fpstate_to_sigframe`).
+#[inline]
+pub fn copy_fpstate_to_sigframe(buf: usize, f: &FrameFormat) -> bool {
+    if !access_ok(buf, f.frame_size()) {
+        return false;
+    }
+    let sw = f.sw_bytes();
+    let fault = if f.xsave { insn::xsave(buf, f.size, &sw, f.xfeatures) } else { insn::fxsave(buf, &sw) };
+    fault == 0
+}
+
+/// Loads the registers from the frame that a handler leaves. A null pointer means
+/// initial state. False for a frame that cannot be loaded; the registers are in
+/// their initial state then (`fpu__restore_sig`).
+#[inline]
+pub fn fpu_restore_sig(buf: usize) -> bool {
+    if buf == 0 {
+        fpu_clear_user_states();
+        return true;
+    }
+    let ok = restore_from_user(buf, &FrameFormat::current()).is_some();
+    if !ok {
+        fpu_clear_user_states();
+    }
+    ok
+}
+
+#[inline]
+fn restore_from_user(buf: usize, f: &FrameFormat) -> Option<()> {
+    if !access_ok(buf, f.frame_size()) {
+        return None;
+    }
+    if !f.xsave {
+        return (insn::fxrstor(buf) == 0).then_some(());
+    }
+    let sw: FpxSwBytes = get_user(buf + SW_RESERVED).ok()?;
+    let (fault, loaded) = match check_sw_bytes(&sw, f.size, |size| get_user(buf + size).ok())? {
+        Restore::Xsave { xfeatures } => {
+            let xfeatures = xfeatures & f.xfeatures;
+            (insn::xrstor(buf, xfeatures), xfeatures)
+        }
+        Restore::FxOnly => (insn::fxrstor(buf), xfeature::FPSSE),
+    };
+    if fault != 0 {
+        return None;
+    }
+    let init = f.xfeatures & !loaded;
+    if init != 0 {
+        insn::init(init);
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: FrameFormat = FrameFormat { xsave: true, xfeatures: 0x21f, size: 2696 };
+
+    #[test]
+    fn words_are_those_that_the_oracle_saw() {
+        let sw = MAX.sw_bytes();
+        assert_eq!(
+            (sw.magic1, sw.extended_size, sw.xfeatures, sw.xstate_size),
+            (0x4650_5853, 2700, 0x21f, 2696)
+        );
+        assert_eq!(MAX.frame_size(), 2700);
+        let fx = FrameFormat { xsave: false, xfeatures: 0, size: 512 };
+        let sw = fx.sw_bytes();
+        assert_eq!((sw.magic1, sw.extended_size, sw.xfeatures, sw.xstate_size), (0x4650_5853, 516, 0, 512));
+        assert_eq!(fx.frame_size(), 512);
+    }
+
+    #[test]
+    fn odd_words_mean_the_first_512_bytes() {
+        let good = MAX.sw_bytes();
+        let check = |sw: FpxSwBytes| check_sw_bytes(&sw, 2696, |_| Some(FP_XSTATE_MAGIC2));
+        assert_eq!(check(good), Some(Restore::Xsave { xfeatures: 0x21f }));
+        // The oracle's fp_magic1, fp_sz0, fp_szbig, fp_ext0, and an image cut below its header.
+        assert_eq!(check(FpxSwBytes { magic1: 0, ..good }), Some(Restore::FxOnly));
+        assert_eq!(check(FpxSwBytes { xstate_size: 0, ..good }), Some(Restore::FxOnly));
+        assert_eq!(
+            check(FpxSwBytes { xstate_size: 0x10000, extended_size: 0x20000, ..good }),
+            Some(Restore::FxOnly)
+        );
+        assert_eq!(check(FpxSwBytes { extended_size: 0, ..good }), Some(Restore::FxOnly));
+        assert_eq!(check(FpxSwBytes { xstate_size: 512, ..good }), Some(Restore::FxOnly));
+        // fp_xfall, fp_xf0: the mask is the program's choice.
+        assert_eq!(
+            check(FpxSwBytes { xfeatures: u64::MAX, ..good }),
+            Some(Restore::Xsave { xfeatures: u64::MAX })
+        );
+        assert_eq!(check_sw_bytes(&good, 2696, |_| Some(0)), Some(Restore::FxOnly));
+        assert_eq!(check_sw_bytes(&good, 2696, |_| None), None);
+    }
+}

@@ -1,2 +1,170 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! placeholder
+//! Which extended states the CPU has and user mode may use, and how large their image
+//! is (Linux 6.1, `arch/x86/kernel/fpu/xstate.c`, `fpu__init_system_xstate`).
+
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Bits of XCR0 and of `xstate_bv`: one per state component.
+#[allow(missing_docs)]
+pub mod xfeature {
+    pub const FP: u64 = 1 << 0;
+    pub const SSE: u64 = 1 << 1;
+    pub const YMM: u64 = 1 << 2;
+    pub const BNDREGS: u64 = 1 << 3;
+    pub const BNDCSR: u64 = 1 << 4;
+    pub const OPMASK: u64 = 1 << 5;
+    pub const ZMM_HI256: u64 = 1 << 6;
+    pub const HI16_ZMM: u64 = 1 << 7;
+    pub const PKRU: u64 = 1 << 9;
+    pub const FPSSE: u64 = FP | SSE;
+    /// The components that are saved and restored for user mode. AMX tiles are not
+    /// among them: Linux gives them to processes that ask, which none can here.
+    pub const USER_SUPPORTED: u64 = FPSSE | YMM | BNDREGS | BNDCSR | OPMASK | ZMM_HI256 | HI16_ZMM | PKRU;
+}
+
+/// Size of the part that FXSAVE writes.
+pub const FXSAVE_SIZE: usize = 512;
+/// Offset of the XSAVE header.
+pub const XSAVE_HDR_OFFSET: usize = 512;
+/// Size of the legacy part and the header: the smallest XSAVE image.
+pub const MIN_XSTATE_SIZE: usize = FXSAVE_SIZE + size_of::<XstateHeader>();
+
+/// The header of an XSAVE image.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct XstateHeader {
+    /// Components that are in the image; the others are in their initial state.
+    pub xfeatures: u64,
+    /// Format of a compacted image; 0 in user mode.
+    pub xcomp_bv: u64,
+    /// Must be zero.
+    pub reserved: [u64; 6],
+}
+const _: () = {
+    assert!(size_of::<XstateHeader>() == 64);
+    assert!(offset_of!(XstateHeader, xcomp_bv) == 8);
+};
+
+static XSAVE: AtomicBool = AtomicBool::new(false);
+static FXSR: AtomicBool = AtomicBool::new(true);
+static XFEATURES: AtomicU64 = AtomicU64::new(0);
+static USER_SIZE: AtomicU32 = AtomicU32::new(FXSAVE_SIZE as u32);
+
+/// Whether XSAVE is in use.
+#[inline]
+pub fn use_xsave() -> bool {
+    XSAVE.load(Relaxed)
+}
+
+/// Whether FXSAVE is in use (as long as there is an FPU, on x86_64).
+#[inline]
+pub fn use_fxsr() -> bool {
+    FXSR.load(Relaxed)
+}
+
+/// The components that user mode may use: XCR0. 0 without XSAVE.
+#[inline]
+pub fn xfeatures() -> u64 {
+    XFEATURES.load(Relaxed)
+}
+
+/// Size of a state image in standard format, as signal frames hold it.
+#[inline]
+pub fn user_size() -> usize {
+    USER_SIZE.load(Relaxed) as usize
+}
+
+/// What CPUID says about the instruction sets that components belong to.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, clippy::struct_excessive_bools)] // CPUID bits
+pub struct CpuFeatures {
+    pub sse: bool,
+    pub avx: bool,
+    pub mpx: bool,
+    pub avx512f: bool,
+    pub pku: bool,
+}
+
+/// The components to enable, of those that the CPU can save: a component whose
+/// instructions the CPU does not announce is left out.
+pub fn usable_xfeatures(cpu_supports: u64, f: CpuFeatures) -> u64 {
+    use xfeature as x;
+    let needs = [
+        (x::SSE, f.sse),
+        (x::YMM, f.avx),
+        (x::BNDREGS | x::BNDCSR, f.mpx),
+        (x::OPMASK | x::ZMM_HI256 | x::HI16_ZMM, f.avx512f),
+        (x::PKRU, f.pku),
+    ];
+    needs.into_iter().filter(|(_, has)| !has).fold(cpu_supports & x::USER_SUPPORTED, |m, (bits, _)| m & !bits)
+}
+
+/// Enables the components in XCR0 and learns the image's size; at boot, once CR4 is
+/// set up.
+#[cfg(target_os = "none")]
+pub fn fpu_init_system() {
+    use raw_cpuid::{CpuId, cpuid};
+    let id = CpuId::new();
+    let has_xsave = id.get_feature_info().is_some_and(|f| f.has_xsave());
+    if !has_xsave || id.get_extended_state_info().is_none() {
+        return;
+    }
+    let leaf = cpuid!(0xd, 0);
+    let info = id.get_feature_info();
+    let ext = id.get_extended_feature_info();
+    let usable = usable_xfeatures(
+        u64::from(leaf.eax) | u64::from(leaf.edx) << 32,
+        CpuFeatures {
+            sse: info.as_ref().is_some_and(raw_cpuid::FeatureInfo::has_sse),
+            avx: info.as_ref().is_some_and(raw_cpuid::FeatureInfo::has_avx),
+            mpx: ext.as_ref().is_some_and(raw_cpuid::ExtendedFeatures::has_mpx),
+            avx512f: ext.as_ref().is_some_and(raw_cpuid::ExtendedFeatures::has_avx512f),
+            pku: ext.as_ref().is_some_and(raw_cpuid::ExtendedFeatures::has_pku),
+        },
+    );
+    if usable & xfeature::FPSSE != xfeature::FPSSE {
+        return;
+    }
+    // SAFETY: every bit is one that CPUID reports; CR4.OSXSAVE is set.
+    unsafe {
+        core::arch::asm!(
+            "xsetbv",
+            in("ecx") 0,
+            in("eax") usable as u32,
+            in("edx") (usable >> 32) as u32,
+            options(nostack, preserves_flags),
+        );
+    }
+    // EBX is the size for what XCR0 enables now.
+    let size = cpuid!(0xd, 0).ebx;
+    USER_SIZE.store(size, Relaxed);
+    XFEATURES.store(usable, Relaxed);
+    XSAVE.store(true, Relaxed);
+    crate::pr_info!(
+        "x86/fpu: Enabled xstate features {usable:#x}, context size is {size} bytes, using 'standard' format.\n"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: CpuFeatures = CpuFeatures { sse: true, avx: true, mpx: true, avx512f: true, pku: true };
+
+    #[test]
+    fn components_need_their_instructions() {
+        // QEMU's `-cpu max`: the oracle saw XCR0 0x21f.
+        let max = CpuFeatures { avx512f: false, ..ALL };
+        assert_eq!(usable_xfeatures(0x21f, max), 0x21f);
+        assert_eq!(usable_xfeatures(0x2ff, ALL), 0x2ff);
+        assert_eq!(usable_xfeatures(0x2ff, CpuFeatures { avx512f: false, mpx: false, ..ALL }), 0x207);
+        assert_eq!(usable_xfeatures(0x207, CpuFeatures { pku: false, ..ALL }), 0x7);
+    }
+
+    #[test]
+    fn unknown_and_dynamic_components_stay_off() {
+        assert_eq!(usable_xfeatures(u64::MAX, ALL), 0x2ff);
+    }
+}

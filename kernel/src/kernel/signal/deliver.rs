@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Delivery: the current thread, about to return to user mode, takes its next signal
+//! (Linux 6.1, `kernel/signal.c`, `get_signal`).
+
+use super::action::{KSigaction, SIG_DFL, SIG_IGN, sa};
+use super::altstack::SS_AUTODISARM;
+use super::force::force_sigsegv;
+use super::jobctl::{Stopped, enter_signal_stop, recalc_sigpending_locked, signal_group_exit, sleep_stopped};
+use super::mask::set_current_blocked;
+use super::notify::do_notify_parent_cldstop;
+use super::siginfo::{KernelSiginfo, SI_USER, SigFields, cld};
+use super::sigset::{
+    DefaultAction, KERNEL_ONLY, KERNEL_STOP, SIGALRM, SIGKILL, SIGSTOP, SigSet, default_action,
+};
+use super::state::{jobctl_bits, signal_flags};
+use super::{Siglock, with_siglock};
+use crate::kernel::exit::do_group_exit;
+use crate::kernel::task::{Current, current, pf, tif};
+use crate::kernel::trace::{self, SignalAction};
+use core::sync::atomic::Ordering::Relaxed;
+
+/// A signal to be handled, and by what.
+#[derive(Clone, Copy, Default)]
+pub struct KSignal {
+    /// Its information.
+    pub info: KernelSiginfo,
+    /// The action when it was dequeued.
+    pub ka: KSigaction,
+}
+
+impl KSignal {
+    /// The signal's number.
+    #[inline]
+    pub fn sig(&self) -> i32 {
+        self.info.si_signo
+    }
+}
+
+/// Takes the next signal of the current thread that `blocked` lets through: its own
+/// first, then the process's (`dequeue_signal`).
+#[inline]
+pub fn dequeue_signal(l: &Siglock, cur: &Current, blocked: SigSet) -> Option<KernelSiginfo> {
+    let mut info = cur.sig.pending.dequeue(l, blocked);
+    if info.is_none() {
+        info = cur.signal.shared_pending.dequeue(l, blocked);
+        if info.is_some_and(|i| i.si_signo == SIGALRM) {
+            cur.signal.itimers.rearm_real();
+        }
+    }
+    recalc_sigpending_locked(l, *cur);
+    if let Some(i) = &info
+        && KERNEL_STOP.contains(i.si_signo)
+    {
+        // If the siglock is released before the stop, SIGCONT can still cancel it.
+        cur.sig.jobctl_set(l, jobctl_bits::STOP_DEQUEUED);
+    }
+    info
+}
+
+#[inline]
+fn dequeue_next(l: &Siglock, cur: Current) -> Option<KernelSiginfo> {
+    let blocked = cur.sig.blocked();
+    if let Some(i) = cur.sig.pending.dequeue_synchronous(l, blocked) {
+        recalc_sigpending_locked(l, cur);
+        return Some(i);
+    }
+    dequeue_signal(l, &cur, blocked)
+}
+
+/// What a look at the pending signals came to; everything but the first two happens
+/// without the siglock.
+enum Step {
+    /// Nothing left to do.
+    Done,
+    /// A handler has to run.
+    Handle,
+    /// Tell the parent that the group stopped or continued (`CLD_*`).
+    NotifyParent(i32),
+    /// The thread has to stop.
+    Sleep(Stopped),
+    /// A job control signal stops the group, unless the process group is orphaned.
+    StopUnlessOrphaned,
+    /// The process dies; `news` if it is this signal that ends it.
+    Die { news: bool },
+}
+
+/// What becomes of a dequeued signal.
+#[derive(Debug, PartialEq, Eq)]
+enum Disposition {
+    Ignore,
+    Handler,
+    Stop,
+    Die,
+}
+
+/// Decides from the action, for a process that is `unkillable` or not.
+#[inline]
+fn disposition(sig: i32, action: &KSigaction, unkillable: bool) -> Disposition {
+    match action.handler {
+        SIG_IGN => return Disposition::Ignore,
+        SIG_DFL => {}
+        _ => return Disposition::Handler,
+    }
+    match default_action(sig) {
+        DefaultAction::Ignore => Disposition::Ignore,
+        _ if unkillable && !KERNEL_ONLY.contains(sig) => Disposition::Ignore,
+        DefaultAction::Stop => Disposition::Stop,
+        DefaultAction::Core | DefaultAction::Terminate => Disposition::Die,
+    }
+}
+
+/// Looks at the pending signals until there is something to do. `stop` is the job
+/// control signal that was found not to come from an orphan's terminal.
+#[inline]
+fn next_step(l: &mut Siglock, cur: Current, k: &mut KSignal, mut stop: Option<i32>) -> Step {
+    let sig = &cur.signal;
+    if sig.flags() & signal_flags::CLD_MASK != 0 {
+        // SIGCONT has continued the group; the first thread to get here says so.
+        let continued = sig.flags() & signal_flags::CLD_CONTINUED != 0;
+        sig.store_flags(l, sig.flags() & !signal_flags::CLD_MASK);
+        return Step::NotifyParent(if continued { cld::CONTINUED } else { cld::STOPPED });
+    }
+    loop {
+        if let Some(signo) = stop.take()
+            && let Some(s) = enter_signal_stop(l, cur, signo)
+        {
+            return Step::Sleep(s);
+        }
+        if signal_group_exit(sig) || sig.group_exec_task.load(Relaxed) != 0 {
+            return join_group_exit(l, cur, k);
+        }
+        if cur.sig.jobctl() & jobctl_bits::STOP_PENDING != 0
+            && let Some(s) = enter_signal_stop(l, cur, 0)
+        {
+            return Step::Sleep(s);
+        }
+        let Some(info) = dequeue_next(l, cur) else {
+            return Step::Done;
+        };
+        let signo = info.si_signo;
+        let unkillable = sig.flags() & signal_flags::UNKILLABLE != 0;
+        let action = &mut l[signo];
+        match disposition(signo, action, unkillable) {
+            Disposition::Ignore => trace_deliver(cur, &info, SignalAction::Ignore),
+            Disposition::Handler => {
+                k.info = info;
+                k.ka = *action;
+                if action.flags & sa::RESETHAND != 0 {
+                    action.handler = SIG_DFL;
+                }
+                return Step::Handle;
+            }
+            Disposition::Stop => {
+                trace_deliver(cur, &info, SignalAction::Stop);
+                stop = Some(signo);
+                if signo != SIGSTOP {
+                    k.info = info;
+                    return Step::StopUnlessOrphaned;
+                }
+            }
+            Disposition::Die => {
+                k.info = info;
+                return Step::Die { news: true };
+            }
+        }
+    }
+}
+
+#[inline]
+fn trace_deliver(cur: Current, info: &KernelSiginfo, action: SignalAction) {
+    // SAFETY: the user registers of the current task, which is in the kernel.
+    trace::signal_deliver(&cur, info, unsafe { &*cur.pt_regs() }, action);
+}
+
+/// Takes the current thread's next signal that has a handler into `k`; default actions
+/// happen in here. Returns false if there is no signal (any more), and not at all
+/// if one was fatal.
+#[inline]
+pub fn get_signal(cur: &Current, k: &mut KSignal) -> bool {
+    if !cur.test_flag(tif::SIGPENDING) {
+        return false;
+    }
+    let mut stop = None;
+    loop {
+        match with_siglock(cur, |l| next_step(l, *cur, k, stop.take())) {
+            Step::Done => return false,
+            Step::Handle => {
+                trace_deliver(*cur, &k.info, SignalAction::Handler);
+                return true;
+            }
+            Step::NotifyParent(why) => do_notify_parent_cldstop(cur, why),
+            Step::Sleep(s) => sleep_stopped(*cur, &s),
+            Step::StopUnlessOrphaned => {
+                if !super::kill::is_pgrp_orphaned(cur.signal.pgrp()) {
+                    stop = Some(k.sig());
+                }
+            }
+            Step::Die { news } => {
+                if news {
+                    let core = matches!(default_action(k.sig()), DefaultAction::Core);
+                    trace_deliver(*cur, &k.info, if core { SignalAction::Core } else { SignalAction::Kill });
+                }
+                die(*cur, k.sig())
+            }
+        }
+    }
+}
+
+/// The default action that ends the process.
+#[cold]
+fn die(cur: Current, sig: i32) -> ! {
+    cur.pf.fetch_or(pf::SIGNALED, Relaxed);
+    // A core dump would be written here, and 0x80 added to the status if it was.
+    do_group_exit(sig)
+}
+
+/// The group is dying already. The thread that finds the signal that did it in a
+/// queue is the one to report it.
+#[cold]
+fn join_group_exit(l: &Siglock, cur: Current, k: &mut KSignal) -> Step {
+    let sig = &cur.signal;
+    let fatal = sig.group_exit_code.load(Relaxed) & 0x7f;
+    let only = |sig| SigSet::of(sig).not();
+    let mut cause = None;
+    if fatal != 0 {
+        cause = sig.shared_pending.dequeue(l, only(fatal));
+        if cause.is_none() && (fatal != SIGKILL || sig.thread_group_empty()) {
+            cause = cur.sig.pending.dequeue(l, only(fatal));
+        }
+    }
+    cur.sig.pending.del(l, SIGKILL);
+    recalc_sigpending_locked(l, cur);
+    k.info = cause.unwrap_or(KernelSiginfo::new(SIGKILL, SI_USER, SigFields::Kill { pid: 0, uid: 0 }));
+    Step::Die { news: cause.is_some() }
+}
+
+/// The handler's frame is written, or could not be (`signal_setup_done`).
+#[inline]
+pub fn signal_setup_done(failed: bool, k: &KSignal) {
+    if failed {
+        force_sigsegv(k.sig());
+    } else {
+        signal_delivered(k);
+    }
+}
+
+/// The handler will run: with its mask blocked, and without an alternate stack that
+/// disarms itself.
+#[inline]
+fn signal_delivered(k: &KSignal) {
+    let cur = current();
+    // The frame holds the mask that was saved.
+    if cur.test_flag(tif::RESTORE_SIGMASK) {
+        cur.clear_flag(tif::RESTORE_SIGMASK);
+    }
+    let mut blocked = cur.sig.blocked().union(k.ka.mask);
+    if k.ka.flags & sa::NODEFER == 0 {
+        blocked = blocked.union(SigSet::of(k.sig()));
+    }
+    set_current_blocked(blocked);
+    if cur.sig.altstack.get().flags & SS_AUTODISARM != 0 {
+        cur.sig.altstack.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sigset::{SIGCHLD, SIGSEGV, SIGTERM, SIGTSTP};
+    use super::*;
+
+    #[test]
+    fn dispositions() {
+        let dfl = KSigaction::default();
+        let ign = KSigaction { handler: SIG_IGN, ..dfl };
+        let handler = KSigaction { handler: 0x1000, ..dfl };
+        assert_eq!(disposition(SIGTERM, &dfl, false), Disposition::Die);
+        assert_eq!(disposition(SIGSEGV, &dfl, false), Disposition::Die);
+        assert_eq!(disposition(SIGCHLD, &dfl, false), Disposition::Ignore);
+        assert_eq!(disposition(SIGTSTP, &dfl, false), Disposition::Stop);
+        assert_eq!(disposition(SIGSTOP, &dfl, true), Disposition::Stop);
+        assert_eq!(disposition(SIGTERM, &dfl, true), Disposition::Ignore);
+        assert_eq!(disposition(SIGKILL, &dfl, true), Disposition::Die);
+        assert_eq!(disposition(SIGTERM, &ign, false), Disposition::Ignore);
+        assert_eq!(disposition(SIGTERM, &handler, true), Disposition::Handler);
+    }
+}

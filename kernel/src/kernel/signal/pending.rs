@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Pending signals: a set, and a queue with the information of those that have
+//! any (`struct sigpending`).
+//!
+//! The signal that an instruction forces on its thread must not depend on the
+//! heap, so a queue holds its oldest entry inline and spills only the others.
+//! After Linux 6.1, `kernel/signal.c`, `__sigqueue_alloc`, `collect_signal`,
+//! `flush_sigqueue_mask`.
+
+use super::siginfo::{KernelSiginfo, SI_USER, SigFields};
+use super::sigset::{SYNCHRONOUS, SigSet, next_signal};
+use super::{SigCell, Siglock};
+use crate::locking::IrqLock;
+use alloc::collections::{BTreeMap, VecDeque};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// Signals queued for user 0, who sends most of them here.
+static ROOT_PENDING: AtomicU32 = AtomicU32::new(0);
+/// Signals queued for each other user.
+static USER_PENDING: IrqLock<BTreeMap<u32, u32>> = IrqLock::new(BTreeMap::new());
+
+/// Counts one more queued signal for `uid`, and returns how many there are then.
+fn charge(uid: u32) -> u32 {
+    if uid == 0 {
+        return ROOT_PENDING.fetch_add(1, Relaxed) + 1;
+    }
+    let mut users = USER_PENDING.lock();
+    let n = users.entry(uid).or_insert(0);
+    *n += 1;
+    *n
+}
+
+/// Takes one queued signal off `uid`'s account.
+fn uncharge(uid: u32) {
+    if uid == 0 {
+        ROOT_PENDING.fetch_sub(1, Relaxed);
+        return;
+    }
+    let mut users = USER_PENDING.lock();
+    if let Some(n) = users.get_mut(&uid) {
+        *n -= 1;
+        if *n == 0 {
+            users.remove(&uid);
+        }
+    }
+}
+
+/// How many signals are queued for `uid` (`SigQ` in `/proc/PID/status`).
+pub fn user_sigpending(uid: u32) -> u32 {
+    if uid == 0 { ROOT_PENDING.load(Relaxed) } else { USER_PENDING.lock().get(&uid).copied().unwrap_or(0) }
+}
+
+/// A queued signal; it stays on its user's account until it is dropped.
+struct Queued {
+    info: KernelSiginfo,
+    uid: u32,
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        uncharge(self.uid);
+    }
+}
+
+/// First in, first out; the oldest entry may be inline.
+#[derive(Default)]
+struct Queue {
+    /// Older than everything in `rest`.
+    first: Option<Queued>,
+    rest: VecDeque<Queued>,
+}
+
+impl Queue {
+    /// Appends an entry; fails if there is no memory for it.
+    fn push(&mut self, q: Queued) -> bool {
+        if self.first.is_none() && self.rest.is_empty() {
+            self.first = Some(q);
+            return true;
+        }
+        let room = self.rest.try_reserve(1).is_ok();
+        if room {
+            self.rest.push_back(q);
+        }
+        room
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &KernelSiginfo> {
+        self.first.iter().chain(self.rest.iter()).map(|q| &q.info)
+    }
+
+    /// Removes the oldest entry that `pick` accepts. Also says whether another one
+    /// is queued for the same signal.
+    #[inline]
+    fn take(&mut self, pick: impl Fn(&KernelSiginfo) -> bool) -> Option<(KernelSiginfo, bool)> {
+        let q = match &self.first {
+            Some(q) if pick(&q.info) => self.first.take(),
+            _ => {
+                let i = self.rest.iter().position(|q| pick(&q.info))?;
+                self.rest.remove(i)
+            }
+        }?;
+        let more = self.iter().any(|i| i.si_signo == q.info.si_signo);
+        Some((q.info, more))
+    }
+
+    fn remove(&mut self, mask: SigSet) {
+        self.rest.retain(|q| !mask.contains(q.info.si_signo));
+        if self.first.as_ref().is_some_and(|q| mask.contains(q.info.si_signo)) {
+            self.first = None;
+        }
+    }
+}
+
+/// Whether an entry may be queued for user `uid` beyond what the limit allows.
+#[derive(Clone, Copy)]
+pub struct QueueLimit {
+    /// The receiver's real user id, whose account is charged.
+    pub uid: u32,
+    /// `RLIMIT_SIGPENDING` of the receiver.
+    pub limit: u64,
+    /// Queue it whatever the limit says.
+    pub override_rlimit: bool,
+}
+
+/// The signals pending for a thread or for a whole process.
+#[derive(Default)]
+pub struct SigPending {
+    /// Written under the siglock only; looked at without it.
+    set: AtomicU64,
+    queue: SigCell<Queue>,
+}
+
+impl SigPending {
+    /// The pending signals.
+    #[inline]
+    pub fn set(&self) -> SigSet {
+        SigSet(self.set.load(Relaxed))
+    }
+    /// Marks `sig` as pending.
+    #[inline]
+    pub fn add(&self, _: &Siglock, sig: i32) {
+        self.set.store(self.set().union(SigSet::of(sig)).0, Relaxed);
+    }
+    /// Marks `sig` as not pending any more.
+    #[inline]
+    pub fn del(&self, _: &Siglock, sig: i32) {
+        self.set.store(self.set().without(SigSet::of(sig)).0, Relaxed);
+    }
+
+    /// Queues a signal's information. Fails at the user's limit, or without memory.
+    #[inline]
+    pub fn enqueue(&self, l: &Siglock, info: &KernelSiginfo, limit: QueueLimit) -> bool {
+        let count = charge(limit.uid);
+        let q = Queued { info: *info, uid: limit.uid };
+        (limit.override_rlimit || u64::from(count) <= limit.limit) && self.queue.lock(l).push(q)
+    }
+
+    /// Takes the next signal that `blocked` lets through.
+    #[inline]
+    pub fn dequeue(&self, l: &Siglock, blocked: SigSet) -> Option<KernelSiginfo> {
+        let sig = next_signal(self.set(), blocked);
+        if sig == 0 {
+            return None;
+        }
+        let Some((info, more)) = self.queue.lock(l).take(|i| i.si_signo == sig) else {
+            // Sent without information, or there was no room for it.
+            self.del(l, sig);
+            return Some(KernelSiginfo::new(sig, SI_USER, SigFields::Kill { pid: 0, uid: 0 }));
+        };
+        if !more {
+            self.del(l, sig);
+        }
+        Some(info)
+    }
+
+    /// Takes the oldest signal that an instruction of this thread raised: those
+    /// come before all others, so that the frame shows the state that they are
+    /// about (Linux 6.1, `kernel/signal.c`, `dequeue_synchronous_signal`).
+    #[inline]
+    pub fn dequeue_synchronous(&self, l: &Siglock, blocked: SigSet) -> Option<KernelSiginfo> {
+        if self.set().without(blocked).and(SYNCHRONOUS).is_empty() {
+            return None;
+        }
+        let of_cpu = |i: &KernelSiginfo| i.si_code > SI_USER && SYNCHRONOUS.contains(i.si_signo);
+        let (info, more) = self.queue.lock(l).take(of_cpu)?;
+        if !more {
+            self.del(l, info.si_signo);
+        }
+        Some(info)
+    }
+
+    /// Forgets the pending signals of `mask`.
+    pub fn flush(&self, l: &Siglock, mask: SigSet) {
+        if self.set().and(mask).is_empty() {
+            return;
+        }
+        self.set.store(self.set().without(mask).0, Relaxed);
+        self.queue.lock(l).remove(mask);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::siginfo::SI_QUEUE;
+    use super::super::sigset::{SIGILL, SIGSEGV, SIGUSR1};
+    use super::*;
+
+    fn rt(sig: i32, value: u64) -> KernelSiginfo {
+        KernelSiginfo::new(sig, SI_QUEUE, SigFields::Rt { pid: 1, uid: 0, value })
+    }
+
+    fn limit(uid: u32, limit: u64) -> QueueLimit {
+        QueueLimit { uid, limit, override_rlimit: false }
+    }
+
+    fn send(p: &SigPending, l: &Siglock, info: KernelSiginfo) {
+        assert!(p.enqueue(l, &info, limit(9, u64::MAX)));
+        p.add(l, info.si_signo);
+    }
+
+    #[test]
+    fn realtime_signals_keep_their_order() {
+        super::super::with_test_lock(|l| {
+            let p = SigPending::default();
+            for (sig, v) in [(35, 1), (34, 1), (35, 2), (34, 2), (35, 3)] {
+                send(&p, l, rt(sig, v));
+            }
+            let mut got = std::vec::Vec::new();
+            while let Some(i) = p.dequeue(l, SigSet::EMPTY) {
+                got.push((i.si_signo, i.fields[1]));
+            }
+            assert_eq!(got, [(34, 1), (34, 2), (35, 1), (35, 2), (35, 3)]);
+            assert!(p.set().is_empty());
+        });
+    }
+
+    #[test]
+    fn inline_slot_is_always_the_oldest() {
+        super::super::with_test_lock(|l| {
+            let p = SigPending::default();
+            send(&p, l, rt(34, 1));
+            send(&p, l, rt(35, 2));
+            send(&p, l, rt(35, 3));
+            assert_eq!(p.dequeue(l, SigSet::of(35)).unwrap().fields[1], 1);
+            // The slot is free, but the queue is not: a new entry goes to the end.
+            send(&p, l, rt(35, 4));
+            let got: std::vec::Vec<_> =
+                core::iter::from_fn(|| p.dequeue(l, SigSet::EMPTY)).map(|i| i.fields[1]).collect();
+            assert_eq!(got, [2, 3, 4]);
+        });
+    }
+
+    #[test]
+    fn limit_is_per_user_and_released_on_delivery() {
+        super::super::with_test_lock(|l| {
+            let p = SigPending::default();
+            let q = SigPending::default();
+            assert!(p.enqueue(l, &rt(34, 1), limit(77, 2)));
+            assert!(q.enqueue(l, &rt(34, 2), limit(77, 2)));
+            assert!(!q.enqueue(l, &rt(34, 3), limit(77, 2)));
+            assert!(q.enqueue(l, &rt(34, 3), QueueLimit { override_rlimit: true, ..limit(77, 2) }));
+            assert_eq!(user_sigpending(77), 3);
+            q.add(l, 34);
+            q.dequeue(l, SigSet::EMPTY);
+            assert_eq!(user_sigpending(77), 2);
+            q.flush(l, SigSet::ALL);
+            drop(p);
+            assert_eq!(user_sigpending(77), 0);
+        });
+    }
+
+    #[test]
+    fn signals_without_information_look_like_kill() {
+        super::super::with_test_lock(|l| {
+            let p = SigPending::default();
+            p.add(l, SIGUSR1);
+            let i = p.dequeue(l, SigSet::EMPTY).unwrap();
+            assert_eq!((i.si_signo, i.si_code, i.fields[0]), (SIGUSR1, SI_USER, 0));
+            assert!(p.dequeue(l, SigSet::EMPTY).is_none());
+        });
+    }
+
+    #[test]
+    fn an_instructions_signal_overtakes_forged_ones() {
+        super::super::with_test_lock(|l| {
+            let p = SigPending::default();
+            send(&p, l, KernelSiginfo::new(SIGILL, SI_USER, SigFields::Kill { pid: 1, uid: 0 }));
+            send(&p, l, KernelSiginfo::fault(SIGSEGV, 1, 0x1000));
+            assert_eq!(p.dequeue_synchronous(l, SigSet::EMPTY).unwrap().si_signo, SIGSEGV);
+            assert!(p.dequeue_synchronous(l, SigSet::EMPTY).is_none());
+            assert_eq!(p.dequeue(l, SigSet::EMPTY).unwrap().si_signo, SIGILL);
+        });
+    }
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The clocks that programs see: `clock_gettime` and its kin (Linux 6.1,
+//! `kernel/time/posix-timers.c`, `posix-cpu-timers.c`, `time.c`).
+
+use super::timekeeping::{ktime_get, ktime_get_real};
+use super::{Timespec, Timeval};
+use crate::arch::x86::kernel::apic::TICK_NSEC;
+use crate::arch::x86::lib::usercopy::put_user;
+use crate::errno::{EINVAL, Result};
+use crate::kernel::fork::find_task;
+use crate::kernel::task::{Task, current};
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
+use linux_raw_sys::general as raw;
+
+/// Which part of the CPU time a clock counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuTime {
+    /// User and system (`CPUCLOCK_PROF`, and `CPUCLOCK_SCHED`, as precise here).
+    Both,
+    /// User (`CPUCLOCK_VIRT`).
+    User,
+}
+
+/// A clock, by what it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Wall-clock time; `settable_alarm` for the variant that wakes a machine.
+    Real,
+    /// Wall-clock time as of the last tick.
+    RealCoarse,
+    /// Time since boot: the machine never sleeps, so that `CLOCK_BOOTTIME` is the same.
+    Monotonic,
+    /// Time since boot, not slewed: nobody can sleep on it.
+    MonotonicRaw,
+    /// Time since boot as of the last tick.
+    MonotonicCoarse,
+    /// CPU time of a process (`thread` false) or thread; id 0 is the current one.
+    Cpu {
+        #[allow(missing_docs)]
+        pid: i32,
+        #[allow(missing_docs)]
+        thread: bool,
+        #[allow(missing_docs)]
+        what: CpuTime,
+    },
+}
+
+/// How one sleeps on a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Sleep {
+    Monotonic,
+    Real,
+    CpuTime,
+}
+
+impl Clock {
+    /// The clock with this id, or `EINVAL`.
+    pub fn find(id: i32) -> Result<Self> {
+        if id < 0 {
+            return Self::dynamic(id);
+        }
+        let own = |thread| Self::Cpu { pid: 0, thread, what: CpuTime::Both };
+        Ok(match id as u32 {
+            // No leap seconds are known: atomic time is the same.
+            raw::CLOCK_REALTIME | raw::CLOCK_REALTIME_ALARM | raw::CLOCK_TAI => Self::Real,
+            raw::CLOCK_MONOTONIC | raw::CLOCK_BOOTTIME | raw::CLOCK_BOOTTIME_ALARM => Self::Monotonic,
+            raw::CLOCK_MONOTONIC_RAW => Self::MonotonicRaw,
+            raw::CLOCK_REALTIME_COARSE => Self::RealCoarse,
+            raw::CLOCK_MONOTONIC_COARSE => Self::MonotonicCoarse,
+            raw::CLOCK_PROCESS_CPUTIME_ID => own(false),
+            raw::CLOCK_THREAD_CPUTIME_ID => own(true),
+            _ => return Err(EINVAL),
+        })
+    }
+
+    /// A clock of another process: its id, complemented, above three bits that say
+    /// which. File clocks do not exist here.
+    fn dynamic(id: i32) -> Result<Self> {
+        let what = match id & 3 {
+            0 | 2 => CpuTime::Both,
+            1 => CpuTime::User,
+            _ => return Err(EINVAL),
+        };
+        let c = Self::Cpu { pid: !(id >> 3), thread: id & 4 != 0, what };
+        c.cpu_task()?;
+        Ok(c)
+    }
+
+    /// The task that a CPU clock belongs to; a thread's is for its own process only.
+    fn cpu_task(self) -> Result<Arc<Task>> {
+        let cur = current();
+        let Self::Cpu { pid, thread, .. } = self else {
+            return Err(EINVAL);
+        };
+        if pid == 0 || pid == cur.pid {
+            return Ok(cur.to_arc());
+        }
+        let t = find_task(pid).ok_or(EINVAL)?;
+        let ok = if thread { t.tgid == cur.tgid } else { t.is_leader() };
+        if ok { Ok(t) } else { Err(EINVAL) }
+    }
+
+    /// Nanoseconds that the clock shows.
+    pub fn read(self) -> Result<u64> {
+        let coarse = |ns: u64| ns - ns % TICK_NSEC;
+        Ok(match self {
+            Self::Real => ktime_get_real(),
+            Self::RealCoarse => {
+                let mono = ktime_get();
+                ktime_get_real() - (mono - coarse(mono))
+            }
+            Self::Monotonic | Self::MonotonicRaw => ktime_get(),
+            Self::MonotonicCoarse => coarse(ktime_get()),
+            Self::Cpu { thread, what, .. } => {
+                let t = self.cpu_task()?;
+                let (user, sys) =
+                    if thread { (t.utime.load(Relaxed), t.stime.load(Relaxed)) } else { t.signal.cputime() };
+                match what {
+                    CpuTime::Both => user + sys,
+                    CpuTime::User => user,
+                }
+            }
+        })
+    }
+
+    /// Its resolution in nanoseconds.
+    pub fn resolution(self) -> u64 {
+        match self {
+            Self::RealCoarse | Self::MonotonicCoarse => TICK_NSEC,
+            _ => 1,
+        }
+    }
+
+    /// How one sleeps on it, if one can.
+    pub fn sleep(self) -> Option<Sleep> {
+        match self {
+            Self::Real => Some(Sleep::Real),
+            Self::Monotonic => Some(Sleep::Monotonic),
+            Self::Cpu { pid: 0, thread: true, .. }
+            | Self::MonotonicRaw
+            | Self::RealCoarse
+            | Self::MonotonicCoarse => None,
+            Self::Cpu { .. } => Some(Sleep::CpuTime),
+        }
+    }
+
+    /// A thread cannot sleep until it has used more time itself.
+    pub fn check_cpu_sleep(self) -> Result {
+        match self {
+            Self::Cpu { pid, thread: true, .. } if pid == 0 || pid == current().pid => Err(EINVAL),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `clock_gettime(2)`.
+pub fn sys_clock_gettime(which: i32, tp: usize) -> Result<usize> {
+    let ns = Clock::find(which)?.read()?;
+    put_user(tp, &Timespec::from_ns(ns))?;
+    Ok(0)
+}
+
+/// `clock_getres(2)`.
+pub fn sys_clock_getres(which: i32, tp: usize) -> Result<usize> {
+    let res = Clock::find(which)?.resolution();
+    if tp != 0 {
+        put_user(tp, &Timespec::from_ns(res))?;
+    }
+    Ok(0)
+}
+
+/// `gettimeofday(2)`; the time zone is UTC.
+pub fn sys_gettimeofday(tv: usize, tz: usize) -> Result<usize> {
+    if tv != 0 {
+        put_user(tv, &Timeval::from_ns(ktime_get_real()))?;
+    }
+    if tz != 0 {
+        put_user(tz, &[0i32; 2])?;
+    }
+    Ok(0)
+}
+
+/// `time(2)`.
+pub fn sys_time(tloc: usize) -> Result<usize> {
+    let sec = (ktime_get_real() / 1_000_000_000) as i64;
+    if tloc != 0 {
+        put_user(tloc, &sec)?;
+    }
+    Ok(sec as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_what_they_allow() {
+        let sleep = |id: u32| Clock::find(id as i32).unwrap().sleep();
+        assert_eq!(sleep(raw::CLOCK_REALTIME), Some(Sleep::Real));
+        assert_eq!(sleep(raw::CLOCK_TAI), Some(Sleep::Real));
+        assert_eq!(sleep(raw::CLOCK_BOOTTIME), Some(Sleep::Monotonic));
+        assert_eq!(sleep(raw::CLOCK_PROCESS_CPUTIME_ID), Some(Sleep::CpuTime));
+        for id in [
+            raw::CLOCK_THREAD_CPUTIME_ID,
+            raw::CLOCK_MONOTONIC_RAW,
+            raw::CLOCK_REALTIME_COARSE,
+            raw::CLOCK_MONOTONIC_COARSE,
+        ] {
+            assert_eq!(sleep(id), None, "clock {id}");
+        }
+        assert_eq!(Clock::find(10), Err(EINVAL));
+        assert_eq!(Clock::find(100), Err(EINVAL));
+        assert_eq!(Clock::find(-1), Err(EINVAL));
+        assert_eq!(Clock::find(raw::CLOCK_MONOTONIC_COARSE as i32).unwrap().resolution(), TICK_NSEC);
+        assert_eq!(Clock::find(raw::CLOCK_MONOTONIC as i32).unwrap().resolution(), 1);
+    }
+}
