@@ -8,6 +8,7 @@ use super::siginfo::cld;
 use super::sigset::{SIGKILL, SigSet};
 use super::state::{SignalStruct, jobctl_bits, signal_flags};
 use super::{Siglock, with_siglock};
+use crate::errno::{EAGAIN, Result};
 use crate::kernel::sched::{schedule, try_to_wake_up};
 use crate::kernel::task::{
     Current, TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_STOPPED, TASK_TRACED, TASK_WAKEKILL, Task, current, pf,
@@ -161,6 +162,29 @@ pub fn begin_group_exit(code: i32) -> i32 {
         zap_other_threads(l, &cur);
         code
     })
+}
+
+/// Kills all other threads of the current one's group, and waits until they are gone
+/// but for a leader that stays as a zombie; `execve` calls it (the first half of
+/// Linux 6.1's `de_thread`, `fs/exec.c`). Fails if the group is dying itself.
+pub fn kill_other_threads(cur: &Current) -> Result {
+    let sig = &cur.signal;
+    if sig.thread_group_empty() {
+        return Ok(());
+    }
+    with_siglock(cur, |l| {
+        if signal_group_exit(sig) || sig.group_exec_task.load(Relaxed) != 0 {
+            return Err(EAGAIN);
+        }
+        sig.group_exec_task.store(cur.pid, Relaxed);
+        zap_other_threads(l, cur);
+        Ok(())
+    })?;
+    let others_gone = || sig.threads.with_irqs_off(|v| v.iter().all(|t| cur.is(t) || t.rel.has_exited()));
+    let r = sig.thread_gone.wait_event_killable(others_gone);
+    sig.group_exec_task.store(0, Relaxed);
+    sig.curr_target.store(cur.pid, Relaxed);
+    r.map_err(|_| EAGAIN)
 }
 
 /// Forgets stop requests of a thread (`task_clear_jobctl_pending`).

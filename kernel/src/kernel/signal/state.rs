@@ -250,12 +250,12 @@ pub struct SignalStruct {
     pub itimers: Itimers,
     /// `wait4` sleeps here.
     pub wait_chldexit: WaitQueue,
+    /// `execve` waits here until it is the only thread.
+    pub thread_gone: WaitQueue,
     /// Time used by threads that were released.
     pub dead: Cputime,
     /// Time used by children that were waited for.
     pub children: Cputime,
-    /// Children that were reaped become visible here (`getrusage`): page faults and the like are not counted yet.
-    pub cmaxrss: AtomicU64,
 }
 
 impl SignalStruct {
@@ -365,6 +365,7 @@ impl SignalStruct {
         if self.nr_threads.load(Relaxed) == 0 {
             self.itimers.cancel_all();
         }
+        self.thread_gone.wake_up();
         drop(gone);
     }
 
