@@ -1,3 +1,2 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's `lib/`: helpers that are pure functions of plain data.
-pub mod vsprintf;

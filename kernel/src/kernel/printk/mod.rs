@@ -44,7 +44,7 @@ pub fn printk_ratelimit(_: &str) -> bool {
     true
 }
 /// stub
-pub fn print_vma_addr(_: &str, _: u64) {}
+pub fn print_vma_addr(_: &str, _: usize) {}
 /// stub
 pub struct HashedPtr(pub usize);
 impl core::fmt::Display for HashedPtr {

@@ -20,7 +20,7 @@ use crate::arch::x86::segment::{USER_CS, USER_DS};
 use crate::errno::{
     EFAULT, EINTR, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, Errno, Result,
 };
-use crate::kernel::printk::{printk_ratelimit, show_unhandled_signals};
+use crate::kernel::printk::{HashedPtr, print_vma_addr, printk_ratelimit, show_unhandled_signals};
 use crate::kernel::signal::action::sa;
 use crate::kernel::signal::altstack::{StackT, set_altstack};
 use crate::kernel::signal::deliver::signal_setup_done;
@@ -30,8 +30,6 @@ use crate::kernel::signal::siginfo::UserSiginfo;
 use crate::kernel::signal::sigset::{SIGSEGV, SigSet};
 use crate::kernel::signal::{KSignal, force_sig, get_signal, set_current_blocked};
 use crate::kernel::task::{Current, current};
-use crate::lib::vsprintf::HashedPtr;
-use crate::mm::memory::print_vma_addr;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::__NR_restart_syscall;
