@@ -119,7 +119,6 @@ static INIT_FPSTATE: InitFpstate = InitFpstate({
 
 /// The instructions that reach the user's image. Each returns 0, or the vector of the
 /// fault (page faults that can be resolved are, and the instruction goes on).
-#[cfg(target_os = "none")]
 mod insn {
     use super::{FP_XSTATE_MAGIC2, FpxSwBytes, INIT_FPSTATE, SW_RESERVED, user_access};
     use crate::arch::x86::kernel::fpu::xstate::{XSAVE_HDR_OFFSET, xfeature};
@@ -244,26 +243,6 @@ mod insn {
     }
 }
 
-/// The host does not deliver signals.
-#[cfg(not(target_os = "none"))]
-mod insn {
-    use super::FpxSwBytes;
-    pub fn xsave(_: usize, _: usize, _: &FpxSwBytes, _: u64) -> u64 {
-        14
-    }
-    pub fn fxsave(_: usize, _: &FpxSwBytes) -> u64 {
-        14
-    }
-    pub fn xrstor(_: usize, _: u64) -> u64 {
-        let _ = (&super::INIT_FPSTATE, super::user_access::<()> as fn(fn()));
-        14
-    }
-    pub fn fxrstor(_: usize) -> u64 {
-        14
-    }
-    pub fn init(_: u64) {}
-}
-
 /// Writes the registers to a frame at `buf`, 64-byte aligned and `f.frame_size()` long;
 /// false if it is not writable (`copy_fpstate_to_sigframe`).
 #[inline]
@@ -336,6 +315,41 @@ mod tests {
         let sw = fx.sw_bytes();
         assert_eq!((sw.magic1, sw.extended_size, sw.xfeatures, sw.xstate_size), (0x4650_5853, 516, 0, 512));
         assert_eq!(fx.frame_size(), 512);
+    }
+
+    #[repr(C, align(64))]
+    struct Buf([u8; 8192]);
+
+    impl Buf {
+        fn read<T: FromBytes>(&self, at: usize) -> T {
+            T::read_from_bytes(&self.0[at..at + size_of::<T>()]).unwrap()
+        }
+    }
+
+    #[test]
+    fn frame_is_written_by_the_cpu() {
+        let id = raw_cpuid::CpuId::new();
+        if !id.get_feature_info().is_some_and(|f| f.has_oxsave()) {
+            return;
+        }
+        let f = FrameFormat { xsave: true, xfeatures: xfeature::FPSSE, size: MIN_XSTATE_SIZE };
+        let mut buf = Buf([0xee; 8192]);
+        assert!(copy_fpstate_to_sigframe(buf.0.as_mut_ptr() as usize, &f));
+        assert_eq!(buf.read::<u32>(24) & 0xffff, 0x1f80);
+        assert_eq!(buf.read::<FpxSwBytes>(SW_RESERVED), f.sw_bytes());
+        let header: xstate::XstateHeader = buf.read(xstate::XSAVE_HDR_OFFSET);
+        assert_eq!((header.xfeatures, header.xcomp_bv, header.reserved), (3, 0, [0; 6]));
+        assert_eq!(buf.read::<u32>(f.size), FP_XSTATE_MAGIC2);
+        assert!(buf.0[f.frame_size()..].iter().all(|&b| b == 0xee));
+    }
+
+    #[test]
+    fn frame_without_xsave_has_512_bytes() {
+        let f = FrameFormat { xsave: false, xfeatures: 0, size: 512 };
+        let mut buf = Buf([0xee; 8192]);
+        assert!(copy_fpstate_to_sigframe(buf.0.as_mut_ptr() as usize, &f));
+        assert_eq!(buf.read::<FpxSwBytes>(SW_RESERVED), f.sw_bytes());
+        assert!(buf.0[512..].iter().all(|&b| b == 0xee));
     }
 
     #[test]
