@@ -1,2 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! placeholder
+//! What the booting tests in `boot/` share and what needs no emulator to be
+//! tested itself.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`machine`] | booting for a test: which kernel, how long, what went wrong |
+//! | [`console`] | what a console must have carried |
+//! | [`c_program`] | an ordinary C program as `/init` |
+//! | [`hello`] | an `/init` that says one line and switches off |
+//! | [`hostile`] | archives and programs that are wrong in one way each |
+//! | [`programs`] | the user programs that carry an expectation |
+
+pub mod c_program;
+pub mod console;
+pub mod hello;
+pub mod hostile;
+pub mod machine;
+pub mod programs;

@@ -11,6 +11,7 @@
 
 use crate::build;
 use crate::cli::BenchArgs;
+use crate::elf_writer::Elf;
 use crate::initramfs::Archive;
 use crate::paths::Paths;
 use crate::qemu::{self, Accel, Console, Machine, Outcome};
@@ -160,7 +161,7 @@ fn stamp_program() -> Vec<u8> {
         0x0f, 0x05,                                                 // syscall: reboot
         0xeb, 0xfe,                                                 // 2: jmp 2b
     ];
-    crate::elf::tiny(&CODE)
+    Elf::program(&CODE).bytes()
 }
 
 /// Where `bench boot` may look for another kernel.

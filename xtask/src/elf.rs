@@ -47,40 +47,6 @@ fn interpreter(data: &[u8]) -> Result<Option<String>, &'static str> {
     Ok(None)
 }
 
-/// Where [`tiny`] programs are loaded.
-pub const TINY_BASE: u64 = 0x40_0000;
-
-/// Bytes before the code of a [`tiny`] program.
-pub const TINY_HEADERS: usize = 64 + 56;
-
-/// The smallest static x86-64 executable around some position-independent
-/// code: one loadable segment, readable and executable, file offset 0.
-pub fn tiny(code: &[u8]) -> Vec<u8> {
-    let size = (TINY_HEADERS + code.len()) as u64;
-    let mut file = Vec::with_capacity(size as usize);
-    file.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-    let half = |file: &mut Vec<u8>, value: u16| file.extend_from_slice(&value.to_le_bytes());
-    let word = |file: &mut Vec<u8>, value: u32| file.extend_from_slice(&value.to_le_bytes());
-    let long = |file: &mut Vec<u8>, value: u64| file.extend_from_slice(&value.to_le_bytes());
-    half(&mut file, elf::ET_EXEC.0);
-    half(&mut file, elf::EM_X86_64.0);
-    word(&mut file, 1);
-    long(&mut file, TINY_BASE + TINY_HEADERS as u64);
-    long(&mut file, 64);
-    long(&mut file, 0);
-    word(&mut file, 0);
-    for value in [64, 56, 1, 64, 0, 0] {
-        half(&mut file, value);
-    }
-    word(&mut file, elf::PT_LOAD.0);
-    word(&mut file, elf::PF_R.0 | elf::PF_X.0);
-    for value in [0, TINY_BASE, TINY_BASE, size, size, 0x1000] {
-        long(&mut file, value);
-    }
-    file.extend_from_slice(code);
-    file
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

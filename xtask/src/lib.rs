@@ -12,6 +12,7 @@
 //! | [`build`] | kernel, user programs, symbol table, initramfs |
 //! | [`kallsyms`] | the symbol table that the kernel carries |
 //! | [`elf`] | what the host needs to know of an ELF file |
+//! | [`elf_writer`] | making tiny programs, and broken ones |
 //! | [`initramfs`] | writing newc archives |
 //! | [`qemu`] | one bounded run of the emulator |
 //! | [`report`] | the lines that `/init` reports |
@@ -22,6 +23,7 @@ pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod elf;
+pub mod elf_writer;
 pub mod image;
 pub mod initramfs;
 pub mod kallsyms;

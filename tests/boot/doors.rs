@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `boot::…`: ways in. The literal QEMU line that the README gives, with an
+//! archive that others made; little memory; the command line; an early end.
+
+use libtest_mimic::{Completion, Failed, Trial};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tests::console::{FAULTS, expect_in_order, expect_none};
+use tests::machine::{self, TIMEOUT, boot_archive, boot_file, kernel, rootfs, tail};
+use tests::{c_program, hello};
+use xtask::qemu::{self, Console, Machine, Outcome};
+use xtask::report::Report;
+use xtask::run::CONSOLE;
+use xtask::tools::which;
+
+/// The tests.
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("boot::exit_powers_off", exit_powers_off),
+        Trial::test("boot::eight_mib", eight_mib),
+        Trial::test("boot::no_initramfs", no_initramfs),
+        Trial::test("boot::words_for_init", words_for_init),
+        Trial::test("boot::unknown_words_go_to_init", unknown_words_go_to_init),
+        Trial::ignorable_test("boot::c_program_packed_by_cpio", c_program_packed_by_cpio),
+        Trial::ignorable_test("boot::c_program_gzipped", c_program_gzipped),
+        Trial::ignorable_test("boot::c_program_static_pie", c_program_static_pie),
+    ]
+}
+
+/// The console must carry these lines and no fault.
+fn says(outcome: &Outcome, lines: &[&str]) -> Result<(), Failed> {
+    expect_none(&outcome.console, &FAULTS)
+        .and_then(|()| expect_in_order(&outcome.console, lines))
+        .map_err(|why| format!("{why}\n{}", tail(&outcome.console)).into())
+}
+
+fn exit_powers_off() -> Result<(), Failed> {
+    let outcome = boot_file(&rootfs()?, "-- --exit")?;
+    says(&outcome, &["Run /init as init process"])?;
+    match Report::parse(&outcome.report).done {
+        Some((0, 0)) | None if outcome.panic_line().is_none() => Ok(()),
+        other => Err(format!("reported {other:?}\n{}", tail(&outcome.console)).into()),
+    }
+}
+
+fn eight_mib() -> Result<(), Failed> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), hello::archive().finish())?;
+    let mut machine = Machine::direct(&kernel()?, Some(file.path()), CONSOLE);
+    machine.memory = 8;
+    says(&machine::run(&machine)?, &[hello::LINE])
+}
+
+fn no_initramfs() -> Result<(), Failed> {
+    let outcome = machine::run(&Machine::direct(&kernel()?, None, CONSOLE))?;
+    says(&outcome, &["Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"])
+}
+
+/// Words behind `--` are `/init`'s arguments; Linux shows them before it runs it.
+fn words_for_init() -> Result<(), Failed> {
+    let outcome = boot_archive(&hello::archive().finish(), "loglevel=8 -- one two")?;
+    says(&outcome, &["Run /init as init process", "with arguments:", "/init", "one", "two", hello::LINE])
+}
+
+/// So are words that the kernel does not know, and `a=b` goes to the environment.
+fn unknown_words_go_to_init() -> Result<(), Failed> {
+    let outcome = boot_archive(&hello::archive().finish(), "loglevel=8 single colour=red")?;
+    says(
+        &outcome,
+        &["with arguments:", "single", "with environment:", "HOME=/", "TERM=linux", "colour=red"],
+    )?;
+    Ok(())
+}
+
+fn c_program_packed_by_cpio() -> Result<Completion, Failed> {
+    let Some(dir) = c_program::pack(&["-static"])? else { return Ok(no_compiler()) };
+    if which("cpio").is_none() {
+        return Ok(Completion::ignored_with("there is no cpio here"));
+    }
+    let archive = dir.path().join("any.cpio");
+    let pack = "find . -path ./any.cpio -prune -o -print | cpio -o -H newc --quiet > any.cpio";
+    let packed =
+        Command::new("sh").args(["-c", pack]).current_dir(dir.path()).stdin(Stdio::null()).status()?;
+    if !packed.success() {
+        return Err("cpio could not pack the archive".into());
+    }
+    by_the_readme(&archive).map(|()| Completion::Completed)
+}
+
+fn c_program_gzipped() -> Result<Completion, Failed> {
+    c_program_with(&["-static"])
+}
+
+fn c_program_static_pie() -> Result<Completion, Failed> {
+    c_program_with(&["-static-pie"])
+}
+
+fn c_program_with(flags: &[&str]) -> Result<Completion, Failed> {
+    let Some(dir) = c_program::pack(flags)? else { return Ok(no_compiler()) };
+    let archive = hello::archive_with(std::fs::read(dir.path().join("init"))?).finish();
+    let file = dir.path().join("any.cpio.gz");
+    std::fs::write(&file, xtask::initramfs::gzip(&archive))?;
+    by_the_readme(&file).map(|()| Completion::Completed)
+}
+
+fn no_compiler() -> Completion {
+    Completion::ignored_with("there is no C compiler here that links statically")
+}
+
+/// Boots an archive by the line that the README gives, word for word.
+fn by_the_readme(archive: &Path) -> Result<(), Failed> {
+    let mut args: Vec<OsString> =
+        ["-accel", "tcg", "-cpu", "max", "-m", "64", "-kernel"].map(Into::into).into();
+    args.extend([kernel()?.into(), "-initrd".into(), archive.into()]);
+    args.extend(["-append", CONSOLE, "-nographic", "-no-reboot"].map(OsString::from));
+    let outcome =
+        qemu::run_arguments(&args, Console::Captured, Some(TIMEOUT)).map_err(|error| format!("{error:#}"))?;
+    says(&machine::ended(outcome)?, c_program::LINES)
+}

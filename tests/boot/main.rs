@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The tests that boot. One process boots once for many tests; under
+//! `cargo nextest`, where each test is a process, each boots only for itself.
+
+mod archives;
+mod doors;
+mod kunit;
+mod programs;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let args = Arguments::from_args();
+    let mut trials = doors::trials();
+    trials.extend(archives::trials());
+    trials.extend(kunit::trials(&args));
+    trials.extend(programs::trials(&args));
+    libtest_mimic::run(&args, trials).exit();
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The user programs that carry an expectation, and the modes that `/init`
+//! runs each of them in.
+
+use std::path::Path;
+use user::note;
+use xtask::initramfs;
+
+/// A program under test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Its name in `/bin`.
+    pub name: String,
+    /// The modes that it is run in.
+    pub modes: &'static [&'static str],
+}
+
+/// The programs of an initramfs that carry a note.
+pub fn in_archive(archive: &Path) -> Result<Vec<Program>, String> {
+    let data =
+        std::fs::read(archive).map_err(|error| format!("cannot read {}: {error}", archive.display()))?;
+    let mut programs = Vec::new();
+    for (path, file) in initramfs::files(&data) {
+        let Some(name) = path.strip_prefix("bin/") else { continue };
+        if let Some(modes) = modes(&file) {
+            programs.push(Program { name: name.to_owned(), modes });
+        }
+    }
+    Ok(programs)
+}
+
+/// A program that expects a signal is run without handlers and with them.
+fn modes(file: &[u8]) -> Option<&'static [&'static str]> {
+    let notes = note::find(file).ok()??;
+    let signal = notes.text.lines().any(|line| line.starts_with("signal="));
+    Some(if signal { &["default", "handled"] } else { &["exit"] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_without_a_note_are_no_tests() {
+        assert_eq!(modes(b"#!/bin/sh"), None);
+        assert_eq!(modes(&crate::hello::program().bytes()), None);
+    }
+}
