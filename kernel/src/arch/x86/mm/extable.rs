@@ -158,6 +158,18 @@ pub fn sort_main_extable() {
     sort_extable(main_table());
 }
 
+/// Whether a fault at `ip` can be recovered from (`search_exception_tables`).
+#[cfg(target_os = "none")]
+pub fn search_exception_tables(ip: u64) -> bool {
+    search_extable(main_table(), ip as usize).is_some()
+}
+
+/// Whether a fault at `ip` can be recovered from; on the host there is no table.
+#[cfg(not(target_os = "none"))]
+pub fn search_exception_tables(_ip: u64) -> bool {
+    false
+}
+
 /// Recovers from a kernel-mode fault if its instruction is in the table.
 /// Returns false if it is not: then the fault is a bug.
 #[cfg(target_os = "none")]

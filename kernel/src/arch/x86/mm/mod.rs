@@ -2,4 +2,8 @@
 //! Linux's `arch/x86/mm/`: kernel page tables, page faults, exception fixup.
 pub mod extable;
 pub mod fault;
+pub mod fault_oops;
 pub mod init;
+pub mod mmap;
+pub mod pgtable;
+pub mod tlb;

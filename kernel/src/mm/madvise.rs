@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `madvise`: what a program says about its use of memory (Linux 6.1, `mm/madvise.c`).
+//!
+//! Advice that changes what the program sees is carried out (`DONTNEED`,
+//! `DONTFORK`, `WIPEONFORK`, …); advice about speed alone is checked and taken note of.
+
+use crate::errno::{EACCES, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM, Result};
+use crate::mm::gup::Access;
+use crate::mm::mm_struct::{MmState, with_current_mm};
+use crate::mm::page_alloc::{PAGE_SIZE, page_align};
+use crate::mm::vma::{Backing, VmFlags};
+use crate::mm::vma_tree::Pos;
+use linux_raw_sys::general as raw;
+
+/// What advice asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behavior {
+    /// Change the flags: clear the first, set the second.
+    Flags(VmFlags, VmFlags),
+    /// Forget the pages; `bool`: even locked ones.
+    DontNeed(bool),
+    /// Punch a hole into the file.
+    Remove,
+    /// Fault the pages in.
+    Populate(Access),
+    /// Nothing to do for memory that is never swapped; some want no locked mapping.
+    Hint { not_locked: bool },
+    /// For tests of memory failures: needs a privilege we do not simulate.
+    Poison,
+}
+
+/// The meaning of an advice number (`madvise_behavior_valid`).
+fn behavior(advice: u32) -> Option<Behavior> {
+    use VmFlags as F;
+    let flags = |clear, set| Some(Behavior::Flags(clear, set));
+    match advice {
+        raw::MADV_NORMAL => flags(F::RAND_READ | F::SEQ_READ, F::empty()),
+        raw::MADV_RANDOM => flags(F::SEQ_READ, F::RAND_READ),
+        raw::MADV_SEQUENTIAL => flags(F::RAND_READ, F::SEQ_READ),
+        raw::MADV_DONTFORK => flags(F::empty(), F::DONTCOPY),
+        raw::MADV_DOFORK => flags(F::DONTCOPY, F::empty()),
+        raw::MADV_WIPEONFORK => flags(F::empty(), F::WIPEONFORK),
+        raw::MADV_KEEPONFORK => flags(F::WIPEONFORK, F::empty()),
+        raw::MADV_DONTDUMP => flags(F::empty(), F::DONTDUMP),
+        raw::MADV_DODUMP => flags(F::DONTDUMP, F::empty()),
+        raw::MADV_MERGEABLE => flags(F::empty(), F::MERGEABLE),
+        raw::MADV_UNMERGEABLE => flags(F::MERGEABLE, F::empty()),
+        raw::MADV_HUGEPAGE => flags(F::NOHUGEPAGE, F::HUGEPAGE),
+        raw::MADV_NOHUGEPAGE => flags(F::HUGEPAGE, F::NOHUGEPAGE),
+        raw::MADV_DONTNEED | raw::MADV_FREE => Some(Behavior::DontNeed(false)),
+        raw::MADV_DONTNEED_LOCKED => Some(Behavior::DontNeed(true)),
+        raw::MADV_REMOVE => Some(Behavior::Remove),
+        raw::MADV_POPULATE_READ => Some(Behavior::Populate(Access::READ)),
+        raw::MADV_POPULATE_WRITE => Some(Behavior::Populate(Access::WRITE)),
+        raw::MADV_WILLNEED => Some(Behavior::Hint { not_locked: false }),
+        raw::MADV_COLD | raw::MADV_PAGEOUT => Some(Behavior::Hint { not_locked: true }),
+        raw::MADV_HWPOISON | raw::MADV_SOFT_OFFLINE => Some(Behavior::Poison),
+        _ => None,
+    }
+}
+
+impl MmState {
+    /// Applies advice to `[start, end)`. Holes are skipped, and reported at the end.
+    fn madvise_walk(&mut self, start: usize, end: usize, b: Behavior, free: bool) -> Result {
+        let mut unmapped = false;
+        let mut at = start;
+        while at < end {
+            let Some(p) = self.vmas.find_intersection(at, end) else {
+                return Err(ENOMEM);
+            };
+            let v = self.vmas.get(p);
+            if v.start > at {
+                unmapped = true;
+                at = v.start;
+            }
+            let stop = v.end.min(end);
+            self.madvise_vma(p, at, stop, b, free)?;
+            at = stop;
+        }
+        if unmapped { Err(ENOMEM) } else { Ok(()) }
+    }
+
+    fn madvise_vma(&mut self, p: Pos, start: usize, end: usize, b: Behavior, free: bool) -> Result {
+        let v = self.vmas.get(p);
+        let anon = matches!(v.backing, Backing::Anon);
+        match b {
+            Behavior::Flags(clear, set) => {
+                let special = matches!(v.backing, Backing::Special(_));
+                let wipe_shared = set.contains(VmFlags::WIPEONFORK) && (!anon || v.flags.contains(VmFlags::SHARED));
+                if wipe_shared || special && clear.contains(VmFlags::DONTDUMP) {
+                    return Err(EINVAL);
+                }
+                let flags = (v.flags - clear) | set;
+                if flags != v.flags {
+                    self.set_range_flags(p, start, end, flags)?;
+                }
+            }
+            Behavior::DontNeed(locked_too) => {
+                if free && !anon || !locked_too && v.flags.contains(VmFlags::LOCKED) {
+                    return Err(EINVAL);
+                }
+                self.zap_page_range(start, end);
+            }
+            Behavior::Remove => {
+                let shared = VmFlags::SHARED | VmFlags::WRITE;
+                return Err(if v.flags.contains(VmFlags::LOCKED) || anon {
+                    EINVAL
+                } else if v.flags.contains(shared) {
+                    crate::errno::EOPNOTSUPP
+                } else {
+                    EACCES
+                });
+            }
+            Behavior::Populate(access) => self.populate_range(start, end, access).map_err(|e| match e {
+                EFAULT => EFAULT,
+                ENOMEM => ENOMEM,
+                _ => EINVAL,
+            })?,
+            Behavior::Hint { not_locked } => {
+                if not_locked && v.flags.contains(VmFlags::LOCKED) {
+                    return Err(EINVAL);
+                }
+            }
+            Behavior::Poison => return Err(EPERM),
+        }
+        Ok(())
+    }
+}
+
+/// `madvise(2)`.
+pub fn sys_madvise(start: usize, len_in: usize, advice: u32) -> Result<usize> {
+    let b = behavior(advice).ok_or(EINVAL)?;
+    if !start.is_multiple_of(PAGE_SIZE) {
+        return Err(EINVAL);
+    }
+    let len = len_in.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+    if len_in != 0 && len == 0 {
+        return Err(EINVAL);
+    }
+    let end = start.checked_add(len).ok_or(EINVAL)?;
+    if end == start {
+        return Ok(0);
+    }
+    let free = advice == raw::MADV_FREE;
+    with_current_mm(|mm| mm.lock().madvise_walk(start, end, b, free)).ok_or(ENOMEM)??;
+    Ok(0)
+}
+
+/// `msync(2)`: files live in memory, so that there is nothing to write back.
+pub fn sys_msync(start: usize, len: usize, flags: u32) -> Result<usize> {
+    const MS_ASYNC: u32 = 1;
+    const MS_INVALIDATE: u32 = 2;
+    const MS_SYNC: u32 = 4;
+    if flags & !(MS_ASYNC | MS_INVALIDATE | MS_SYNC) != 0
+        || !start.is_multiple_of(PAGE_SIZE)
+        || flags & (MS_ASYNC | MS_SYNC) == MS_ASYNC | MS_SYNC
+    {
+        return Err(EINVAL);
+    }
+    let end = start.checked_add(len).filter(|e| *e <= usize::MAX - PAGE_SIZE).map(page_align).ok_or(ENOMEM)?;
+    with_current_mm(|mm| {
+        let st = mm.lock();
+        let mut at = start;
+        while at < end {
+            let p = st.vmas.lower_bound(at).filter(|&p| st.vmas.get(p).start <= at).ok_or(ENOMEM)?;
+            let v = st.vmas.get(p);
+            if flags & MS_INVALIDATE != 0 && v.flags.contains(VmFlags::LOCKED) {
+                return Err(EBUSY);
+            }
+            at = v.end;
+        }
+        Ok(0)
+    })
+    .ok_or(ENOMEM)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_advice_is_refused() {
+        assert_eq!(behavior(26), None);
+        assert_eq!(behavior(7), None);
+        assert_eq!(behavior(raw::MADV_FREE), Some(Behavior::DontNeed(false)));
+    }
+}

@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `mmap`, `munmap`, `brk`, and how stacks grow.
+//!
+//! After Linux 6.1, `mm/mmap.c` and `arch/x86/kernel/sys_x86_64.c` (the choice
+//! of addresses).
+
+use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
+use crate::arch::x86::mm::pgtable::USER_PGTABLES_CEILING;
+use crate::arch::x86::mm::tlb::TlbGather;
+use crate::errno::{
+    EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, Errno, Result,
+};
+use crate::mm::mm_struct::{MmState, with_current_mm};
+use crate::mm::page_alloc::{PAGE_SIZE, page_align};
+use crate::mm::shmem;
+use crate::mm::util::{self, may_expand_vm, vm_enough_memory, vm_unacct_memory};
+use crate::mm::vma::{Backing, MmapFile, STACK_GUARD_GAP, VmFlags, Vma, prot};
+use crate::mm::vma_tree::Pos;
+use core::sync::atomic::Ordering;
+use linux_raw_sys::general::{
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED, MAP_NONBLOCK,
+    MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_TYPE,
+    RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_STACK,
+};
+
+/// Allocate below 2 GiB.
+const MAP_32BIT: u32 = 0x40;
+/// What `MAP_SHARED_VALIDATE` knows (`LEGACY_MAP_MASK`).
+const LEGACY_MAP_MASK: u32 = MAP_SHARED
+    | MAP_PRIVATE
+    | MAP_FIXED
+    | MAP_ANONYMOUS
+    | 0x800 // MAP_DENYWRITE
+    | 0x1000 // MAP_EXECUTABLE
+    | MAP_32BIT
+    | MAP_GROWSDOWN
+    | MAP_LOCKED
+    | MAP_NORESERVE
+    | MAP_POPULATE
+    | MAP_NONBLOCK
+    | MAP_STACK
+    | MAP_HUGETLB;
+
+/// Flags of private data: `brk`, stacks (`VM_DATA_DEFAULT_FLAGS`, without `EXEC`).
+pub const VM_DATA_DEFAULT: VmFlags = VmFlags::READ.union(VmFlags::WRITE).union(VmFlags::MAYACCESS);
+
+fn max_map_count() -> usize {
+    util::SYSCTL_MAX_MAP_COUNT.load(Ordering::Relaxed)
+}
+
+fn mmap_min_addr() -> usize {
+    util::MMAP_MIN_ADDR.load(Ordering::Relaxed)
+}
+
+/// What `mmap` wants, in its own words.
+#[derive(Clone, Copy)]
+pub struct MmapArgs {
+    /// Hint, or with `MAP_FIXED` the place.
+    pub addr: usize,
+    /// Bytes.
+    pub len: usize,
+    /// `PROT_*`.
+    pub prot: u32,
+    /// `MAP_*`.
+    pub flags: u32,
+    /// Offset in the file, in pages.
+    pub pgoff: u64,
+}
+
+impl MmapArgs {
+    fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// The flags of a mapping of `file` (`None`: anonymous), or why it may not be:
+/// the decision of `do_mmap`, without an address space.
+fn mmap_vm_flags(a: &MmapArgs, file: Option<&MmapFile>, def_flags: VmFlags) -> Result<VmFlags> {
+    let mut f = VmFlags::from_prot(a.prot) | def_flags | VmFlags::MAYACCESS;
+    f.set(VmFlags::GROWSDOWN, a.has(MAP_GROWSDOWN));
+    if a.has(MAP_LOCKED) {
+        f |= VmFlags::LOCKED;
+    }
+    let kind = a.flags & MAP_TYPE;
+    let Some(file) = file else {
+        return match kind {
+            MAP_SHARED if a.has(MAP_GROWSDOWN) => Err(EINVAL),
+            MAP_SHARED => Ok(f | VmFlags::SHARED | VmFlags::MAYSHARE),
+            MAP_PRIVATE => Ok(f),
+            _ => Err(EINVAL),
+        };
+    };
+    match kind {
+        MAP_SHARED | MAP_SHARED_VALIDATE => {
+            if kind == MAP_SHARED_VALIDATE && a.flags & !(LEGACY_MAP_MASK | MAP_SHARED_VALIDATE) != 0 {
+                return Err(EOPNOTSUPP);
+            }
+            if a.prot & prot::WRITE != 0 && !file.writable {
+                return Err(EACCES);
+            }
+            f |= VmFlags::SHARED | VmFlags::MAYSHARE;
+            if !file.writable {
+                f -= VmFlags::MAYWRITE | VmFlags::SHARED;
+            }
+        }
+        MAP_PRIVATE => {}
+        _ => return Err(EINVAL),
+    }
+    if !file.readable {
+        return Err(EACCES);
+    }
+    if file.noexec {
+        if f.contains(VmFlags::EXEC) {
+            return Err(EPERM);
+        }
+        f -= VmFlags::MAYEXEC;
+    }
+    if f.contains(VmFlags::GROWSDOWN) { Err(EINVAL) } else { Ok(f) }
+}
+
+impl MmState {
+    // ----- choosing addresses
+
+    /// Whether a hint is honoured: nothing there, nor a stack's gap.
+    fn hint_is_free(&self, addr: usize, len: usize) -> bool {
+        self.vmas.lower_bound(addr).is_none_or(|p| addr + len <= self.vmas.get(p).start_gap())
+    }
+
+    /// Searches upwards from the legacy base, or below 2 GiB for `MAP_32BIT`.
+    fn unmapped_area_bottomup(&self, addr: usize, len: usize, flags: u32) -> Result<usize> {
+        let (begin, end) = if flags & MAP_32BIT != 0 {
+            (0x4000_0000, 0x8000_0000)
+        } else {
+            (self.layout.mmap_legacy_base, TASK_SIZE_MAX)
+        };
+        if len > end {
+            return Err(ENOMEM);
+        }
+        if addr != 0 && page_align(addr) <= end - len && self.hint_is_free(page_align(addr), len) {
+            return Ok(page_align(addr));
+        }
+        self.vmas.gap_bottomup(len, begin, end).ok_or(ENOMEM)
+    }
+
+    /// Searches downwards from `mmap_base`, and if that fails upwards.
+    fn unmapped_area_topdown(&mut self, addr: usize, len: usize, flags: u32) -> Result<usize> {
+        if flags & MAP_32BIT == 0 {
+            let hint = addr & !(PAGE_SIZE - 1);
+            if addr != 0 && TASK_SIZE_MAX - len >= hint && self.hint_is_free(hint, len) {
+                return Ok(hint);
+            }
+            if let Some(at) = self.vmas.gap_topdown(len, PAGE_SIZE, self.layout.mmap_base) {
+                return Ok(at);
+            }
+        }
+        self.unmapped_area_bottomup(addr, len, flags)
+    }
+
+    /// Where a mapping of `len` bytes may go (`get_unmapped_area`). With
+    /// `MAP_FIXED`, whether it may go to `addr`.
+    pub fn get_unmapped_area(&mut self, addr: usize, len: usize, flags: u32) -> Result<usize> {
+        if len > TASK_SIZE_MAX {
+            return Err(ENOMEM);
+        }
+        let at = if flags & MAP_FIXED != 0 {
+            addr
+        } else if self.layout.mmap_legacy {
+            self.unmapped_area_bottomup(addr, len, flags)?
+        } else {
+            self.unmapped_area_topdown(addr, len, flags)?
+        };
+        if at > TASK_SIZE_MAX - len {
+            return Err(ENOMEM);
+        }
+        if !at.is_multiple_of(PAGE_SIZE) {
+            return Err(EINVAL);
+        }
+        if at < mmap_min_addr() && !util::capable_rawio() {
+            return Err(EPERM);
+        }
+        Ok(at)
+    }
+
+    // ----- mapping
+
+    /// `mmap` once the file is known (`do_mmap`). Returns the address.
+    pub fn do_mmap(&mut self, mut a: MmapArgs, file: Option<MmapFile>) -> Result<usize> {
+        if a.len == 0 {
+            return Err(EINVAL);
+        }
+        if a.has(MAP_FIXED_NOREPLACE) {
+            a.flags |= MAP_FIXED;
+        }
+        if !a.has(MAP_FIXED) {
+            a.addr = round_hint_to_min(a.addr);
+        }
+        a.len = a.len.checked_add(PAGE_SIZE - 1).ok_or(ENOMEM)? & !(PAGE_SIZE - 1);
+        let pages = (a.len / PAGE_SIZE) as u64;
+        a.pgoff.checked_add(pages).filter(|end| end >> 52 == 0).ok_or(EOVERFLOW)?;
+        if self.vmas.len() > max_map_count() {
+            return Err(ENOMEM);
+        }
+        let addr = self.get_unmapped_area(a.addr, a.len, a.flags)?;
+        if a.has(MAP_FIXED_NOREPLACE) && self.vmas.find_intersection(addr, addr + a.len).is_some() {
+            return Err(EEXIST);
+        }
+        if a.has(MAP_LOCKED) && !can_do_mlock() {
+            return Err(EPERM);
+        }
+        let mut flags = mmap_vm_flags(&a, file.as_ref(), self.def_flags)?;
+        self.mlock_future_check(flags, a.len)?;
+        if a.has(MAP_NORESERVE)
+            && util::SYSCTL_OVERCOMMIT_MEMORY.load(Ordering::Relaxed) != util::OVERCOMMIT_NEVER
+        {
+            flags |= VmFlags::NORESERVE;
+        }
+        let (backing, pgoff) = match file {
+            Some(f) => (Backing::File(f.file), a.pgoff),
+            None if flags.contains(VmFlags::SHARED) => (Backing::File(shmem::zero_setup(a.len)?), 0),
+            None => (Backing::Anon, (addr / PAGE_SIZE) as u64),
+        };
+        self.mmap_region(addr, a.len, flags, pgoff, backing)?;
+        if flags.contains(VmFlags::LOCKED) || a.flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE {
+            self.mm_populate(addr, a.len);
+        }
+        Ok(addr)
+    }
+
+    /// Maps `backing` at `[addr, addr + len)`, replacing what is there; the
+    /// arguments are aligned and checked (`mmap_region`). Returns where it is.
+    pub fn mmap_region(
+        &mut self,
+        addr: usize,
+        len: usize,
+        mut flags: VmFlags,
+        pgoff: u64,
+        backing: Backing,
+    ) -> Result<Pos> {
+        let end = addr + len;
+        let pages = len / PAGE_SIZE;
+        let overlaps = self.vmas.find_intersection(addr, end);
+        if !may_expand_vm(&self.stat, flags, pages) {
+            let replaced = overlaps.map_or(0, |_| self.pages_within(addr, end));
+            if !may_expand_vm(&self.stat, flags, pages - replaced) {
+                return Err(ENOMEM);
+            }
+        }
+        if overlaps.is_some() {
+            self.do_munmap(addr, len)?;
+        }
+        let accountable = VmFlags::NORESERVE | VmFlags::SHARED | VmFlags::WRITE;
+        if flags & accountable == VmFlags::WRITE {
+            vm_enough_memory(pages)?;
+            flags |= VmFlags::ACCOUNT;
+        }
+        self.stat.account(flags, pages as isize);
+        if flags.contains(VmFlags::LOCKED) {
+            self.stat.locked_vm += pages;
+        }
+        Ok(self.vmas.insert_merged(Vma { start: addr, end, flags, pgoff, backing, anon_vma: false }))
+    }
+
+    /// Mapped pages of `[start, end)` (`count_vma_pages_range`).
+    fn pages_within(&self, start: usize, end: usize) -> usize {
+        let mut n = 0;
+        let mut p = self.vmas.find_intersection(start, end);
+        while let Some(q) = p {
+            let v = self.vmas.get(q);
+            if v.start >= end {
+                break;
+            }
+            n += (v.end.min(end) - v.start.max(start)) / PAGE_SIZE;
+            p = self.vmas.next(q);
+        }
+        n
+    }
+
+    /// Private zeroed memory at a place that must be free of other mappings
+    /// (`vm_brk_flags`): what a program's `.bss` and `brk` are made of.
+    pub fn vm_brk_flags(&mut self, addr: usize, len: usize, extra: VmFlags) -> Result {
+        let len = page_align(len);
+        if len == 0 {
+            return Ok(());
+        }
+        let flags = VM_DATA_DEFAULT | VmFlags::ACCOUNT | self.def_flags | extra;
+        let pages = len / PAGE_SIZE;
+        if addr > TASK_SIZE_MAX - len || self.vmas.len() > max_map_count() {
+            return Err(ENOMEM);
+        }
+        self.mlock_future_check(flags, len)?;
+        if self.vmas.find_intersection(addr, addr + len).is_some() {
+            self.do_munmap(addr, len)?;
+        }
+        if !may_expand_vm(&self.stat, flags, pages) {
+            return Err(ENOMEM);
+        }
+        vm_enough_memory(pages)?;
+        self.stat.account(flags, pages as isize);
+        let pgoff = (addr / PAGE_SIZE) as u64;
+        let v = Vma { start: addr, end: addr + len, flags, pgoff, backing: Backing::Anon, anon_vma: false };
+        self.vmas.insert_merged(v);
+        Ok(())
+    }
+
+    // ----- unmapping
+
+    /// Unmaps `[start, start + len)` (`do_munmap`).
+    pub fn do_munmap(&mut self, start: usize, len: usize) -> Result {
+        if !start.is_multiple_of(PAGE_SIZE) || start > TASK_SIZE_MAX || len > TASK_SIZE_MAX - start {
+            return Err(EINVAL);
+        }
+        let end = start + page_align(len);
+        if end == start {
+            return Err(EINVAL);
+        }
+        let Some(p) = self.vmas.find_intersection(start, end) else { return Ok(()) };
+        let v = self.vmas.get(p);
+        if v.start < start && end < v.end && self.vmas.len() >= max_map_count() {
+            return Err(ENOMEM);
+        }
+        self.split_range(start, end)?;
+        let mut charged = 0;
+        let mut p = self.vmas.find_intersection(start, end);
+        while let Some(q) = p {
+            let v = self.vmas.remove(q);
+            self.stat.account(v.flags, -(v.pages() as isize));
+            if v.flags.contains(VmFlags::LOCKED) {
+                self.stat.locked_vm -= v.pages();
+            }
+            if v.flags.contains(VmFlags::ACCOUNT) {
+                charged += v.pages();
+            }
+            p = self.vmas.find_intersection(start, end);
+        }
+        self.unmap_region(start, end);
+        if charged != 0 {
+            vm_unacct_memory(charged);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that mappings begin and end at `start` and `end`.
+    pub fn split_range(&mut self, start: usize, end: usize) -> Result {
+        for at in [start, end] {
+            if let Some(p) = self.vmas.lower_bound(at)
+                && self.vmas.get(p).start < at
+            {
+                if self.vmas.len() >= max_map_count() {
+                    return Err(ENOMEM);
+                }
+                self.vmas.split_at(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes pages and page tables of a range that no mapping covers any more.
+    fn unmap_region(&mut self, start: usize, end: usize) {
+        let next = self.vmas.lower_bound(start);
+        let floor = self.vmas.prev_of(next).map_or(0, |p| self.vmas.get(p).end);
+        let ceiling = next.map_or(USER_PGTABLES_CEILING, |p| self.vmas.get(p).start);
+        let mut tlb = TlbGather::new(self.pt.pgd());
+        self.pt.zap_range(start, end, &mut tlb);
+        self.pt.free_range(start, end, floor, ceiling, &mut tlb);
+        self.uncount(&tlb);
+    }
+
+    // ----- brk
+
+    /// Moves the program break (`sys_brk`); returns where it is afterwards.
+    pub fn do_brk(&mut self, brk: usize) -> usize {
+        match self.try_brk(brk) {
+            Ok(()) => self.layout.brk = brk,
+            Err(Errno(_)) => {}
+        }
+        self.layout.brk
+    }
+
+    fn try_brk(&mut self, brk: usize) -> Result {
+        let l = &self.layout;
+        if brk < l.start_brk || brk > TASK_SIZE_MAX {
+            return Err(EINVAL);
+        }
+        let data = (brk - l.start_brk) + (l.end_data - l.start_data);
+        if data > util::rlimit(RLIMIT_DATA) {
+            return Err(ENOMEM);
+        }
+        let (old, new) = (page_align(l.brk), page_align(brk));
+        if new < old {
+            return self.do_munmap(new, old - new);
+        }
+        if new == old {
+            return Ok(());
+        }
+        if let Some(p) = self.vmas.lower_bound(old)
+            && new + PAGE_SIZE > self.vmas.get(p).start_gap()
+        {
+            return Err(ENOMEM);
+        }
+        self.vm_brk_flags(old, new - old, VmFlags::empty())?;
+        if self.def_flags.contains(VmFlags::LOCKED) {
+            self.mm_populate(old, new - old);
+        }
+        Ok(())
+    }
+
+    // ----- stacks
+
+    /// The mapping that holds `addr`, growing a stack if `addr` lies below one
+    /// and it may (`lock_mm_and_find_vma`).
+    #[inline]
+    pub fn find_or_expand(&mut self, addr: usize) -> Option<Pos> {
+        let p = self.vmas.find(addr)?;
+        if self.vmas.get(p).start <= addr {
+            return Some(p);
+        }
+        self.expand_stack(p, addr).ok().map(|()| p)
+    }
+
+    /// Lets the stack at `p` begin at the page of `addr` (`expand_downwards`).
+    #[cold]
+    #[inline(never)]
+    pub fn expand_stack(&mut self, p: Pos, addr: usize) -> Result {
+        let addr = addr & !(PAGE_SIZE - 1);
+        let v = self.vmas.get(p);
+        if !v.flags.contains(VmFlags::GROWSDOWN) {
+            return Err(crate::errno::EFAULT);
+        }
+        if addr < mmap_min_addr() {
+            return Err(EPERM);
+        }
+        if let Some(q) = self.vmas.prev(p) {
+            let below = self.vmas.get(q);
+            if !below.flags.contains(VmFlags::GROWSDOWN)
+                && below.flags.accessible()
+                && addr - below.end < STACK_GUARD_GAP
+            {
+                return Err(ENOMEM);
+            }
+        }
+        let (flags, grow) = (v.flags, (v.start - addr) / PAGE_SIZE);
+        if grow as u64 > v.pgoff {
+            return Err(ENOMEM);
+        }
+        self.acct_stack_growth(flags, v.end - addr, grow)?;
+        if flags.contains(VmFlags::LOCKED) {
+            self.stat.locked_vm += grow;
+        }
+        self.stat.account(flags, grow as isize);
+        self.vmas.set_start(p, addr);
+        Ok(())
+    }
+
+    fn acct_stack_growth(&self, flags: VmFlags, size: usize, grow: usize) -> Result {
+        if !may_expand_vm(&self.stat, flags, grow) || size > util::rlimit(RLIMIT_STACK) {
+            return Err(ENOMEM);
+        }
+        self.mlock_future_check(flags, grow * PAGE_SIZE).map_err(|_| ENOMEM)?;
+        vm_enough_memory(grow)
+    }
+
+    /// Whether `len` more bytes with `flags` would be locked beyond the limit
+    /// (`mlock_future_check`).
+    pub fn mlock_future_check(&self, flags: VmFlags, len: usize) -> Result {
+        if !flags.contains(VmFlags::LOCKED) {
+            return Ok(());
+        }
+        let locked = self.stat.locked_vm + len / PAGE_SIZE;
+        if locked > util::rlimit(RLIMIT_MEMLOCK) / PAGE_SIZE && !util::capable_ipc_lock() {
+            return Err(EAGAIN);
+        }
+        Ok(())
+    }
+}
+
+/// Whether the current task may lock any memory (`can_do_mlock`).
+pub fn can_do_mlock() -> bool {
+    util::rlimit(RLIMIT_MEMLOCK) != 0 || util::capable_ipc_lock()
+}
+
+/// A hint below `mmap_min_addr` means the lowest allowed address.
+fn round_hint_to_min(hint: usize) -> usize {
+    let hint = hint & !(PAGE_SIZE - 1);
+    if hint != 0 && hint < mmap_min_addr() { page_align(mmap_min_addr()) } else { hint }
+}
+
+/// Runs `f` on the current address space; a task without one has no syscalls.
+fn on_current<R>(f: impl FnOnce(&mut MmState) -> R) -> R {
+    with_current_mm(|mm| f(&mut mm.lock())).expect("a system call comes from user mode")
+}
+
+/// What may be mapped of an open file.
+fn mmap_file(fd: i32) -> Result<MmapFile> {
+    let _ = fd;
+    Err(EBADF)
+}
+
+/// `mmap(2)`.
+pub fn sys_mmap(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, off: usize) -> Result<usize> {
+    if !off.is_multiple_of(PAGE_SIZE) {
+        return Err(EINVAL);
+    }
+    let a = MmapArgs { addr, len, prot, flags, pgoff: (off / PAGE_SIZE) as u64 };
+    let file = if a.has(MAP_ANONYMOUS) {
+        if a.has(MAP_HUGETLB) {
+            // There are no huge pages to have.
+            return Err(ENOMEM);
+        }
+        None
+    } else {
+        let file = mmap_file(fd)?;
+        if a.has(MAP_HUGETLB) {
+            return Err(EINVAL);
+        }
+        Some(file)
+    };
+    on_current(|st| st.do_mmap(a, file))
+}
+
+/// `munmap(2)`.
+pub fn sys_munmap(addr: usize, len: usize) -> Result<usize> {
+    on_current(|st| st.do_munmap(addr, len)).map(|()| 0)
+}
+
+/// `brk(2)`.
+pub fn sys_brk(brk: usize) -> Result<usize> {
+    Ok(on_current(|st| st.do_brk(brk)))
+}
+
+#[cfg(test)]
+#[path = "mmap_tests.rs"]
+mod tests;

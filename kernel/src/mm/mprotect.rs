@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `mprotect`: other permissions for what is mapped (Linux 6.1, `mm/mprotect.c`).
+
+use crate::arch::x86::mm::pgtable::vm_get_page_prot;
+use crate::arch::x86::mm::tlb::flush_tlb_range;
+use crate::errno::{EACCES, EINVAL, ENOMEM, Result};
+use crate::mm::mm_struct::{MmState, with_current_mm};
+use crate::mm::page_alloc::{PAGE_SIZE, page_align};
+use crate::mm::util::{may_expand_vm, vm_enough_memory};
+use crate::mm::vma::{VmFlags, prot};
+use crate::mm::vma_tree::Pos;
+
+/// `PROT_SEM`, accepted and without meaning.
+const PROT_SEM: u32 = 8;
+
+/// The flags of a mapping after `mprotect` with `prot`; `EACCES` if it may not
+/// have them.
+fn new_flags(old: VmFlags, prot: u32) -> Result<VmFlags> {
+    let new = (old - VmFlags::ACCESS) | VmFlags::from_prot(prot);
+    let may = VmFlags::from_bits_retain(new.bits() >> 4) & VmFlags::ACCESS;
+    if (new & VmFlags::ACCESS).difference(may).is_empty() { Ok(new) } else { Err(EACCES) }
+}
+
+impl MmState {
+    /// Changes the permissions of `[start, start + len)` (`do_mprotect_pkey`).
+    ///
+    /// A mapping made execute-only by this is readable as long as there are no
+    /// protection keys; the key for it (`execute_only_pkey`) belongs here.
+    pub fn do_mprotect(&mut self, mut start: usize, len: usize, mut prot: u32) -> Result {
+        let grows = prot & (prot::GROWSDOWN | prot::GROWSUP);
+        prot &= !grows;
+        if grows == prot::GROWSDOWN | prot::GROWSUP || !start.is_multiple_of(PAGE_SIZE) {
+            return Err(EINVAL);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let end = start.checked_add(page_align(len)).filter(|&e| e > start).ok_or(ENOMEM)?;
+        if prot & !(prot::READ | prot::WRITE | prot::EXEC | PROT_SEM) != 0 {
+            return Err(EINVAL);
+        }
+        let first = self.vmas.find(start).ok_or(ENOMEM)?;
+        let v = self.vmas.get(first);
+        if grows == prot::GROWSDOWN {
+            if v.start >= end {
+                return Err(ENOMEM);
+            }
+            start = v.start;
+            if !v.flags.contains(VmFlags::GROWSDOWN) {
+                return Err(EINVAL);
+            }
+        } else {
+            if v.start > start {
+                return Err(ENOMEM);
+            }
+            if grows == prot::GROWSUP {
+                return Err(EINVAL);
+            }
+        }
+        self.protect_each(start, end, prot)
+    }
+
+    /// Changes mapping by mapping, up to the first hole.
+    fn protect_each(&mut self, start: usize, end: usize, prot: u32) -> Result {
+        let mut at = start;
+        while at < end {
+            let p = self.vmas.find_containing(at).ok_or(ENOMEM)?;
+            let v = self.vmas.get(p);
+            let (flags, stop) = (new_flags(v.flags, prot)?, v.end.min(end));
+            self.mprotect_fixup(p, at, stop, flags)?;
+            at = stop;
+        }
+        Ok(())
+    }
+
+    /// Gives `[start, end)` of the mapping at `p` its new flags (`mprotect_fixup`).
+    fn mprotect_fixup(&mut self, p: Pos, start: usize, end: usize, mut flags: VmFlags) -> Result {
+        let v = self.vmas.get(p);
+        let old = v.flags;
+        if flags == old {
+            return Ok(());
+        }
+        let pages = (end - start) / PAGE_SIZE;
+        let unaccounted = VmFlags::ACCOUNT | VmFlags::WRITE | VmFlags::SHARED | VmFlags::NORESERVE;
+        if flags.contains(VmFlags::WRITE) {
+            if !may_expand_vm(&self.stat, flags, pages) && may_expand_vm(&self.stat, old, pages) {
+                return Err(ENOMEM);
+            }
+            if !old.intersects(unaccounted) {
+                vm_enough_memory(pages)?;
+                flags |= VmFlags::ACCOUNT;
+            }
+        }
+        let p = self.set_range_flags(p, start, end, flags)?;
+        let v = self.vmas.get(p);
+        let mut prot = vm_get_page_prot(flags);
+        let notify = v.backing.file().is_some_and(|f| f.wants_writenotify());
+        if notify {
+            prot -= crate::arch::x86::mm::pgtable::PteFlags::RW;
+        }
+        let writable = flags.contains(VmFlags::WRITE) && !flags.contains(VmFlags::SHARED);
+        if self.pt.protect_range(start, end, prot, writable) {
+            flush_tlb_range(self.pt.pgd(), start, end);
+        }
+        self.stat.account(old, -(pages as isize));
+        self.stat.account(flags, pages as isize);
+        if old & (VmFlags::WRITE | VmFlags::SHARED | VmFlags::LOCKED) == VmFlags::LOCKED
+            && flags.contains(VmFlags::WRITE)
+        {
+            self.mm_populate(start, end - start);
+        }
+        Ok(())
+    }
+
+    /// Gives `[start, end)`, part of the mapping at `p`, other flags, splitting
+    /// and merging mappings as needed. Returns where `start` is now.
+    pub fn set_range_flags(&mut self, p: Pos, start: usize, end: usize, flags: VmFlags) -> Result<Pos> {
+        let v = self.vmas.get(p);
+        let whole = v.start == start && v.end == end;
+        let p = if whole {
+            p
+        } else {
+            self.split_range(start, end)?;
+            self.vmas.lower_bound(start).ok_or(ENOMEM)?
+        };
+        self.vmas.get_mut(p).flags = flags;
+        Ok(self.vmas.merge_around(p))
+    }
+}
+
+/// `mprotect(2)`.
+pub fn sys_mprotect(start: usize, len: usize, prot: u32) -> Result<usize> {
+    with_current_mm(|mm| mm.lock().do_mprotect(start, len, prot)).ok_or(ENOMEM)??;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_need_their_may_flag() {
+        let ro_file = VmFlags::READ | VmFlags::MAYREAD | VmFlags::MAYEXEC | VmFlags::MAYSHARE;
+        assert_eq!(new_flags(ro_file, prot::READ | prot::WRITE), Err(EACCES));
+        assert_eq!(new_flags(ro_file, prot::NONE), Ok(ro_file - VmFlags::READ));
+        assert_eq!(new_flags(ro_file, prot::EXEC), Ok((ro_file - VmFlags::READ) | VmFlags::EXEC));
+        // Writable and executable at once is the program's own business.
+        let any = VmFlags::MAYACCESS;
+        assert_eq!(new_flags(any, 7), Ok(any | VmFlags::ACCESS));
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Out of memory: the largest process goes, so that the others can go on.
+//! After Linux 6.1, `mm/oom_kill.c`.
+
+use crate::kernel::fork::for_each_process;
+use crate::kernel::signal::sigset::SIGKILL;
+use crate::kernel::task::{Task, current};
+use crate::mm::page_alloc::PAGE_SIZE;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+/// How much would be gained by killing a process, in pages (`oom_badness`);
+/// 0 for those that must stay.
+fn badness(t: &Task) -> usize {
+    if t.is_global_init() {
+        return 0;
+    }
+    let Some(mm) = t.get_mm() else { return 0 };
+    let st = mm.lock();
+    st.rss.anon + st.rss.file
+}
+
+/// The process to kill.
+fn select_bad_process() -> Option<Arc<Task>> {
+    let mut worst: Option<(usize, Arc<Task>)> = None;
+    for_each_process(|t| {
+        let points = badness(t);
+        if points > worst.as_ref().map_or(0, |w| w.0) {
+            worst = Some((points, t.clone()));
+        }
+    });
+    worst.map(|w| w.1)
+}
+
+/// Prints what goes, and kills it (`__oom_kill_process`).
+fn oom_kill_process(t: &Arc<Task>) {
+    let kb = |pages: usize| pages * PAGE_SIZE / 1024;
+    if let Some(mm) = t.get_mm() {
+        let (total, anon, file) = {
+            let st = mm.lock();
+            (st.stat.total_vm, st.rss.anon, st.rss.file)
+        };
+        crate::pr_err!(
+            "Out of memory: Killed process {} ({}) total-vm:{}kB, anon-rss:{}kB, file-rss:{}kB, shmem-rss:0kB, UID:{} pgtables:0kB oom_score_adj:0\n",
+            t.tgid,
+            String::from_utf8_lossy(&t.comm()),
+            kb(total),
+            kb(anon),
+            kb(file),
+            t.cred.lock().uid
+        );
+    }
+    // SIGKILL needs no memory: it cannot fail.
+    let _ = crate::kernel::signal::send_sig(SIGKILL, t, true);
+}
+
+/// A program's page fault found no memory: make some, or end the program. It
+/// tries again afterwards (`pagefault_out_of_memory`).
+pub fn pagefault_out_of_memory() {
+    let cur = current();
+    if crate::kernel::signal::fatal_signal_pending(&cur) {
+        return;
+    }
+    let comm = cur.comm();
+    crate::pr_warn!("{} invoked oom-killer\n", String::from_utf8_lossy(&comm));
+    match select_bad_process() {
+        Some(t) => oom_kill_process(&t),
+        None => crate::kernel::panic::panic(format_args!("System is deadlocked on memory")),
+    }
+}

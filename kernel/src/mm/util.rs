@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Limits and commitments: how much address space may be promised.
+//!
+//! After Linux 6.1, `mm/util.c` (`__vm_enough_memory`), `mm/mmap.c` (`may_expand_vm`).
+
+use crate::errno::{ENOMEM, Result};
+use crate::mm::mm_struct::VmStat;
+use crate::mm::page_alloc::{PAGE_SIZE, totalram_pages};
+use crate::mm::vma::VmFlags;
+use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
+
+/// `/proc/sys/vm/overcommit_memory`: 0 guess, 1 always, 2 never.
+pub static SYSCTL_OVERCOMMIT_MEMORY: AtomicU32 = AtomicU32::new(0);
+/// `/proc/sys/vm/overcommit_ratio`: percent of RAM that mode 2 promises.
+pub static SYSCTL_OVERCOMMIT_RATIO: AtomicU32 = AtomicU32::new(50);
+/// `/proc/sys/vm/max_map_count`.
+pub static SYSCTL_MAX_MAP_COUNT: AtomicUsize = AtomicUsize::new(65530);
+/// `/proc/sys/vm/mmap_min_addr`.
+pub static MMAP_MIN_ADDR: AtomicUsize = AtomicUsize::new(65536);
+
+/// Pages promised and not yet taken back (`vm_committed_as`).
+static VM_COMMITTED_AS: AtomicIsize = AtomicIsize::new(0);
+
+/// Never promise more than the limit (`OVERCOMMIT_NEVER`).
+pub const OVERCOMMIT_NEVER: u32 = 2;
+
+/// Pages that mode 2 may promise (`vm_commit_limit`).
+pub fn vm_commit_limit() -> usize {
+    totalram_pages() * SYSCTL_OVERCOMMIT_RATIO.load(Ordering::Relaxed) as usize / 100
+}
+
+/// Pages promised now, for `/proc/meminfo`.
+pub fn vm_committed_as() -> usize {
+    VM_COMMITTED_AS.load(Ordering::Relaxed).max(0) as usize
+}
+
+/// Whether `pages` more may be promised, with `committed` promised already
+/// (including these): the decision alone.
+fn enough(mode: u32, pages: usize, committed: usize, total: usize, limit: usize) -> bool {
+    match mode {
+        0 => pages <= total,
+        1 => true,
+        _ => committed < limit,
+    }
+}
+
+/// Promises `pages`, or says `ENOMEM` (`security_vm_enough_memory_mm`).
+#[inline]
+pub fn vm_enough_memory(pages: usize) -> Result {
+    let committed = VM_COMMITTED_AS.fetch_add(pages as isize, Ordering::Relaxed) + pages as isize;
+    let mode = SYSCTL_OVERCOMMIT_MEMORY.load(Ordering::Relaxed);
+    if enough(mode, pages, committed.max(0) as usize, totalram_pages(), vm_commit_limit()) {
+        Ok(())
+    } else {
+        vm_unacct_memory(pages);
+        Err(ENOMEM)
+    }
+}
+
+/// Takes a promise back.
+#[inline]
+pub fn vm_unacct_memory(pages: usize) {
+    VM_COMMITTED_AS.fetch_sub(pages as isize, Ordering::Relaxed);
+}
+
+/// The limits that apply to an address space, in bytes.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Limits {
+    pub address_space: usize,
+    pub data: usize,
+}
+
+/// The current process's soft limit for `resource` (`rlimit`), saturated.
+pub fn rlimit(resource: u32) -> usize {
+    crate::kernel::signal::state::rlimit(resource as usize) as usize
+}
+
+/// Whether an address space of size `stat` may grow by `pages` of `flags` (`may_expand_vm`).
+pub fn may_expand_vm(stat: &VmStat, flags: VmFlags, pages: usize) -> bool {
+    use linux_raw_sys::general::{RLIMIT_AS, RLIMIT_DATA};
+    let limits = Limits { address_space: rlimit(RLIMIT_AS), data: rlimit(RLIMIT_DATA) };
+    fits(stat, flags, pages, limits)
+}
+
+fn fits(stat: &VmStat, flags: VmFlags, pages: usize, limits: Limits) -> bool {
+    if stat.total_vm + pages > limits.address_space / PAGE_SIZE {
+        return false;
+    }
+    !flags.is_private_writable() || stat.data_vm + pages <= limits.data / PAGE_SIZE
+}
+
+/// Whether the current task may map below `mmap_min_addr` (`CAP_SYS_RAWIO`).
+pub fn capable_rawio() -> bool {
+    crate::kernel::task::current().cred.lock().euid == 0
+}
+
+/// Whether the current task may lock as much memory as it likes (`CAP_IPC_LOCK`).
+pub fn capable_ipc_lock() -> bool {
+    crate::kernel::task::current().cred.lock().euid == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guessing_refuses_only_the_impossible() {
+        assert!(enough(0, 100, 1_000_000, 100, 50));
+        assert!(!enough(0, 101, 0, 100, 50));
+        assert!(enough(1, 1 << 40, 1 << 40, 100, 50));
+        assert!(enough(2, 1, 49, 100, 50));
+        assert!(!enough(2, 1, 50, 100, 50));
+    }
+
+    #[test]
+    fn limits_count_what_linux_counts() {
+        let stat = VmStat { total_vm: 10, data_vm: 5, ..VmStat::default() };
+        let l = |a: usize, d: usize| Limits { address_space: a * PAGE_SIZE, data: d * PAGE_SIZE };
+        let data = VmFlags::READ | VmFlags::WRITE;
+        assert!(fits(&stat, data, 5, l(15, 10)));
+        assert!(!fits(&stat, data, 6, l(15, 100)));
+        assert!(!fits(&stat, data, 5, l(100, 9)));
+        // Read-only, shared and stack mappings are no data.
+        assert!(fits(&stat, VmFlags::READ, 5, l(100, 1)));
+        assert!(fits(&stat, data | VmFlags::SHARED, 5, l(100, 1)));
+        assert!(fits(&stat, data | VmFlags::GROWSDOWN, 5, l(100, 1)));
+    }
+}

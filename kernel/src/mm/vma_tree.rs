@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! The mappings of an address space, ordered by address (Linux's `mm_mt`).
+//!
+//! A tree of two levels: an array of chunks, each an array of up to [`CHUNK`]
+//! mappings. A lookup is two bisections; the array of chunks also keeps an upper
+//! bound of the gaps within each chunk, so that the search for free address
+//! space skips whole chunks. With Linux's limit of 65530 mappings the upper
+//! array has about two thousand entries at most, and a typical process has one
+//! chunk, which is a sorted array.
+
+use crate::mm::vma::Vma;
+use alloc::vec::Vec;
+
+/// Most mappings in one chunk.
+const CHUNK: usize = if cfg!(test) { 8 } else { 64 };
+
+struct Chunk {
+    /// Start of the first mapping.
+    first: usize,
+    /// No gap before a mapping of this chunk (from the end of its predecessor) is larger.
+    gap: usize,
+    vmas: Vec<Vma>,
+}
+
+/// Where a mapping stands; valid until the tree changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pos {
+    chunk: u32,
+    slot: u32,
+}
+
+/// Mappings by address; they never overlap.
+#[derive(Default)]
+pub struct VmaTree {
+    chunks: Vec<Chunk>,
+    len: usize,
+    /// Where the last lookup ended (Linux 5's `vmacache`, one entry).
+    last: Option<Pos>,
+}
+
+impl VmaTree {
+    /// No mappings.
+    pub const fn new() -> Self {
+        Self { chunks: Vec::new(), len: 0, last: None }
+    }
+
+    /// Number of mappings (`map_count`).
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The mapping at `p`.
+    #[inline]
+    pub fn get(&self, p: Pos) -> &Vma {
+        &self.chunks[p.chunk as usize].vmas[p.slot as usize]
+    }
+
+    /// The mapping at `p`, to change anything but its bounds.
+    #[inline]
+    pub fn get_mut(&mut self, p: Pos) -> &mut Vma {
+        &mut self.chunks[p.chunk as usize].vmas[p.slot as usize]
+    }
+
+    fn at(&self, chunk: u32, slot: u32) -> Option<&Vma> {
+        self.chunks.get(chunk as usize)?.vmas.get(slot as usize)
+    }
+
+    /// The first mapping that ends above `addr` (`find_vma`); it may start above it.
+    #[inline]
+    pub fn find(&mut self, addr: usize) -> Option<Pos> {
+        if let Some(p) = self.last
+            && let Some(v) = self.at(p.chunk, p.slot)
+            && v.start <= addr
+            && addr < v.end
+        {
+            return Some(p);
+        }
+        let p = self.lower_bound(addr);
+        if p.is_some() {
+            self.last = p;
+        }
+        p
+    }
+
+    /// The first mapping that ends above `addr`, without touching the cache.
+    pub fn lower_bound(&self, addr: usize) -> Option<Pos> {
+        // The last chunk that starts at or below `addr` holds the answer, or it is
+        // the first of the next chunk.
+        let c = self.chunks.partition_point(|c| c.first <= addr).saturating_sub(1);
+        let chunk = self.chunks.get(c)?;
+        let s = chunk.vmas.partition_point(|v| v.end <= addr);
+        if s < chunk.vmas.len() {
+            Some(Pos { chunk: c as u32, slot: s as u32 })
+        } else if c + 1 < self.chunks.len() {
+            Some(Pos { chunk: c as u32 + 1, slot: 0 })
+        } else {
+            None
+        }
+    }
+
+    /// The mapping that holds `addr`.
+    #[inline]
+    pub fn find_containing(&mut self, addr: usize) -> Option<Pos> {
+        self.find(addr).filter(|&p| self.get(p).start <= addr)
+    }
+
+    /// The first mapping that intersects `[start, end)`.
+    pub fn find_intersection(&self, start: usize, end: usize) -> Option<Pos> {
+        self.lower_bound(start).filter(|&p| self.get(p).start < end)
+    }
+
+    /// The mapping after `p`.
+    #[inline]
+    pub fn next(&self, p: Pos) -> Option<Pos> {
+        if self.at(p.chunk, p.slot + 1).is_some() {
+            Some(Pos { slot: p.slot + 1, ..p })
+        } else if ((p.chunk + 1) as usize) < self.chunks.len() {
+            Some(Pos { chunk: p.chunk + 1, slot: 0 })
+        } else {
+            None
+        }
+    }
+
+    /// The mapping before `p`.
+    #[inline]
+    pub fn prev(&self, p: Pos) -> Option<Pos> {
+        if p.slot > 0 {
+            Some(Pos { slot: p.slot - 1, ..p })
+        } else if p.chunk > 0 {
+            let chunk = p.chunk - 1;
+            Some(Pos { chunk, slot: self.chunks[chunk as usize].vmas.len() as u32 - 1 })
+        } else {
+            None
+        }
+    }
+
+    /// The last mapping.
+    pub fn last(&self) -> Option<Pos> {
+        let chunk = self.chunks.len().checked_sub(1)?;
+        Some(Pos { chunk: chunk as u32, slot: self.chunks[chunk].vmas.len() as u32 - 1 })
+    }
+
+    /// The mapping before `next`, or the last one (`find_vma_prev`'s second half).
+    pub fn prev_of(&self, next: Option<Pos>) -> Option<Pos> {
+        match next {
+            Some(n) => self.prev(n),
+            None => self.last(),
+        }
+    }
+
+    /// All mappings, lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Vma> {
+        self.chunks.iter().flat_map(|c| c.vmas.iter())
+    }
+
+    /// All mappings, to change anything but their bounds.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Vma> {
+        self.chunks.iter_mut().flat_map(|c| c.vmas.iter_mut())
+    }
+
+    /// End of whatever precedes `p`.
+    fn prev_end(&self, p: Pos) -> usize {
+        self.prev(p).map_or(0, |q| self.get(q).end)
+    }
+
+    /// Widens the bound of the chunk of `p` to the gap now before `p`.
+    fn note_gap(&mut self, p: Option<Pos>) {
+        let Some(p) = p else { return };
+        let gap = self.get(p).start - self.prev_end(p);
+        let c = &mut self.chunks[p.chunk as usize];
+        if c.gap < gap {
+            c.gap = gap;
+        }
+    }
+
+    /// Adds a mapping that overlaps none; does not merge.
+    pub fn insert(&mut self, v: Vma) -> Pos {
+        self.len += 1;
+        if self.chunks.is_empty() {
+            let gap = v.start;
+            let mut vmas = Vec::with_capacity(8);
+            let first = v.start;
+            vmas.push(v);
+            self.chunks.push(Chunk { first, gap, vmas });
+            return Pos { chunk: 0, slot: 0 };
+        }
+        let mut c = self.chunks.partition_point(|c| c.first <= v.start).saturating_sub(1);
+        if self.chunks[c].vmas.len() == CHUNK {
+            let tail = self.chunks[c].vmas.split_off(CHUNK / 2);
+            let (first, gap) = (tail[0].start, self.chunks[c].gap);
+            self.chunks.insert(c + 1, Chunk { first, gap, vmas: tail });
+            self.last = None;
+            if first <= v.start {
+                c += 1;
+            }
+        }
+        let chunk = &mut self.chunks[c];
+        let s = chunk.vmas.partition_point(|w| w.start < v.start);
+        chunk.vmas.insert(s, v);
+        chunk.first = chunk.vmas[0].start;
+        let p = Pos { chunk: c as u32, slot: s as u32 };
+        // The gap before the new mapping was part of one that its successor had:
+        // perhaps in another chunk.
+        self.note_gap(Some(p));
+        p
+    }
+
+    /// Adds a mapping above all others; does not merge. For copying a tree.
+    pub fn append(&mut self, v: Vma) {
+        match self.chunks.last_mut() {
+            Some(c) if c.vmas.len() < CHUNK => {
+                c.gap = c.gap.max(v.start - c.vmas.last().map_or(0, |l| l.end));
+                c.vmas.push(v);
+                self.len += 1;
+            }
+            _ => {
+                self.insert(v);
+            }
+        }
+    }
+
+    /// Takes a mapping out.
+    pub fn remove(&mut self, p: Pos) -> Vma {
+        let c = p.chunk as usize;
+        let v = self.chunks[c].vmas.remove(p.slot as usize);
+        self.len -= 1;
+        self.last = None;
+        let next = if self.chunks[c].vmas.is_empty() {
+            self.chunks.remove(c);
+            (c < self.chunks.len()).then_some(Pos { chunk: c as u32, slot: 0 })
+        } else {
+            self.chunks[c].first = self.chunks[c].vmas[0].start;
+            if (p.slot as usize) < self.chunks[c].vmas.len() {
+                Some(p)
+            } else {
+                (c + 1 < self.chunks.len()).then_some(Pos { chunk: p.chunk + 1, slot: 0 })
+            }
+        };
+        self.note_gap(next);
+        v
+    }
+
+    /// Moves the start of a mapping; the new range must overlap no other.
+    /// `pgoff` follows.
+    pub fn set_start(&mut self, p: Pos, start: usize) {
+        let v = self.get_mut(p);
+        if start >= v.start {
+            v.pgoff = v.pgoff_of(start);
+        } else {
+            v.pgoff = v.pgoff.wrapping_sub(((v.start - start) / crate::mm::page_alloc::PAGE_SIZE) as u64);
+        }
+        v.start = start;
+        if p.slot == 0 {
+            self.chunks[p.chunk as usize].first = start;
+        }
+        self.note_gap(Some(p));
+    }
+
+    /// Moves the end of a mapping; the new range must overlap no other.
+    pub fn set_end(&mut self, p: Pos, end: usize) {
+        self.get_mut(p).end = end;
+        self.note_gap(self.next(p));
+    }
+
+    /// Splits the mapping that has `addr` strictly inside, if there is one.
+    pub fn split_at(&mut self, addr: usize) {
+        if let Some(p) = self.lower_bound(addr)
+            && self.get(p).start < addr
+        {
+            let front = self.get_mut(p).split_off_front(addr);
+            if p.slot == 0 {
+                self.chunks[p.chunk as usize].first = addr;
+            }
+            self.insert(front);
+        }
+    }
+
+    /// Adds a mapping, merging it with its neighbours where Linux would
+    /// (`vma_merge`). Returns where its first byte now is.
+    pub fn insert_merged(&mut self, mut v: Vma) -> Pos {
+        let next = self.lower_bound(v.start);
+        debug_assert!(next.is_none_or(|n| self.get(n).start >= v.end));
+        let prev = self.prev_of(next).filter(|&p| self.get(p).can_merge(&v));
+        let next = next.filter(|&n| v.can_merge(self.get(n)));
+        match (prev, next) {
+            (Some(p), Some(n)) => {
+                let n = self.remove(n);
+                self.absorb(p, n.end, v.anon_vma || n.anon_vma);
+                p
+            }
+            (Some(p), None) => {
+                self.absorb(p, v.end, v.anon_vma);
+                p
+            }
+            (None, Some(n)) => {
+                let start = v.start;
+                self.get_mut(n).anon_vma |= v.anon_vma;
+                self.set_start(n, start);
+                n
+            }
+            (None, None) => {
+                v.anon_vma &= !v.is_empty();
+                self.insert(v)
+            }
+        }
+    }
+
+    fn absorb(&mut self, p: Pos, end: usize, anon_vma: bool) {
+        self.get_mut(p).anon_vma |= anon_vma;
+        self.set_end(p, end);
+    }
+
+    /// Merges the mapping at `p` with its neighbours where possible; returns where it is now.
+    pub fn merge_around(&mut self, p: Pos) -> Pos {
+        let mut p = p;
+        if let Some(n) = self.next(p)
+            && self.get(p).can_merge(self.get(n))
+        {
+            let n = self.remove(n);
+            self.absorb(p, n.end, n.anon_vma);
+        }
+        if let Some(q) = self.prev(p)
+            && self.get(q).can_merge(self.get(p))
+        {
+            let v = self.remove(p);
+            self.absorb(q, v.end, v.anon_vma);
+            p = q;
+        }
+        p
+    }
+
+    /// The last mapping that starts below `addr`.
+    fn last_starting_below(&self, addr: usize) -> Option<Pos> {
+        let c = self.chunks.partition_point(|c| c.first < addr).checked_sub(1)?;
+        let s = self.chunks[c].vmas.partition_point(|v| v.start < addr) - 1;
+        Some(Pos { chunk: c as u32, slot: s as u32 })
+    }
+
+    /// The highest free range of `len` bytes within `[low, high)`, leaving stacks
+    /// their guard gap (`vm_unmapped_area` with `VM_UNMAPPED_AREA_TOPDOWN`).
+    pub fn gap_topdown(&mut self, len: usize, low: usize, high: usize) -> Option<usize> {
+        let mut p = self.last_starting_below(high);
+        let above = match p {
+            Some(q) => self.next(q),
+            None => (self.len != 0).then_some(Pos { chunk: 0, slot: 0 }),
+        };
+        // Free space, if there is any before `p`'s successor, ends at `top`.
+        let mut top = above.map_or(high, |a| self.get(a).start_gap().min(high));
+        while let Some(q) = p {
+            let v = self.get(q);
+            if let Some(start) = top.checked_sub(len)
+                && start >= v.end.max(low)
+            {
+                return Some(start);
+            }
+            if v.start <= low {
+                return None;
+            }
+            top = top.min(v.start_gap());
+            p = self.prev(q);
+            while let Some(r) = p
+                && r.chunk != q.chunk
+                && self.chunk_is_dense(r.chunk as usize, len, top)
+            {
+                let first = Pos { slot: 0, ..r };
+                top = top.min(self.get(first).start_gap());
+                p = self.prev(first);
+            }
+        }
+        top.checked_sub(len).filter(|&start| start >= low)
+    }
+
+    /// Whether no gap in chunk `c`, nor between it and `top`, can hold `len`
+    /// bytes. Makes the chunk's bound exact when it is of no help.
+    fn chunk_is_dense(&mut self, c: usize, len: usize, top: usize) -> bool {
+        let last_end = |c: &Chunk| c.vmas.last().map_or(0, |v| v.end);
+        if top.saturating_sub(last_end(&self.chunks[c])) >= len {
+            return false;
+        }
+        if self.chunks[c].gap >= len {
+            let mut end = c.checked_sub(1).map_or(0, |b| last_end(&self.chunks[b]));
+            let chunk = &mut self.chunks[c];
+            chunk.gap = 0;
+            for v in &chunk.vmas {
+                chunk.gap = chunk.gap.max(v.start - end);
+                end = v.end;
+            }
+        }
+        self.chunks[c].gap < len
+    }
+
+    /// The lowest free range of `len` bytes within `[low, high)`, leaving stacks
+    /// their guard gap (`vm_unmapped_area` without `VM_UNMAPPED_AREA_TOPDOWN`).
+    pub fn gap_bottomup(&self, len: usize, low: usize, high: usize) -> Option<usize> {
+        let mut at = low;
+        let mut p = self.lower_bound(low);
+        while let Some(q) = p {
+            let v = self.get(q);
+            if at.checked_add(len)? <= v.start_gap().min(high) {
+                return Some(at);
+            }
+            if v.end >= high {
+                return None;
+            }
+            at = at.max(v.end);
+            p = self.next(q);
+            // Skip chunks without a large enough gap.
+            if let Some(n) = p
+                && n.slot == 0
+            {
+                let mut c = n.chunk as usize;
+                while c < self.chunks.len() && self.chunks[c].gap < len {
+                    at = self.chunks[c].vmas.last().map_or(at, |v| v.end);
+                    c += 1;
+                }
+                p = (c < self.chunks.len()).then_some(Pos { chunk: c as u32, slot: 0 });
+            }
+        }
+        (at.checked_add(len)? <= high).then_some(at)
+    }
+
+    /// Takes out every mapping of `[start, end)`, which no mapping straddles
+    /// (call [`VmaTree::split_at`] for both ends first), handing each to `f`.
+    pub fn remove_range(&mut self, start: usize, end: usize, mut f: impl FnMut(Vma)) {
+        while let Some(p) = self.find_intersection(start, end) {
+            f(self.remove(p));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "vma_tree_tests.rs"]
+mod tests;
