@@ -8,7 +8,7 @@ use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
 use crate::arch::x86::mm::pgtable::USER_PGTABLES_CEILING;
 use crate::arch::x86::mm::tlb::TlbGather;
 use crate::errno::{
-    EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, Errno, Result,
+    EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, Result,
 };
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
@@ -369,9 +369,8 @@ impl MmState {
 
     /// Moves the program break (`sys_brk`); returns where it is afterwards.
     pub fn do_brk(&mut self, brk: usize) -> usize {
-        match self.try_brk(brk) {
-            Ok(()) => self.layout.brk = brk,
-            Err(Errno(_)) => {}
+        if self.try_brk(brk).is_ok() {
+            self.layout.brk = brk;
         }
         self.layout.brk
     }

@@ -280,6 +280,7 @@ impl Vma {
             && !matches!(self.backing, Backing::Special(_))
     }
     /// The part below `at`, leaving `self` the rest; `at` lies strictly inside.
+    #[must_use]
     pub fn split_off_front(&mut self, at: usize) -> Vma {
         debug_assert!(self.start < at && at < self.end);
         let front = Vma { end: at, ..self.clone() };

@@ -53,6 +53,7 @@ const BUS_ADRERR: i32 = raw::BUS_ADRERR as i32;
 
 /// What a fault is, as far as the CPU and the registers tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each a bit of hardware state")]
 pub struct Fault {
     /// As the CPU pushed it.
     pub error_code: u64,

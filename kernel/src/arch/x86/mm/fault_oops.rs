@@ -33,7 +33,7 @@ fn walk(address: u64) -> PageTableWalk {
     for level in [3, 2, 1, 0] {
         let index = (address >> (12 + 9 * level)) as usize & 511;
         // SAFETY: a page table that is loaded, in the direct map.
-        let e = unsafe { phys_to_virt(table).cast::<u64>().add(index).read_volatile() };
+        let e = unsafe { ((phys_to_virt(table) as usize + index * 8) as *const u64).read_volatile() };
         w.entries[w.depth] = e;
         w.depth += 1;
         if e & PRESENT == 0 || e & LARGE != 0 {

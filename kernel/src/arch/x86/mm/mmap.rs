@@ -11,6 +11,7 @@ use crate::mm::util::rlimit;
 use crate::mm::vma::STACK_GUARD_GAP;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general::RLIMIT_STACK;
+use x86_64::instructions::random::RdRand;
 
 /// Just above the stack (`STACK_TOP`).
 pub const STACK_TOP: usize = TASK_SIZE_MAX;
@@ -35,7 +36,7 @@ static STATE: AtomicU64 = AtomicU64::new(0);
 
 /// Random bits: the CPU's if it has them, mixed with time.
 pub fn get_random_u64() -> u64 {
-    let hw = x86_64::instructions::random::RdRand::new().and_then(|r| r.get_u64()).unwrap_or(0);
+    let hw = RdRand::new().and_then(RdRand::get_u64).unwrap_or(0);
     // SAFETY: every 64-bit CPU has RDTSC.
     let time = unsafe { core::arch::x86_64::_rdtsc() };
     // One step of SplitMix64 over all that was ever put in.

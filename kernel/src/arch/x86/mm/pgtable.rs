@@ -114,11 +114,13 @@ impl Pte {
         self.0 & PHYS_MASK
     }
     /// With `f` set.
+    #[must_use]
     #[inline]
     pub const fn with(self, f: PageTableFlags) -> Self {
         Self(self.0 | f.bits())
     }
     /// With `f` clear.
+    #[must_use]
     #[inline]
     pub const fn without(self, f: PageTableFlags) -> Self {
         Self(self.0 & !f.bits())
@@ -129,6 +131,7 @@ impl Pte {
         !self.is_none() && !self.has(PteFlags::SPECIAL)
     }
     /// With another protection (`pte_modify`).
+    #[must_use]
     #[inline]
     pub const fn modify(self, prot: PageTableFlags) -> Self {
         Self(self.0 & (PHYS_MASK | PteFlags::CHG_MASK.bits()) | prot.bits())
@@ -171,8 +174,7 @@ pub const USER_PGTABLES_CEILING: usize = 1 << 47;
 #[inline]
 fn entry(table: u64, addr: usize, level: u32) -> *mut Pte {
     let index = (addr >> (12 + 9 * level)) & 511;
-    // SAFETY: in-bounds arithmetic within one page of the direct map.
-    unsafe { phys_to_virt(table).cast::<Pte>().add(index) }
+    (phys_to_virt(table) as usize + index * size_of::<Pte>()) as *mut Pte
 }
 
 /// The page tables of one address space. Callers hold the space's lock.
