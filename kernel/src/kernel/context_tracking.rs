@@ -1,2 +1,144 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! placeholder
+//! Context tracking: telling user mode and kernel mode apart at every crossing
+//! (Linux 4.x, `kernel/context_tracking.c`, `include/linux/context_tracking.h`).
+//!
+//! Off unless the command line says `context_tracking=on`; then each crossing costs one
+//! test of one static bool. On, each CPU knows in which [`CtxState`] it is, and the
+//! crossings assert that they come from where they should.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Where a CPU is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum CtxState {
+    /// In the kernel.
+    Kernel = 0,
+    /// In user mode.
+    User = 1,
+    /// In a virtual machine's guest.
+    Guest = 2,
+}
+
+impl CtxState {
+    fn from_raw(v: u32) -> Self {
+        match v {
+            1 => Self::User,
+            2 => Self::Guest,
+            0 | 3.. => Self::Kernel,
+        }
+    }
+}
+
+static ENABLED: AtomicBool = AtomicBool::new(false);
+
+/// Turns tracking on; at boot, before user mode runs (`context_tracking=on`).
+pub fn enable() {
+    ENABLED.store(true, Ordering::Relaxed);
+}
+
+/// Whether crossings are tracked.
+#[inline(always)]
+pub fn context_tracking_is_enabled() -> bool {
+    ENABLED.load(Ordering::Relaxed)
+}
+
+#[cfg(target_os = "none")]
+fn state() -> &'static core::cell::Cell<u32> {
+    &crate::arch::x86::percpu::this_cpu().context_tracking_state
+}
+#[cfg(not(target_os = "none"))]
+fn state() -> &'static core::cell::Cell<u32> {
+    std::thread_local! {
+        static STATE: &'static core::cell::Cell<u32> = Box::leak(Box::new(core::cell::Cell::new(0)));
+    }
+    STATE.with(|s| *s)
+}
+
+/// Where this CPU is (`ct_state`).
+pub fn ctx_state() -> CtxState {
+    CtxState::from_raw(state().get())
+}
+
+/// This CPU is about to leave the kernel for `to`.
+#[cold]
+pub fn context_tracking_enter(to: CtxState) {
+    if ctx_state() != to {
+        crate::warn_on!(ctx_state() != CtxState::Kernel && to != CtxState::Kernel);
+        state().set(to as u32);
+    }
+}
+
+/// This CPU has come into the kernel from `from`.
+#[cold]
+pub fn context_tracking_exit(from: CtxState) {
+    if ctx_state() == from {
+        state().set(CtxState::Kernel as u32);
+    }
+}
+
+/// User mode runs next.
+#[inline(always)]
+pub fn user_enter() {
+    if context_tracking_is_enabled() {
+        context_tracking_enter(CtxState::User);
+    }
+}
+
+/// User mode was left.
+#[inline(always)]
+pub fn user_exit() {
+    if context_tracking_is_enabled() {
+        context_tracking_exit(CtxState::User);
+    }
+}
+
+/// An exception begins: notes that the kernel runs, and returns where the CPU was, for
+/// [`exception_exit`].
+#[inline(always)]
+pub fn exception_enter() -> CtxState {
+    if !context_tracking_is_enabled() {
+        return CtxState::Kernel;
+    }
+    let prev = ctx_state();
+    if prev != CtxState::Kernel {
+        context_tracking_exit(prev);
+    }
+    prev
+}
+
+/// The exception's handler is done. From user mode, the state stays "kernel" until the
+/// way out to user mode has done its work (signals, scheduling) and calls [`user_enter`];
+/// the documents' kernel had to go back to "user" here and out of it again.
+#[inline(always)]
+pub fn exception_exit(prev: CtxState) {
+    if context_tracking_is_enabled() && prev == CtxState::Guest {
+        context_tracking_enter(prev);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crossings_change_the_state_only_when_enabled() {
+        user_enter();
+        assert_eq!(ctx_state(), CtxState::Kernel);
+        enable();
+        user_enter();
+        assert_eq!(ctx_state(), CtxState::User);
+        let prev = exception_enter();
+        assert_eq!((prev, ctx_state()), (CtxState::User, CtxState::Kernel));
+        // A fault inside the handler.
+        let inner = exception_enter();
+        exception_exit(inner);
+        assert_eq!(inner, CtxState::Kernel);
+        exception_exit(prev);
+        assert_eq!(ctx_state(), CtxState::Kernel);
+        user_enter();
+        user_exit();
+        assert_eq!(ctx_state(), CtxState::Kernel);
+        ENABLED.store(false, Ordering::Relaxed);
+    }
+}

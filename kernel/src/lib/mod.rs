@@ -1,2 +1,3 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's `lib/`: helpers that are pure functions of plain data.
+pub mod ratelimit;

@@ -1,2 +1,560 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! placeholder
+//! The exceptions' handlers: the documents' `arch/x86/kernel/traps.c` (Linux 4.x), with the
+//! behaviour of Linux 6.1 where it still has the thing.
+//!
+//! The path, in the documents' names:
+//!
+//! ```text
+//! idtentry → do_divide_error → do_error_trap
+//!     exception_enter
+//!     notify_die                        NOTIFY_STOP: somebody has dealt with it
+//!     conditional_sti
+//!     do_trap
+//!         do_trap_no_signal             kernel mode: fixup_exception, else die
+//!         the log line, if nobody handles the signal
+//!         force_sig_fault / force_sig
+//!     exception_exit
+//! ```
+//!
+//! Which signal, with which code and address, is decided in [`decide`]; here it is delivered.
+//! Page faults are in [`mm::fault`](crate::arch::x86::mm::fault), NMIs in
+//! [`nmi`](super::nmi).
+
+pub mod decide;
+pub mod insn_addr;
+
+#[cfg(target_os = "none")]
+use crate::arch::x86::kernel::cpu::DOUBLEFAULT_STACK;
+use crate::arch::x86::kernel::dumpstack::{StackInfo, die, die_with, get_stack_guard_info};
+use crate::arch::x86::kernel::irq::{HARDIRQ_OFFSET, NMI_OFFSET};
+pub use crate::arch::x86::kernel::nmi::do_nmi;
+use crate::arch::x86::mm::extable::fixup_exception;
+use crate::arch::x86::percpu::this_cpu;
+use crate::arch::x86::ptrace::{PtRegs, eflags};
+use crate::kernel::context_tracking::{exception_enter, exception_exit};
+use crate::kernel::notifier::{DieVal, NotifyResult, notify_die};
+use crate::kernel::panic::{Comm, panic, report_bug};
+use crate::kernel::printk::{HashedPtr, print_vma_addr, printk_ratelimit, show_unhandled_signals};
+use crate::kernel::signal::sigset::{SIGBUS, SIGFPE, SIGSEGV, SIGTRAP};
+use crate::kernel::signal::{force_sig, force_sig_fault, unhandled_signal};
+use crate::kernel::task::{Current, Task, current, tif};
+use crate::locking::{local_irq_disable, local_irq_enable};
+use crate::{warn_on, warn_on_once};
+use core::sync::atomic::Ordering;
+use decide::{Addr, Decision, Facts, LogLine, SI_KERNEL, Vector};
+
+/// Turns interrupts on if the interrupted context had them on.
+#[inline]
+fn conditional_sti(regs: &PtRegs) {
+    if regs.flags & eflags::IF != 0 {
+        local_irq_enable();
+    }
+}
+
+/// Undoes [`conditional_sti`]: exceptions are left with interrupts off.
+#[inline]
+fn conditional_cli(regs: &PtRegs) {
+    if regs.flags & eflags::IF != 0 {
+        local_irq_disable();
+    }
+}
+
+/// Begins a handler that may have interrupted anything (`ist_enter`, `nmi_enter`).
+pub(super) fn ist_enter() {
+    let c = &this_cpu().preempt_count;
+    c.set(c.get() + NMI_OFFSET + HARDIRQ_OFFSET);
+}
+
+/// Ends what [`ist_enter`] began.
+pub(super) fn ist_exit() {
+    let c = &this_cpu().preempt_count;
+    c.set(c.get() - (NMI_OFFSET + HARDIRQ_OFFSET));
+}
+
+/// Records the exception for signal frames and `die`.
+fn set_trap(tsk: Current, vector: Vector, error_code: u64) {
+    tsk.thread().error_code.set(error_code);
+    tsk.thread().trap_nr.set(u64::from(vector.nr()));
+}
+
+/// Deals with an exception of kernel mode: continues where the exception table says, else dies.
+/// Returns whether it was one (virtual-8086 mode, the documents' other case, does not exist in
+/// 64-bit mode).
+fn do_trap_no_signal(vector: Vector, regs: &mut PtRegs, error_code: u64) -> bool {
+    let tsk = current();
+    if !regs.user_mode() {
+        if !fixup_exception(regs, vector.nr()) {
+            set_trap(tsk, vector, error_code);
+            die(vector.name(), regs, error_code);
+        }
+        return true;
+    }
+    set_trap(tsk, vector, error_code);
+    false
+}
+
+/// Logs a signal that nobody handles: `COMM[TID] WHAT ip:… sp:… error:… in FILE[…]`.
+#[cold]
+fn show_signal(tsk: &Task, sig: i32, kind: &str, desc: &str, regs: &PtRegs, error_code: u64) {
+    if unhandled_signal(tsk, sig) && printk_ratelimit("show_signal") {
+        let (comm, pid) = (tsk.comm(), tsk.pid);
+        pr_info!(
+            "traps: {}[{pid}] {kind}{desc} ip:{:x} sp:{:x} error:{error_code:x}",
+            Comm(&comm),
+            regs.ip,
+            regs.sp
+        );
+        print_vma_addr(" in ", regs.ip as usize);
+        pr_cont!("\n");
+    }
+}
+
+/// What a signal says beside its number (`fill_trap_info`): its code and address; `None` if it
+/// is only "from the kernel".
+fn fill_trap_info(regs: &PtRegs, code: i32, addr: Addr) -> Option<(i32, u64)> {
+    if code == SI_KERNEL {
+        return None;
+    }
+    let addr = match addr {
+        Addr::Ip => regs.ip,
+        Addr::None => 0,
+    };
+    Some((code, addr))
+}
+
+/// Delivers what was decided for user mode.
+#[inline]
+fn send_decision(vector: Vector, decision: Decision, regs: &PtRegs, error_code: u64) {
+    let Decision::Signal { sig, code, addr, log } = decision else {
+        return;
+    };
+    if log != LogLine::None && show_unhandled_signals().load(Ordering::Relaxed) {
+        let kind = if log == LogLine::Trap { "trap " } else { "" };
+        show_signal(&current(), sig, kind, vector.name(), regs, error_code);
+    }
+    match fill_trap_info(regs, code, addr) {
+        Some((code, addr)) => force_sig_fault(sig, code, addr),
+        None => force_sig(sig),
+    }
+}
+
+/// Kernel mode: fixup or death. User mode: the signal.
+fn do_trap(vector: Vector, regs: &mut PtRegs, error_code: u64) {
+    if do_trap_no_signal(vector, regs, error_code) {
+        return;
+    }
+    let decision = decide::decide(vector, &Facts { from_user: true, ..Facts::default() });
+    send_decision(vector, decision, regs, error_code);
+}
+
+/// The signal that the die chain is told, for a vector of the `DO_ERROR` family.
+fn signr(vector: Vector) -> i32 {
+    match decide::decide(vector, &Facts { from_user: true, ..Facts::default() }) {
+        Decision::Signal { sig, .. } => sig,
+        Decision::FixupOrDie | Decision::Die | Decision::Nothing | Decision::Panic | Decision::Elsewhere => {
+            SIGSEGV
+        }
+    }
+}
+
+/// What the handlers that [`do_error!`] defines have in common.
+fn do_error_trap(regs: &mut PtRegs, error_code: u64, vector: Vector) {
+    let prev_state = exception_enter();
+    if notify_die(DieVal::Trap, vector.name(), regs, error_code, vector.nr(), signr(vector))
+        != NotifyResult::Stop
+    {
+        conditional_sti(regs);
+        do_trap(vector, regs, error_code);
+        conditional_cli(regs);
+    }
+    exception_exit(prev_state);
+}
+
+/// The documents' `DO_ERROR`: a handler for a vector. Its name in the log, its signal, code and
+/// address are the vector's, in [`decide`]; `error_code` or `no_error_code` says whether the CPU
+/// pushes one.
+macro_rules! do_error {
+    (@code error_code, $e:ident) => { $e };
+    (@code no_error_code, $e:ident) => {{ let _ = $e; 0 }};
+    ($($vector:ident, $err:ident, $handler:ident;)*) => {
+        $(
+            const _: () = assert!(Vector::$vector.has_error_code() == do_error!(@has $err));
+            #[doc = concat!("Handles `", stringify!($vector), "`.")]
+            #[allow(non_snake_case)]
+            pub extern "C" fn $handler(regs: &mut PtRegs, error_code: u64) {
+                do_error_trap(regs, do_error!(@code $err, error_code), Vector::$vector);
+            }
+        )*
+    };
+    (@has error_code) => { true };
+    (@has no_error_code) => { false };
+}
+
+do_error! {
+    DivideError,               no_error_code, do_divide_error;
+    Overflow,                  no_error_code, do_overflow;
+    CoprocessorSegmentOverrun, no_error_code, do_coprocessor_segment_overrun;
+    InvalidTss,                error_code,    do_invalid_TSS;
+    SegmentNotPresent,         error_code,    do_segment_not_present;
+    StackSegment,              error_code,    do_stack_segment;
+}
+
+/// #UD. In the kernel it is how `BUG` and `WARN` speak up.
+pub extern "C" fn do_invalid_op(regs: &mut PtRegs, _error_code: u64) {
+    if !regs.user_mode() {
+        conditional_sti(regs);
+        let warned = report_bug(regs);
+        conditional_cli(regs);
+        if warned {
+            // Behind the `ud2`.
+            regs.ip += 2;
+            return;
+        }
+    }
+    do_error_trap(regs, 0, Vector::InvalidOp);
+}
+
+/// #BP. In the kernel it may have been hit anywhere, and unless somebody on the die chain
+/// has placed it, it is fatal.
+pub extern "C" fn do_int3(regs: &mut PtRegs, _error_code: u64) {
+    let v = Vector::Breakpoint;
+    if !regs.user_mode() {
+        ist_enter();
+        if notify_die(DieVal::Int3, v.name(), regs, 0, v.nr(), SIGTRAP) != NotifyResult::Stop {
+            set_trap(current(), v, 0);
+            die(v.name(), regs, 0);
+        }
+        ist_exit();
+        return;
+    }
+    let prev_state = exception_enter();
+    if notify_die(DieVal::Int3, v.name(), regs, 0, v.nr(), SIGTRAP) != NotifyResult::Stop {
+        conditional_sti(regs);
+        do_trap(v, regs, 0);
+        conditional_cli(regs);
+    }
+    exception_exit(prev_state);
+}
+
+/// #GP. Most of user mode's illegal acts.
+pub extern "C" fn do_general_protection(regs: &mut PtRegs, error_code: u64) {
+    let prev_state = exception_enter();
+    conditional_sti(regs);
+    let v = Vector::GeneralProtection;
+    if regs.user_mode() {
+        set_trap(current(), v, error_code);
+        let decision = decide::decide(v, &Facts { from_user: true, ..Facts::default() });
+        send_decision(v, decision, regs, error_code);
+    } else {
+        kernel_general_protection(regs, error_code);
+    }
+    conditional_cli(regs);
+    exception_exit(prev_state);
+}
+
+/// A #GP of the kernel's own.
+#[cold]
+fn kernel_general_protection(regs: &mut PtRegs, error_code: u64) {
+    let v = Vector::GeneralProtection;
+    if fixup_exception(regs, v.nr()) {
+        return;
+    }
+    set_trap(current(), v, error_code);
+    if notify_die(DieVal::Gpf, v.name(), regs, error_code, v.nr(), SIGSEGV) == NotifyResult::Stop {
+        return;
+    }
+    if error_code != 0 {
+        die_with(format_args!("segment-related {}", v.name()), v.name(), regs, error_code);
+        return;
+    }
+    match insn_addr::gp_address(regs) {
+        Some((addr, true)) => {
+            let line = format_args!("{}, probably for non-canonical address {addr:#x}", v.name());
+            die_with(line, v.name(), regs, error_code);
+        }
+        Some((addr, false)) => {
+            die_with(format_args!("{}, maybe for address {addr:#x}", v.name()), v.name(), regs, error_code);
+        }
+        None => die(v.name(), regs, error_code),
+    }
+}
+
+/// DR6, cleared; in positive polarity.
+fn debug_read_clear_dr6() -> u64 {
+    use decide::DR6_RESERVED;
+    let dr6: u64;
+    // SAFETY: debug registers are the kernel's to read and write.
+    unsafe {
+        core::arch::asm!("mov {0}, dr6", "mov dr6, {1}", out(reg) dr6, in(reg) DR6_RESERVED, options(nomem, nostack, preserves_flags));
+    }
+    dr6 ^ DR6_RESERVED
+}
+
+/// Disables all breakpoints, returning DR7 (`local_db_save`).
+fn local_db_save() -> u64 {
+    let dr7: u64;
+    // SAFETY: as above; 0x400 is DR7 without any breakpoint.
+    unsafe { core::arch::asm!("mov {}, dr7", out(reg) dr7, options(nomem, nostack, preserves_flags)) };
+    if dr7 & 0xff != 0 {
+        local_db_restore(0x400);
+    }
+    dr7
+}
+
+/// Undoes [`local_db_save`].
+fn local_db_restore(dr7: u64) {
+    // SAFETY: as above.
+    unsafe { core::arch::asm!("mov dr7, {}", in(reg) dr7, options(nomem, nostack, preserves_flags)) };
+}
+
+/// #DB: single step, breakpoint registers, `int1`.
+pub extern "C" fn do_debug(regs: &mut PtRegs, _error_code: u64) {
+    let dr6 = debug_read_clear_dr6();
+    if regs.user_mode() { debug_user(regs, dr6) } else { debug_kernel(regs, dr6) }
+}
+
+/// Asks the die chain, whose members clear the reasons that were theirs.
+fn notify_debug(regs: &mut PtRegs, dr6: &mut u64) -> bool {
+    let at = core::ptr::from_mut(dr6) as u64;
+    notify_die(DieVal::Debug, Vector::Debug.name(), regs, at, Vector::Debug.nr(), SIGTRAP)
+        == NotifyResult::Stop
+}
+
+fn debug_user(regs: &mut PtRegs, mut dr6: u64) {
+    let prev_state = exception_enter();
+    let tsk = current();
+    tsk.thread().virtual_dr6.set(dr6 & decide::DR_STEP);
+    // No reason at all: that is what `int1` looks like.
+    let icebp = dr6 == 0;
+    if !notify_debug(regs, &mut dr6) {
+        local_irq_enable();
+        dr6 |= tsk.thread().virtual_dr6.get();
+        if dr6 != 0 || icebp {
+            set_trap(tsk, Vector::Debug, 0);
+            let decision = decide::decide(Vector::Debug, &Facts { from_user: true, dr6, ..Facts::default() });
+            send_decision(Vector::Debug, decision, regs, 0);
+        }
+        local_irq_disable();
+    }
+    exception_exit(prev_state);
+}
+
+/// The entry code, where a trap flag of user mode's may still be seen.
+fn in_entry_text(ip: u64) -> bool {
+    #[cfg(target_os = "none")]
+    {
+        unsafe extern "C" {
+            static __entry_text_start: u8;
+            static __entry_text_end: u8;
+        }
+        (&raw const __entry_text_start as u64..&raw const __entry_text_end as u64).contains(&ip)
+    }
+    #[cfg(not(target_os = "none"))]
+    {
+        let _ = ip;
+        false
+    }
+}
+
+fn debug_kernel(regs: &mut PtRegs, mut dr6: u64) {
+    let dr7 = local_db_save();
+    ist_enter();
+    if dr6 & decide::DR_STEP != 0 && in_entry_text(regs.ip) {
+        // User mode entered the kernel with TF set; it is user mode's step.
+        dr6 &= !decide::DR_STEP;
+        current().set_flag(tif::SINGLESTEP);
+        regs.flags &= !eflags::TF;
+    }
+    if dr6 != 0 && !notify_debug(regs, &mut dr6) {
+        if warn_on_once!(dr6 & decide::DR_STEP != 0) {
+            regs.flags &= !eflags::TF;
+        }
+        debug_breakpoint_on_user_memory(regs, dr6);
+    }
+    ist_exit();
+    local_db_restore(dr7);
+}
+
+/// The kernel has touched user memory that user mode watches: it hears of it.
+fn debug_breakpoint_on_user_memory(regs: &PtRegs, dr6: u64) {
+    let tsk = current();
+    let decision = decide::decide(Vector::Debug, &Facts { from_user: false, dr6, ..Facts::default() });
+    if let Decision::Signal { sig, code, .. } = decision {
+        set_trap(tsk, Vector::Debug, 0);
+        let _ = regs;
+        force_sig_fault(sig, code, 0);
+    }
+}
+
+/// #BR.
+pub extern "C" fn do_bounds(regs: &mut PtRegs, _error_code: u64) {
+    let prev_state = exception_enter();
+    let v = Vector::Bounds;
+    if notify_die(DieVal::Trap, v.name(), regs, 0, v.nr(), SIGSEGV) != NotifyResult::Stop {
+        conditional_sti(regs);
+        if !regs.user_mode() {
+            die(v.name(), regs, 0);
+        }
+        do_trap(v, regs, 0);
+        conditional_cli(regs);
+    }
+    exception_exit(prev_state);
+}
+
+/// #AC.
+pub extern "C" fn do_alignment_check(regs: &mut PtRegs, error_code: u64) {
+    let prev_state = exception_enter();
+    let v = Vector::AlignmentCheck;
+    if notify_die(DieVal::Trap, v.name(), regs, error_code, v.nr(), SIGBUS) != NotifyResult::Stop {
+        if !regs.user_mode() {
+            die("Split lock detected\n", regs, error_code);
+        }
+        local_irq_enable();
+        do_trap(v, regs, error_code);
+        local_irq_disable();
+    }
+    exception_exit(prev_state);
+}
+
+/// #NM. The FPU is always loaded, so that it cannot come: if CR0.TS was set nevertheless, it is
+/// cleared and the instruction tried again.
+pub extern "C" fn do_device_not_available(regs: &mut PtRegs, _error_code: u64) {
+    let prev_state = exception_enter();
+    use x86_64::registers::control::{Cr0, Cr0Flags};
+    let cr0 = Cr0::read();
+    if warn_on!(cr0.contains(Cr0Flags::TASK_SWITCHED), "CR0.TS was set") {
+        // SAFETY: lets the FPU's instructions run, as they do always.
+        unsafe { Cr0::write(cr0 - Cr0Flags::TASK_SWITCHED) };
+    } else {
+        set_trap(current(), Vector::DeviceNotAvailable, 0);
+        die("unexpected #NM exception", regs, 0);
+    }
+    exception_exit(prev_state);
+}
+
+/// The FPU's pending, unmasked exceptions: its registers are still user mode's.
+fn pending_fpu_exceptions(vector: Vector) -> u16 {
+    if vector == Vector::CoprocessorError {
+        let (mut status, mut control) = (0u16, 0u16);
+        // SAFETY: these do not wait for pending exceptions, and only store two words.
+        unsafe {
+            core::arch::asm!("fnstsw word ptr [{}]", "fnstcw word ptr [{}]", in(reg) &raw mut status, in(reg) &raw mut control, options(nostack, preserves_flags));
+        }
+        decide::fpu_exceptions(u32::from(status), Some(control))
+    } else {
+        let mut mxcsr = 0u32;
+        // SAFETY: stores one word.
+        unsafe {
+            core::arch::asm!("stmxcsr dword ptr [{}]", in(reg) &raw mut mxcsr, options(nostack, preserves_flags))
+        };
+        decide::fpu_exceptions(mxcsr, None)
+    }
+}
+
+/// What #MF and #XF have in common.
+fn math_error(regs: &mut PtRegs, vector: Vector) {
+    if !regs.user_mode() {
+        conditional_sti(regs);
+        if !fixup_exception(regs, vector.nr()) {
+            set_trap(current(), vector, 0);
+            if notify_die(DieVal::Trap, vector.name(), regs, 0, vector.nr(), SIGFPE) != NotifyResult::Stop {
+                die(vector.name(), regs, 0);
+            }
+        }
+        conditional_cli(regs);
+        return;
+    }
+    let fpu = pending_fpu_exceptions(vector);
+    conditional_sti(regs);
+    set_trap(current(), vector, 0);
+    // Without a reason there is no signal, and the instruction is tried again.
+    let decision = decide::decide(vector, &Facts { from_user: true, fpu, ..Facts::default() });
+    send_decision(vector, decision, regs, 0);
+    conditional_cli(regs);
+}
+
+/// #MF.
+pub extern "C" fn do_coprocessor_error(regs: &mut PtRegs, _error_code: u64) {
+    let prev_state = exception_enter();
+    math_error(regs, Vector::CoprocessorError);
+    exception_exit(prev_state);
+}
+
+/// #XF.
+pub extern "C" fn do_simd_coprocessor_error(regs: &mut PtRegs, _error_code: u64) {
+    let prev_state = exception_enter();
+    math_error(regs, Vector::SimdCoprocessorError);
+    exception_exit(prev_state);
+}
+
+/// Vector 15, which only an erratum of the Pentium Pro raises.
+pub extern "C" fn do_spurious_interrupt_bug(_regs: &mut PtRegs, _error_code: u64) {}
+
+/// Reports that a kernel stack has run into its guard page, and kills the task.
+fn handle_stack_overflow(regs: &mut PtRegs, address: u64, stack: &StackInfo) -> ! {
+    let (at, begin, end) = (HashedPtr(address as usize), HashedPtr(stack.begin), HashedPtr(stack.end));
+    pr_emerg!("BUG: {} stack guard page was hit at {at} (stack is {begin}..{end})\n", stack.name);
+    die("stack guard page", regs, 0);
+    panic(format_args!("{} stack guard hit", stack.name))
+}
+
+/// If `address`, which the kernel could not reach, lies in a stack's guard page: reports an overflow
+/// on the double-fault stack, as the task's own has no room left. Otherwise returns.
+pub fn check_stack_overflow(regs: &mut PtRegs, address: u64) {
+    let Some(stack) = get_stack_guard_info(address as usize) else {
+        return;
+    };
+    #[cfg(target_os = "none")]
+    {
+        extern "C" fn on_other_stack(regs: &mut PtRegs, address: u64, stack: &StackInfo) -> ! {
+            handle_stack_overflow(regs, address, stack)
+        }
+        // SAFETY: this CPU's TSS; its double-fault stack is not in use, and nothing returns to the
+        // stack that is left.
+        unsafe {
+            let top = (*this_cpu().tss.get()).interrupt_stack_table[DOUBLEFAULT_STACK].as_u64();
+            core::arch::asm!("mov rsp, {}", "call {}", "ud2", in(reg) top, sym on_other_stack,
+                in("rdi") regs, in("rsi") address, in("rdx") &raw const stack, options(noreturn));
+        }
+    }
+    #[cfg(not(target_os = "none"))]
+    handle_stack_overflow(regs, address, &stack)
+}
+
+/// #DF: an exception could not be delivered. Usually the kernel stack has overflowed into
+/// its guard page.
+pub extern "C" fn do_double_fault(regs: &mut PtRegs, error_code: u64) {
+    let address = x86_64::registers::control::Cr2::read_raw();
+    ist_enter();
+    let v = Vector::DoubleFault;
+    notify_die(DieVal::Trap, v.name(), regs, error_code, v.nr(), SIGSEGV);
+    set_trap(current(), v, error_code);
+    if let Some(stack) = get_stack_guard_info(address as usize) {
+        handle_stack_overflow(regs, address, &stack);
+    }
+    pr_emerg!("traps: PANIC: double fault, error_code: {error_code:#x}\n");
+    die(v.name(), regs, error_code);
+    panic(format_args!("Machine halted."));
+}
+
+/// #MC: the hardware is broken. There is no handler that could tell how badly.
+pub extern "C" fn do_machine_check(_regs: &mut PtRegs, _error_code: u64) {
+    ist_enter();
+    pr_emerg!("CPU#{}: Unexpected int18 (Machine Check)\n", this_cpu().cpu_number.get());
+    panic(format_args!("Fatal local machine check"));
+}
+
+/// The `iret` to user mode could not load what it was given (a selector from `rt_sigreturn`,
+/// say). Makes the fault look as if user mode had raised it in the state that could not be
+/// loaded: returns the `pt_regs` to continue with, at the top of the task's stack.
+pub extern "C" fn fixup_bad_iret(bad_regs: &PtRegs) -> *mut PtRegs {
+    let to = (this_cpu().top_of_stack.get() as usize - size_of::<PtRegs>()) as *mut PtRegs;
+    // The two may overlap: through a copy.
+    let mut regs = *bad_regs;
+    // SAFETY: RSP was on the five words that `iret` refused, on the task's stack.
+    let [ip, cs, flags, sp, ss] = unsafe { *(bad_regs.sp as *const [u64; 5]) };
+    regs = PtRegs { ip, cs, flags, sp, ss, ..regs };
+    // SAFETY: the top of the running task's stack is where its user registers belong.
+    unsafe { to.write(regs) };
+    to
+}
