@@ -3,7 +3,7 @@
 //! runs each of them in.
 
 use std::path::Path;
-use user::note;
+use user::note::{self, End};
 use xtask::initramfs;
 
 /// A program under test.
@@ -29,11 +29,17 @@ pub fn in_archive(archive: &Path) -> Result<Vec<Program>, String> {
     Ok(programs)
 }
 
-/// A program that expects a signal is run without handlers and with them.
+/// The modes that `/init` runs a program in: without handlers always (called
+/// `exit` if the program is to end by itself), with handlers if one is to run.
+/// A note that cannot be read is a program too, for `/init` to complain of.
 fn modes(file: &[u8]) -> Option<&'static [&'static str]> {
     let notes = note::find(file).ok()??;
-    let signal = notes.text.lines().any(|line| line.starts_with("signal="));
-    Some(if signal { &["default", "handled"] } else { &["exit"] })
+    let Ok(expect) = note::parse(notes.text) else { return Some(&["note"]) };
+    Some(match (expect.record, expect.end) {
+        (Some(_), _) => &["default", "handled"],
+        (None, End::Killed(_)) => &["default"],
+        (None, End::Exit(_)) => &["exit"],
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use crate::tools::{self, Install};
 use crate::ui::{self, Step};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -172,6 +174,8 @@ pub fn write_whole(file: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(cannot)?;
     let temporary = tempfile::NamedTempFile::new_in(dir).with_context(cannot)?;
     std::fs::write(temporary.path(), bytes).with_context(cannot)?;
+    // A temporary file is for its owner only; a product is for everyone.
+    std::fs::set_permissions(temporary.path(), Permissions::from_mode(0o644)).with_context(cannot)?;
     temporary.persist(file).with_context(cannot)?;
     Ok(())
 }

@@ -15,13 +15,16 @@ use crate::run::{CONSOLE, judge};
 use crate::tools::{self, Install};
 use crate::ui;
 use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 /// What `bootloader` builds its stages with, and rustup does not install by
 /// default: directory in `lib/rustlib` and component.
-const COMPONENTS: [(&str, &str); 2] =
-    [("src/rust/library/core", "rust-src"), ("HOST/bin/llvm-objcopy", "llvm-tools")];
+const COMPONENTS: [(&str, &str); 2] = [("src/rust/library/core", "rust-src"), (OBJCOPY, "llvm-tools")];
+
+/// In `lib/rustlib`; `HOST` is the host's target.
+const OBJCOPY: &str = "HOST/bin/llvm-objcopy";
 
 /// Runs the command.
 pub fn main(args: &ImageArgs) -> Result<ExitCode> {
@@ -39,9 +42,11 @@ pub fn main(args: &ImageArgs) -> Result<ExitCode> {
     ramdisk.extend_from_slice(&trailer(&line));
     let ramdisk_file = paths.out().join("ramdisk");
     build::write_whole(&ramdisk_file, &ramdisk)?;
+    let kernel = paths.out().join("kernel-stripped");
+    strip(&paths, &kernel)?;
     let output = args.output.clone().unwrap_or_else(|| paths.image());
     let mut builder = builder(&paths, install);
-    builder.args(["--"]).arg(paths.kernel()).arg(&ramdisk_file).arg(&output);
+    builder.args(["--"]).arg(&kernel).arg(&ramdisk_file).arg(&output);
     ui::run_step("making the disk image", &mut builder, "the `bootloader` crate's words are above")?;
     println!("{}", output.display());
     if !args.run {
@@ -62,9 +67,7 @@ pub fn main(args: &ImageArgs) -> Result<ExitCode> {
 
 /// Makes sure that a component of the toolchain is installed.
 fn need_component(paths: &Paths, install: Install, file: &str, component: &str) -> Result<()> {
-    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let file = file.replace("HOST", &host);
-    if tools::rustlib(paths).is_some_and(|lib| lib.join(file).exists()) {
+    if in_rustlib(paths, file).is_some_and(|file| file.exists()) {
         return Ok(());
     }
     let command = format!("rustup component add {component}");
@@ -75,6 +78,24 @@ fn need_component(paths: &Paths, install: Install, file: &str, component: &str) 
     let mut rustup = Command::new("rustup");
     rustup.args(["component", "add", component]).current_dir(&paths.root);
     ui::run_step("adding the component", &mut rustup, &format!("check the network, then run `{command}`"))
+}
+
+/// A file of the toolchain's.
+fn in_rustlib(paths: &Paths, file: &str) -> Option<PathBuf> {
+    let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    tools::rustlib(paths).map(|lib| lib.join(file.replace("HOST", &host)))
+}
+
+/// A copy of the kernel without debug information: a BIOS reads slowly.
+fn strip(paths: &Paths, to: &Path) -> Result<()> {
+    let objcopy = in_rustlib(paths, OBJCOPY).context("rustc does not say where its libraries are")?;
+    let mut command = Command::new(objcopy);
+    command.arg("--strip-debug").arg(paths.kernel()).arg(to);
+    ui::run_step(
+        "stripping the kernel",
+        &mut command,
+        "see above; `rustup component add llvm-tools` may help",
+    )
 }
 
 /// The project in `xtask/image`, which is no member of the workspace.
