@@ -93,7 +93,7 @@ impl MmState {
         let prot = vm_get_page_prot(v.flags);
         let new = if write {
             v.anon_vma = true;
-            let page = Page::alloc_zeroed()?;
+            let page = Page::alloc_user_zeroed()?;
             self.rss.anon += 1;
             Pte::new(page.into_raw(), written(prot, v.flags))
         } else {
@@ -135,7 +135,7 @@ impl MmState {
             self.rss.file += 1;
             Pte::new(page.into_raw(), prot | PteFlags::RW | PteFlags::DIRTY)
         } else {
-            let copy = Page::alloc()?;
+            let copy = Page::alloc_user()?;
             copy.copy_from(&page);
             self.rss.anon += 1;
             self.vmas.get_mut(p).anon_vma = true;
@@ -206,9 +206,9 @@ impl MmState {
         let v = self.vmas.get_mut(p);
         v.anon_vma = true;
         let page = if old.has(PteFlags::SPECIAL) {
-            Page::alloc_zeroed()?
+            Page::alloc_user_zeroed()?
         } else {
-            let page = Page::alloc()?;
+            let page = Page::alloc_user()?;
             copy_pte_page(&page, old);
             page
         };

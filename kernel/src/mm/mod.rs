@@ -20,6 +20,8 @@ pub mod madvise;
 pub mod memory;
 pub mod mincore;
 pub mod mlock;
+#[cfg(target_os = "none")]
+mod mm_kunit;
 pub mod mm_struct;
 pub mod mmap;
 pub mod mprotect;

@@ -42,6 +42,11 @@ fn check_args(addr: usize, old_len: usize, new_len: usize, flags: u32, new_addr:
 }
 
 impl MmState {
+    /// `mremap` without `MREMAP_FIXED`, for the kernel's own use.
+    pub fn mremap(&mut self, addr: usize, old_len: usize, new_len: usize, flags: u32) -> Result<usize> {
+        self.do_mremap(check_args(addr, old_len, new_len, flags, 0)?)
+    }
+
     fn do_mremap(&mut self, m: Mremap) -> Result<usize> {
         let p = self.vmas.find_containing(m.addr).ok_or(EFAULT)?;
         if m.has(MREMAP_FIXED | MREMAP_DONTUNMAP) {

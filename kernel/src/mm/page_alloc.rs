@@ -37,6 +37,8 @@ static FREE: IrqLock<FreeList> = IrqLock::new(FreeList { head: NONE, free: 0, ma
 static MAP: AtomicUsize = AtomicUsize::new(0);
 static MAP_LEN: AtomicUsize = AtomicUsize::new(0);
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
+/// Free pages that user mode may not have (Linux's `min_free_kbytes`).
+static USER_WATERMARK: AtomicUsize = AtomicUsize::new(0);
 
 #[inline]
 fn info(pfn: usize) -> &'static FrameInfo {
@@ -74,7 +76,8 @@ pub unsafe fn free_range(start: usize, end: usize) {
         f.head = pfn as u32;
         f.free += 1;
     }
-    TOTAL.fetch_add(end.saturating_sub(start), Ordering::Relaxed);
+    let total = TOTAL.fetch_add(end.saturating_sub(start), Ordering::Relaxed) + end.saturating_sub(start);
+    USER_WATERMARK.store((total / 64).clamp(32, 1024), Ordering::Relaxed);
 }
 
 /// A reference to a page of RAM; the last one frees it.
@@ -85,10 +88,32 @@ pub struct Page {
 
 impl Page {
     /// A page with unspecified content.
+    #[inline]
     pub fn alloc() -> Result<Self> {
+        Self::alloc_above(0)
+    }
+
+    /// A page for user mode, with unspecified content: fails while the kernel still
+    /// has some left for itself, so that it can end the program that took so much.
+    #[inline]
+    pub fn alloc_user() -> Result<Self> {
+        Self::alloc_above(USER_WATERMARK.load(Ordering::Relaxed))
+    }
+
+    /// A page of zeroes for user mode.
+    #[inline]
+    pub fn alloc_user_zeroed() -> Result<Self> {
+        let p = Self::alloc_user()?;
+        p.clear();
+        Ok(p)
+    }
+
+    /// A page, if more than `reserve` are free.
+    #[inline]
+    fn alloc_above(reserve: usize) -> Result<Self> {
         let mut f = FREE.lock();
         let pfn = f.head;
-        if pfn == NONE {
+        if f.free <= reserve {
             return Err(ENOMEM);
         }
         let fi = &f.map[pfn as usize];

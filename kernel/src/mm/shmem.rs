@@ -34,7 +34,7 @@ impl VmFile for ShmemZero {
         if let Some(p) = pages.get(&pgoff) {
             return Ok(p.clone());
         }
-        let p = Page::alloc_zeroed()?;
+        let p = Page::alloc_user_zeroed()?;
         pages.insert(pgoff, p.clone());
         Ok(p)
     }

@@ -9,8 +9,10 @@
 use crate::arch::x86::mm::init::{kernel_pgd, phys_to_virt};
 use crate::arch::x86::mm::tlb::TlbGather;
 use crate::errno::Result;
+use crate::locking::IrqLock;
 use crate::mm::page_alloc::{PAGE_SIZE, Page, copy_page};
 use crate::mm::vma::VmFlags;
+use arrayvec::ArrayVec;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU64, Ordering};
 pub use x86_64::structures::paging::PageTableFlags;
@@ -163,6 +165,30 @@ impl Pte {
     }
 }
 
+/// Pages of a known content, kept for reuse: making and ending processes is then
+/// spared the clearing of tables that are empty anyway (the "quicklists" that Linux
+/// had until 5.4).
+pub struct Quicklist(IrqLock<ArrayVec<Page, 16>>);
+
+/// Empty tables of the lower levels.
+pub static TABLES: Quicklist = Quicklist::new();
+/// Top-level tables that map the kernel and nothing else.
+static PGDS: Quicklist = Quicklist::new();
+
+impl Quicklist {
+    const fn new() -> Self {
+        Self(IrqLock::new(ArrayVec::new_const()))
+    }
+    fn take(&self) -> Option<Page> {
+        self.0.lock().pop()
+    }
+    /// Keeps a page, or frees it if there are enough.
+    pub fn give(&self, p: Page) {
+        let refused = self.0.lock().try_push(p);
+        drop(refused);
+    }
+}
+
 /// Bytes covered by one entry at a level (0 is the last one).
 const fn level_size(level: u32) -> usize {
     1 << (12 + 9 * level)
@@ -185,7 +211,10 @@ pub struct PageTables {
 impl PageTables {
     /// Tables that map nothing but the kernel.
     pub fn new() -> Result<Self> {
-        let pgd = Page::alloc()?;
+        if let Some(pgd) = PGDS.take() {
+            return Ok(Self { pgd: pgd.into_raw() });
+        }
+        let pgd = Page::alloc_user()?;
         let p = pgd.as_ptr();
         // SAFETY: the new page is ours; the lower half is emptied, the upper half is
         // the kernel's, whose entries never change once user processes exist.
@@ -236,7 +265,11 @@ impl PageTables {
     #[cold]
     #[inline(never)]
     fn add_table(e: *mut Pte) -> Result<u64> {
-        let phys = Page::alloc_zeroed()?.into_raw();
+        let page = match TABLES.take() {
+            Some(p) => p,
+            None => Page::alloc_user_zeroed()?,
+        };
+        let phys = page.into_raw();
         // SAFETY: `e` is an empty entry of a table of ours; it now owns the new one.
         unsafe { *e = Pte::new(phys, PteFlags::TABLE) };
         Ok(phys)
@@ -395,7 +428,7 @@ impl Drop for PageTables {
     fn drop(&mut self) {
         // SAFETY: `new` made it from a page of ours; the lower tables are gone by now
         // (`exit_mmap`), the upper ones are the kernel's.
-        drop(unsafe { Page::from_raw(self.pgd) });
+        PGDS.give(unsafe { Page::from_raw(self.pgd) });
     }
 }
 

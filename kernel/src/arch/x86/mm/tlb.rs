@@ -7,7 +7,7 @@
 //! After Linux 6.1, `arch/x86/mm/tlb.c`, `mm/mmu_gather.c`. With more than one
 //! CPU, the two functions that flush are where the others get told.
 
-use crate::arch::x86::mm::pgtable::{Pte, PteFlags};
+use crate::arch::x86::mm::pgtable::{Pte, PteFlags, TABLES};
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use arrayvec::ArrayVec;
 
@@ -84,6 +84,7 @@ pub struct TlbGather {
     start: usize,
     end: usize,
     pages: ArrayVec<Page, 32>,
+    tables: ArrayVec<Page, 8>,
     /// Private pages removed.
     pub anon: usize,
     /// Other pages removed.
@@ -94,7 +95,8 @@ impl TlbGather {
     /// For the address space with tables at `pgd`.
     #[inline]
     pub fn new(pgd: u64) -> Self {
-        Self { pgd, start: usize::MAX, end: 0, pages: ArrayVec::new(), anon: 0, file: 0 }
+        let (pages, tables) = (ArrayVec::new(), ArrayVec::new());
+        Self { pgd, start: usize::MAX, end: 0, pages, tables, anon: 0, file: 0 }
     }
 
     /// `old` was the entry for `addr`, and is in the tables no more.
@@ -118,7 +120,10 @@ impl TlbGather {
             // SAFETY: these tables are loaded already.
             unsafe { load_cr3(self.pgd) };
         }
-        self.push(table);
+        if self.tables.is_full() {
+            self.flush();
+        }
+        self.tables.push(table);
     }
 
     fn push(&mut self, p: Page) {
@@ -136,6 +141,7 @@ impl TlbGather {
             self.end = 0;
         }
         self.pages.clear();
+        self.tables.drain(..).for_each(|t| TABLES.give(t));
     }
 }
 
