@@ -173,7 +173,7 @@ mod tests {
             }
             let t = Table(&bytes);
             let _ = t.lookup(addr);
-            let _ = t.lookup(BASE + (addr & 0xffff_ffff));
+            let _ = t.lookup(BASE.wrapping_add(addr & 0xffff_ffff));
         }
     }
 }

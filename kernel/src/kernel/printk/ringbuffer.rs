@@ -533,6 +533,10 @@ mod tests {
         assert_eq!(text(&r, slow + 9).unwrap(), "after");
     }
 
+    fn letter(writer: u8, i: usize) -> u8 {
+        b'a' + ((usize::from(writer) + i) % 26) as u8
+    }
+
     #[test]
     fn threads_never_tear_a_record() {
         let r: &'static RingBuffer = Box::leak(Box::new(ring::<64, 128>()));
@@ -540,11 +544,11 @@ mod tests {
             .map(|w| {
                 std::thread::spawn(move || {
                     for i in 0..20_000usize {
-                        let body = vec![b'a' + (w + i as u8) % 26; i % 200];
+                        let body = vec![letter(w, i); i % 200];
                         let caller = i as u64 * 4 + u64::from(w);
                         r.push(Info { caller, ..Info::default() }, &body, i % 3 != 0);
                         if i % 3 == 0 {
-                            r.extend_last(caller, &[b'a' + (w + i as u8) % 26; 70], true);
+                            r.extend_last(caller, &[letter(w, i); 70], true);
                         }
                     }
                 })
