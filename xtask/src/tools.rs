@@ -176,11 +176,14 @@ fn install_with(manager: &Manager, prefix: &[&str], advice: &str) -> Result<()> 
         command
     };
     let next = format!("see above, then run `{advice}`");
-    let quick =
-        command(manager.install).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let step = ui::Step::start("installing QEMU");
+    let mut quick = command(manager.install);
+    let quick = quick.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if quick.is_ok_and(|status| status.success()) {
+        step.done();
         return Ok(());
     }
+    step.abandon();
     ui::run_step("refreshing the package lists", &mut command(manager.refresh), &next)?;
     ui::run_step("installing QEMU", &mut command(manager.install), &next)
 }
