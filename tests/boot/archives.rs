@@ -4,12 +4,12 @@
 use libtest_mimic::{Failed, Trial};
 use tests::console::{FAULTS, expect_in_order, expect_none};
 use tests::hello;
-use tests::hostile::{CASES, Case, Expect};
+use tests::hostile::{Case, Expect, cases};
 use tests::machine::{boot_archive, tail};
 
 /// One test for each case.
 pub fn trials() -> Vec<Trial> {
-    CASES.iter().map(|case| Trial::test(format!("initramfs::{}", case.name), || run(case))).collect()
+    cases().map(|case| Trial::test(format!("initramfs::{}", case.name), || run(case))).collect()
 }
 
 fn run(case: &Case) -> Result<(), Failed> {

@@ -71,7 +71,8 @@ fn prepare(args: &RunArgs, paths: &Paths) -> Result<Userland> {
     if args.rootfs.is_none() {
         build::write_whole(&paths.rootfs(), &archive.finish())?;
     }
-    let words = place_program(&args.prog, &mut archive)?;
+    let theirs = !ours && args.prog.first().is_none_or(|name| !Path::new(name).is_file());
+    let words = if theirs { args.prog.clone() } else { place_program(&args.prog, &mut archive)? };
     let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
     let initrd = dir.path().join("rootfs.cpio");
     build::write_whole(&initrd, &archive.finish())?;
