@@ -18,6 +18,7 @@ use xtask::tools::which;
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("boot::exit_powers_off", exit_powers_off),
+        Trial::test("boot::signal_records", signal_records),
         Trial::test("boot::eight_mib", eight_mib),
         Trial::test("boot::no_initramfs", no_initramfs),
         Trial::test("boot::words_for_init", words_for_init),
@@ -42,6 +43,32 @@ fn exit_powers_off() -> Result<(), Failed> {
         Some((0, 0)) | None if outcome.panic_line().is_none() => Ok(()),
         other => Err(format!("reported {other:?}\n{}", tail(&outcome.console)).into()),
     }
+}
+
+/// `trapline.records=debugcon` gives one JSON object for each delivered signal.
+fn signal_records() -> Result<(), Failed> {
+    let file = tempfile::NamedTempFile::new()?;
+    let append = format!("{CONSOLE} trapline.records=debugcon -- --only divide_error");
+    let mut machine = Machine::direct(&kernel()?, Some(&rootfs()?), &append);
+    machine.records = Some(file.path().to_path_buf());
+    let outcome = machine::run(&machine)?;
+    let text = std::fs::read_to_string(file.path())?;
+    let records: Vec<serde_json::Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    for action in ["core", "handler"] {
+        let of_interest = |record: &&serde_json::Value| {
+            record["comm"] == "divide_error" && record["sig"] == 8 && record["action"] == action
+        };
+        let Some(record) = records.iter().find(of_interest) else {
+            return Err(
+                format!("no SIGFPE with action {action} among\n{text}\n{}", tail(&outcome.console)).into()
+            );
+        };
+        let agrees = record["code"] == 1 && record["trapno"] == 0 && record["addr"] == record["ip"];
+        if !agrees || record["err"] != "0x0" || !record["pid"].is_u64() {
+            return Err(format!("a wrong record: {record}").into());
+        }
+    }
+    Ok(())
 }
 
 fn eight_mib() -> Result<(), Failed> {
