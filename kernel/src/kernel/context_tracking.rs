@@ -37,6 +37,15 @@ pub fn enable() {
     ENABLED.store(true, Ordering::Relaxed);
 }
 
+/// Handles `context_tracking=`; false if it is something else.
+pub fn setup(name: &str, value: Option<&str>) -> bool {
+    if name != "context_tracking" {
+        return false;
+    }
+    ENABLED.store(value == Some("on"), Ordering::Relaxed);
+    true
+}
+
 /// Whether crossings are tracked.
 #[inline(always)]
 pub fn context_tracking_is_enabled() -> bool {

@@ -37,8 +37,19 @@ pub fn oops_in_progress() -> bool {
     OOPS_IN_PROGRESS.load(Ordering::Relaxed) != 0
 }
 
+/// Gives a command-line parameter to whoever knows it: the log, panics, NMIs, context tracking,
+/// signal records. Returns false if nobody does.
+pub fn setup_param(name: &str, value: Option<&str>) -> bool {
+    use crate::kernel::{context_tracking, printk, trace};
+    printk::setup(name, value)
+        || setup(name, value)
+        || crate::arch::x86::kernel::nmi::setup(name)
+        || context_tracking::setup(name, value)
+        || trace::setup(name, value)
+}
+
 /// Handles one command-line parameter; false if it is not one of these.
-pub fn setup(name: &str, value: Option<&str>) -> bool {
+fn setup(name: &str, value: Option<&str>) -> bool {
     match (name, value) {
         ("panic", Some(v)) => {
             if let Ok(n) = v.parse() {

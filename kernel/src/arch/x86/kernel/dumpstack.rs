@@ -296,8 +296,8 @@ fn scan_rest(u: &Unwind, level: u8) {
 }
 
 /// Prints the call trace from a frame pointer and stack pointer on
-/// (`show_trace_log_lvl`).
-fn show_trace(bp: usize, sp: usize, level: u8) {
+/// (`show_trace_log_lvl`); `ip` is where the registers stand that these came from.
+fn show_trace(bp: usize, sp: usize, ip: Option<u64>, level: u8) {
     use crate::mm::page_alloc::page_align;
     printk!(level, "Call Trace:\n");
     // Below a stack lies its guard page: an overflow still gets its trace.
@@ -307,9 +307,17 @@ fn show_trace(bp: usize, sp: usize, level: u8) {
     };
     printk!(level, " <{}>\n", stack.name);
     let mut u = Unwind { bp, stack, at: sp.max(stack.begin) };
+    if ip.is_some_and(|ip| !is_kernel_text(ip)) {
+        // A call to nowhere: who made it has just pushed its return address.
+        if let Some(ret) = read_kernel_nofault(sp).ok().filter(|&r| is_kernel_text(r)) {
+            printk!(level, " {}\n", Backtrace(ret));
+        }
+    }
     loop {
         match u.next_frame() {
             Frame::Return(ret) => printk!(level, " {}\n", Backtrace(ret)),
+            // A kernel thread's, which has never been to user mode.
+            Frame::Entry(regs) if regs.cs == 0 => break,
             Frame::Entry(regs) => {
                 __show_regs(&regs, ShowRegs::Short, level);
                 if regs.user_mode() {
@@ -347,7 +355,7 @@ fn frame_pointer() -> (usize, usize) {
 pub fn dump_stack() {
     show_regs_print_info(KERN_DEFAULT);
     let (bp, sp) = frame_pointer();
-    show_trace(bp, sp, KERN_DEFAULT);
+    show_trace(bp, sp, None, KERN_DEFAULT);
 }
 
 /// Prints registers and, for the kernel's, the call trace (`show_regs`).
@@ -356,7 +364,7 @@ pub fn show_regs(regs: &PtRegs) {
     let mode = if regs.user_mode() { ShowRegs::User } else { ShowRegs::All };
     __show_regs(regs, mode, KERN_DEFAULT);
     if !regs.user_mode() {
-        show_trace(regs.bp as usize, regs.sp as usize, KERN_DEFAULT);
+        show_trace(regs.bp as usize, regs.sp as usize, Some(regs.ip), KERN_DEFAULT);
     }
 }
 

@@ -17,6 +17,15 @@ pub static UNKNOWN_NMI_PANIC: AtomicBool = AtomicBool::new(false);
 /// Panic on an I/O check (`/proc/sys/kernel/panic_on_io_nmi`).
 pub static PANIC_ON_IO_NMI: AtomicBool = AtomicBool::new(false);
 
+/// Handles one command-line parameter; false if it is not one of these.
+pub fn setup(name: &str) -> bool {
+    if name != "unknown_nmi_panic" {
+        return false;
+    }
+    UNKNOWN_NMI_PANIC.store(true, Ordering::Relaxed);
+    true
+}
+
 /// "System control port B": why there was an NMI.
 const NMI_REASON_PORT: u16 = 0x61;
 const NMI_REASON_SERR: u8 = 0x80;

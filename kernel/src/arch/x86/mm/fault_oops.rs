@@ -138,6 +138,8 @@ pub fn page_fault_oops(regs: &mut PtRegs, error_code: u64, address: u64) {
     let flags = oops_begin();
     show_fault_oops(regs, error_code, address);
     let dealt_with = __die("Oops", regs, error_code);
+    // In case the body has scrolled away.
+    crate::printk!(crate::kernel::printk::KERN_DEFAULT, "CR2: {address:016x}\n");
     oops_end(flags, if dealt_with { 0 } else { SIGKILL });
 }
 
