@@ -97,6 +97,12 @@ pub fn lookup_name(name: &str) -> Option<u64> {
     (0..t.count().saturating_sub(1)).find(|&i| t.name(i) == Some(name)).and_then(|i| t.address(i))
 }
 
+/// All functions by address, for `/proc/kallsyms`.
+pub fn iter() -> impl Iterator<Item = (u64, &'static str)> {
+    let t = table();
+    (0..t.count().saturating_sub(1)).filter_map(move |i| Some((t.address(i)?, t.name(i)?)))
+}
+
 /// An address as `name+0xoffset/0xsize`, or as a number if it is nobody's (`%pS`).
 pub struct Symbol(pub u64);
 

@@ -274,6 +274,7 @@ pub fn oops_begin() -> bool {
     }
     console_verbose();
     OOPS_IN_PROGRESS.fetch_add(1, Ordering::Relaxed);
+    console::bust_owner();
     irqs
 }
 

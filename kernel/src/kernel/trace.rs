@@ -90,12 +90,12 @@ impl fmt::Display for Record<'_> {
 #[inline]
 pub fn signal_deliver(t: &Current, info: &KernelSiginfo, regs: &PtRegs, action: SignalAction) {
     if ENABLED.load(Ordering::Relaxed) {
-        emit(t, info, regs, action);
+        emit(*t, info, regs, action);
     }
 }
 
 #[cold]
-fn emit(t: &Current, info: &KernelSiginfo, regs: &PtRegs, action: SignalAction) {
+fn emit(t: Current, info: &KernelSiginfo, regs: &PtRegs, action: SignalAction) {
     let comm = t.comm();
     let thread = t.thread();
     let last_trap = [thread.trap_nr.get(), thread.error_code.get(), thread.cr2.get()];

@@ -94,6 +94,11 @@ pub fn flush() {
     }
 }
 
+/// An oops begins: whoever owned the console may be what has oopsed, and will not let go.
+pub fn bust_owner() {
+    OWNED.store(false, Ordering::Release);
+}
+
 /// Shows everything, whoever owns the console: the machine is going down.
 pub fn flush_on_panic() {
     super::finalize_last();

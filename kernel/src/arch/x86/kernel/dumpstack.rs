@@ -9,7 +9,7 @@
 //! chain breaks off before the way out to user mode, the rest of the stack is searched for
 //! addresses of kernel code, printed with `? ` as clues.
 
-use crate::arch::x86::percpu::{BOOT_CPU, this_cpu};
+use crate::arch::x86::percpu::BOOT_CPU;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::kernel::kallsyms::{Backtrace, Symbol};
 use crate::kernel::notifier::{DieVal, NotifyResult, notify_die};
@@ -345,7 +345,7 @@ fn frame_pointer() -> (usize, usize) {
     let (bp, sp): (usize, usize);
     // SAFETY: copies two registers.
     unsafe {
-        core::arch::asm!("mov {}, rbp", "mov {}, rsp", out(reg) bp, out(reg) sp, options(nomem, nostack, preserves_flags))
+        core::arch::asm!("mov {}, rbp", "mov {}, rsp", out(reg) bp, out(reg) sp, options(nomem, nostack, preserves_flags));
     };
     (bp, sp)
 }
@@ -446,8 +446,9 @@ pub fn die_with(header: fmt::Arguments<'_>, str: &str, regs: &mut PtRegs, err: u
 }
 
 /// The top of the current task's stack, where dying tasks go on.
+#[cfg(target_os = "none")]
 pub(crate) fn current_top_of_stack() -> u64 {
-    this_cpu().top_of_stack.get()
+    crate::arch::x86::percpu::this_cpu().top_of_stack.get()
 }
 
 #[cfg(test)]

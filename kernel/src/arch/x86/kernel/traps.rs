@@ -445,7 +445,7 @@ fn pending_fpu_exceptions(vector: Vector) -> u16 {
         let mut mxcsr = 0u32;
         // SAFETY: stores one word.
         unsafe {
-            core::arch::asm!("stmxcsr dword ptr [{}]", in(reg) &raw mut mxcsr, options(nostack, preserves_flags))
+            core::arch::asm!("stmxcsr dword ptr [{}]", in(reg) &raw mut mxcsr, options(nostack, preserves_flags));
         };
         decide::fpu_exceptions(mxcsr, None)
     }
