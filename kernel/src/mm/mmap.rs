@@ -238,15 +238,17 @@ impl MmState {
     ) -> Result<Pos> {
         let end = addr + len;
         let pages = len / PAGE_SIZE;
-        let overlaps = self.vmas.find_intersection(addr, end);
+        let mut next = self.vmas.lower_bound(addr);
+        let overlaps = next.is_some_and(|p| self.vmas.get(p).start < end);
         if !may_expand_vm(&self.stat, flags, pages) {
-            let replaced = overlaps.map_or(0, |_| self.pages_within(addr, end));
+            let replaced = if overlaps { self.pages_within(addr, end) } else { 0 };
             if !may_expand_vm(&self.stat, flags, pages - replaced) {
                 return Err(ENOMEM);
             }
         }
-        if overlaps.is_some() {
+        if overlaps {
             self.do_munmap(addr, len)?;
+            next = self.vmas.lower_bound(addr);
         }
         let accountable = VmFlags::NORESERVE | VmFlags::SHARED | VmFlags::WRITE;
         if flags & accountable == VmFlags::WRITE {
@@ -257,7 +259,8 @@ impl MmState {
         if flags.contains(VmFlags::LOCKED) {
             self.stat.locked_vm += pages;
         }
-        Ok(self.vmas.insert_merged(Vma { start: addr, end, flags, pgoff, backing, anon_vma: false }))
+        let v = Vma { start: addr, end, flags, pgoff, backing, anon_vma: false };
+        Ok(self.vmas.insert_merged_before(next, v))
     }
 
     /// Mapped pages of `[start, end)` (`count_vma_pages_range`).
@@ -318,25 +321,44 @@ impl MmState {
         if v.start < start && end < v.end && self.vmas.len() >= max_map_count() {
             return Err(ENOMEM);
         }
-        self.split_range(start, end)?;
         let mut charged = 0;
-        let mut p = self.vmas.find_intersection(start, end);
-        while let Some(q) = p {
-            let v = self.vmas.remove(q);
-            self.stat.account(v.flags, -(v.pages() as isize));
-            if v.flags.contains(VmFlags::LOCKED) {
-                self.stat.locked_vm -= v.pages();
-            }
-            if v.flags.contains(VmFlags::ACCOUNT) {
-                charged += v.pages();
-            }
-            p = self.vmas.find_intersection(start, end);
+        let mut next = Some(p);
+        while let Some(q) = next.filter(|&q| self.vmas.get(q).start < end) {
+            next = self.cut(q, start, end, &mut charged);
         }
-        self.unmap_region(start, end);
+        self.unmap_region(start, end, next);
         if charged != 0 {
             vm_unacct_memory(charged);
         }
         Ok(())
+    }
+
+    /// Takes `[start, end)` away from the mapping at `p`, which it touches. Returns
+    /// where the first mapping behind that range now is.
+    fn cut(&mut self, p: Pos, start: usize, end: usize, charged: &mut usize) -> Option<Pos> {
+        let v = self.vmas.get(p);
+        let (flags, from, to) = (v.flags, v.start.max(start), v.end.min(end));
+        let pages = (to - from) / PAGE_SIZE;
+        let next = match (v.start < from, to < v.end) {
+            (false, false) => self.vmas.remove_at(p).1,
+            (false, true) => {
+                self.vmas.set_start(p, to);
+                Some(p)
+            }
+            (true, false) => {
+                self.vmas.set_end(p, from);
+                self.vmas.next(p)
+            }
+            (true, true) => self.vmas.punch_hole(p, from, to),
+        };
+        self.stat.account(flags, -(pages as isize));
+        if flags.contains(VmFlags::LOCKED) {
+            self.stat.locked_vm -= pages;
+        }
+        if flags.contains(VmFlags::ACCOUNT) {
+            *charged += pages;
+        }
+        next
     }
 
     /// Makes sure that mappings begin and end at `start` and `end`.
@@ -354,9 +376,9 @@ impl MmState {
         Ok(())
     }
 
-    /// Removes pages and page tables of a range that no mapping covers any more.
-    fn unmap_region(&mut self, start: usize, end: usize) {
-        let next = self.vmas.lower_bound(start);
+    /// Removes pages and page tables of a range that no mapping covers any more;
+    /// `next` is the first mapping behind it.
+    fn unmap_region(&mut self, start: usize, end: usize, next: Option<Pos>) {
         let floor = self.vmas.prev_of(next).map_or(0, |p| self.vmas.get(p).end);
         let ceiling = next.map_or(USER_PGTABLES_CEILING, |p| self.vmas.get(p).start);
         let mut tlb = TlbGather::new(self.pt.pgd());

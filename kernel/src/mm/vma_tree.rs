@@ -92,7 +92,11 @@ impl VmaTree {
     pub fn lower_bound(&self, addr: usize) -> Option<Pos> {
         // The last chunk that starts at or below `addr` holds the answer, or it is
         // the first of the next chunk.
-        let c = self.chunks.partition_point(|c| c.first <= addr).saturating_sub(1);
+        let c = match self.chunks.len() {
+            0 => return None,
+            1 => 0,
+            _ => self.chunks.partition_point(|c| c.first <= addr).saturating_sub(1),
+        };
         let chunk = self.chunks.get(c)?;
         let s = chunk.vmas.partition_point(|v| v.end <= addr);
         if s < chunk.vmas.len() {
@@ -181,34 +185,50 @@ impl VmaTree {
 
     /// Adds a mapping that overlaps none; does not merge.
     pub fn insert(&mut self, v: Vma) -> Pos {
+        self.insert_before(self.lower_bound(v.start), v)
+    }
+
+    /// Adds a mapping before `next`, its successor (`None`: it is the highest).
+    fn insert_before(&mut self, next: Option<Pos>, v: Vma) -> Pos {
+        let Some(p) = next.or_else(|| self.last().map(|l| Pos { slot: l.slot + 1, ..l })) else {
+            return self.insert_first(v);
+        };
+        let chunk = &mut self.chunks[p.chunk as usize];
+        if chunk.vmas.len() == CHUNK {
+            self.split_chunk(p.chunk as usize);
+            return self.insert(v);
+        }
+        if p.slot == 0 {
+            chunk.first = v.start;
+        }
+        let at_end = p.slot as usize == chunk.vmas.len();
+        chunk.vmas.insert(p.slot as usize, v);
         self.len += 1;
-        if self.chunks.is_empty() {
-            let gap = v.start;
-            let mut vmas = Vec::with_capacity(8);
-            let first = v.start;
-            vmas.push(v);
-            self.chunks.push(Chunk { first, gap, vmas });
-            return Pos { chunk: 0, slot: 0 };
+        // The gap before the new mapping was part of its successor's, which the
+        // chunk knows of if it has the successor.
+        if at_end {
+            self.note_gap(Some(p));
         }
-        let mut c = self.chunks.partition_point(|c| c.first <= v.start).saturating_sub(1);
-        if self.chunks[c].vmas.len() == CHUNK {
-            let tail = self.chunks[c].vmas.split_off(CHUNK / 2);
-            let (first, gap) = (tail[0].start, self.chunks[c].gap);
-            self.chunks.insert(c + 1, Chunk { first, gap, vmas: tail });
-            self.last = None;
-            if first <= v.start {
-                c += 1;
-            }
-        }
-        let chunk = &mut self.chunks[c];
-        let s = chunk.vmas.partition_point(|w| w.start < v.start);
-        chunk.vmas.insert(s, v);
-        chunk.first = chunk.vmas[0].start;
-        let p = Pos { chunk: c as u32, slot: s as u32 };
-        // The gap before the new mapping was part of one that its successor had:
-        // perhaps in another chunk.
-        self.note_gap(Some(p));
         p
+    }
+
+    #[cold]
+    fn insert_first(&mut self, v: Vma) -> Pos {
+        self.len = 1;
+        let mut vmas = Vec::with_capacity(8);
+        let (first, gap) = (v.start, v.start);
+        vmas.push(v);
+        self.chunks.push(Chunk { first, gap, vmas });
+        Pos { chunk: 0, slot: 0 }
+    }
+
+    /// Makes two chunks of a full one.
+    #[cold]
+    fn split_chunk(&mut self, c: usize) {
+        let tail = self.chunks[c].vmas.split_off(CHUNK / 2);
+        let (first, gap) = (tail[0].start, self.chunks[c].gap);
+        self.chunks.insert(c + 1, Chunk { first, gap, vmas: tail });
+        self.last = None;
     }
 
     /// Adds a mapping above all others; does not merge. For copying a tree.
@@ -227,6 +247,11 @@ impl VmaTree {
 
     /// Takes a mapping out.
     pub fn remove(&mut self, p: Pos) -> Vma {
+        self.remove_at(p).0
+    }
+
+    /// Takes a mapping out; also returns where its successor now is.
+    pub fn remove_at(&mut self, p: Pos) -> (Vma, Option<Pos>) {
         let c = p.chunk as usize;
         let v = self.chunks[c].vmas.remove(p.slot as usize);
         self.len -= 1;
@@ -243,14 +268,29 @@ impl VmaTree {
             }
         };
         self.note_gap(next);
-        v
+        (v, next)
+    }
+
+    /// Cuts `[start, end)`, strictly inside the mapping at `p`, out of it. Returns
+    /// where the upper part now is.
+    pub fn punch_hole(&mut self, p: Pos, start: usize, end: usize) -> Option<Pos> {
+        let mut front = self.get_mut(p).split_off_front(end);
+        front.end = start;
+        if p.slot == 0 {
+            self.chunks[p.chunk as usize].first = end;
+        }
+        let front = self.insert_before(Some(p), front);
+        let upper = self.next(front);
+        self.note_gap(upper);
+        upper
     }
 
     /// Moves the start of a mapping; the new range must overlap no other.
     /// `pgoff` follows.
     pub fn set_start(&mut self, p: Pos, start: usize) {
         let v = self.get_mut(p);
-        if start >= v.start {
+        let shrinks = start > v.start;
+        if shrinks {
             v.pgoff = v.pgoff_of(start);
         } else {
             v.pgoff = v.pgoff.wrapping_sub(((v.start - start) / crate::mm::page_alloc::PAGE_SIZE) as u64);
@@ -259,13 +299,19 @@ impl VmaTree {
         if p.slot == 0 {
             self.chunks[p.chunk as usize].first = start;
         }
-        self.note_gap(Some(p));
+        if shrinks {
+            self.note_gap(Some(p));
+        }
     }
 
     /// Moves the end of a mapping; the new range must overlap no other.
     pub fn set_end(&mut self, p: Pos, end: usize) {
-        self.get_mut(p).end = end;
-        self.note_gap(self.next(p));
+        let v = self.get_mut(p);
+        let shrinks = end < v.end;
+        v.end = end;
+        if shrinks {
+            self.note_gap(self.next(p));
+        }
     }
 
     /// Splits the mapping that has `addr` strictly inside, if there is one.
@@ -283,12 +329,16 @@ impl VmaTree {
 
     /// Adds a mapping, merging it with its neighbours where Linux would
     /// (`vma_merge`). Returns where its first byte now is.
-    pub fn insert_merged(&mut self, mut v: Vma) -> Pos {
-        let next = self.lower_bound(v.start);
+    pub fn insert_merged(&mut self, v: Vma) -> Pos {
+        self.insert_merged_before(self.lower_bound(v.start), v)
+    }
+
+    /// As [`VmaTree::insert_merged`], where the successor is known.
+    pub fn insert_merged_before(&mut self, next: Option<Pos>, v: Vma) -> Pos {
         debug_assert!(next.is_none_or(|n| self.get(n).start >= v.end));
         let prev = self.prev_of(next).filter(|&p| self.get(p).can_merge(&v));
-        let next = next.filter(|&n| v.can_merge(self.get(n)));
-        match (prev, next) {
+        let mergeable_next = next.filter(|&n| v.can_merge(self.get(n)));
+        match (prev, mergeable_next) {
             (Some(p), Some(n)) => {
                 let n = self.remove(n);
                 self.absorb(p, n.end, v.anon_vma || n.anon_vma);
@@ -304,10 +354,7 @@ impl VmaTree {
                 self.set_start(n, start);
                 n
             }
-            (None, None) => {
-                v.anon_vma &= !v.is_empty();
-                self.insert(v)
-            }
+            (None, None) => self.insert_before(next, v),
         }
     }
 
@@ -423,14 +470,6 @@ impl VmaTree {
             }
         }
         (at.checked_add(len)? <= high).then_some(at)
-    }
-
-    /// Takes out every mapping of `[start, end)`, which no mapping straddles
-    /// (call [`VmaTree::split_at`] for both ends first), handing each to `f`.
-    pub fn remove_range(&mut self, start: usize, end: usize, mut f: impl FnMut(Vma)) {
-        while let Some(p) = self.find_intersection(start, end) {
-            f(self.remove(p));
-        }
     }
 }
 

@@ -22,11 +22,28 @@ fn shape(t: &VmaTree) -> Vec<(usize, usize, u64)> {
     t.iter().map(|v| (v.start / PAGE_SIZE, v.end / PAGE_SIZE, v.flags.bits())).collect()
 }
 
+/// As `do_munmap` does it, without splitting more than necessary.
 fn unmap(t: &mut VmaTree, start: usize, pages: usize) {
     let (start, end) = (start * PAGE_SIZE, (start + pages) * PAGE_SIZE);
-    t.split_at(start);
-    t.split_at(end);
-    t.remove_range(start, end, drop);
+    let mut next = t.lower_bound(start);
+    while let Some(p) = next.filter(|&p| t.get(p).start < end) {
+        let v = t.get(p);
+        let (from, to) = (v.start.max(start), v.end.min(end));
+        next = match (v.start < from, to < v.end) {
+            (false, false) => t.remove_at(p).1,
+            (false, true) => {
+                t.set_start(p, to);
+                Some(p)
+            }
+            (true, false) => {
+                t.set_end(p, from);
+                t.next(p)
+            }
+            (true, true) => t.punch_hole(p, from, to),
+        };
+    }
+    let behind = next.map(|p| t.get(p).start);
+    assert_eq!(behind, t.lower_bound(end).map(|p| t.get(p).start));
 }
 
 #[test]

@@ -328,7 +328,15 @@ impl PageTables {
     /// Frees the tables that only covered `[start, end)`, given that nothing is
     /// mapped between `floor` and `ceiling` (`free_pgtables`).
     pub fn free_range(&self, start: usize, end: usize, floor: usize, ceiling: usize, tlb: &mut TlbGather) {
-        Self::free_level(self.pgd, 3, (start, end), (floor, ceiling), tlb);
+        // Only tables that lie between the neighbours can be empty now.
+        let size = level_size(1);
+        let lo = start & !(size - 1);
+        let lo = if lo < floor { lo + size } else { lo };
+        let hi = (end + size - 1) & !(size - 1);
+        let hi = if hi > ceiling { hi - size } else { hi };
+        if lo < hi {
+            Self::free_level(self.pgd, 3, (lo, hi), (floor, ceiling), tlb);
+        }
     }
 
     fn free_level(table: u64, level: u32, range: (usize, usize), empty: (usize, usize), tlb: &mut TlbGather) {
