@@ -1,2 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! placeholder
+//! Linux's `drivers/`: the serial ports, terminals, and `/dev/null` and its kin.
+pub mod char;
+pub mod tty;

@@ -1,10 +1,487 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! placeholder
-use crate::kernel::task::Task;
+//! Making tasks (Linux 6.1, `kernel/fork.c`, `kernel/pid.c`), and the list of all.
+
+use crate::arch::x86::kernel::process_64::{self, KernelStack, Thread};
+use crate::arch::x86::lib::usercopy::{copy_from_user, put_user};
+use crate::errno::{E2BIG, EAGAIN, EINVAL, ERESTARTNOINTR, Result};
+use crate::fs::{FilesStruct, FsStruct};
+use crate::kernel::cred::Cred;
+use crate::kernel::exit::Relations;
+use crate::kernel::sched::{SchedEntity, wake_up_new_task};
+use crate::kernel::signal::{Sighand, SignalStruct, TaskSignals, signal_pending};
+use crate::kernel::task::{OwnCell, Shared, Task, current, pf, tif};
+use crate::kernel::time::timekeeping::ktime_get;
+use crate::kernel::wait::WaitQueue;
+use crate::locking::{IrqGuard, IrqLock};
+use crate::mm::Mm;
 use alloc::sync::Arc;
-/// stub
-pub fn find_task(_pid: i32) -> Option<Arc<Task>> {
-    None
+use alloc::vec::Vec;
+use core::hash::{BuildHasherDefault, Hasher};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use hashbrown::HashMap;
+use linux_raw_sys::general as nr;
+
+/// Pids wrap here (`pid_max`; `/proc/sys/kernel/pid_max`).
+pub static PID_MAX: AtomicI32 = AtomicI32::new(32768);
+/// After wrapping, pids start here (`RESERVED_PIDS`).
+const RESERVED_PIDS: i32 = 300;
+
+/// A pid is its own hash.
+#[derive(Default)]
+pub struct PidHasher(u64);
+
+impl Hasher for PidHasher {
+    fn finish(&self) -> u64 {
+        // The table takes its bucket from the low bits and its tag from the high ones.
+        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.0 = self.0 << 8 | u64::from(b);
+        }
+    }
+    fn write_i32(&mut self, v: i32) {
+        self.0 = v as u64;
+    }
 }
-/// stub
-pub fn for_each_process(_f: impl FnMut(&Arc<Task>)) {}
+
+/// Every task that has not been released, by thread id (Linux's `tasklist_lock`
+/// and the pid hash).
+pub struct TaskList {
+    by_pid: HashMap<i32, Arc<Task>, BuildHasherDefault<PidHasher>>,
+    last_pid: i32,
+}
+
+/// The task list. Its lock is taken before any sighand's.
+pub static TASKLIST: IrqLock<TaskList> =
+    IrqLock::new(TaskList { by_pid: HashMap::with_hasher(BuildHasherDefault::new()), last_pid: 0 });
+
+/// Holding this means holding the task list's lock.
+pub type TaskListGuard<'a> = IrqGuard<'a, TaskList>;
+
+/// Tasks created since boot (`/proc/stat`'s `processes`).
+pub static TOTAL_FORKS: AtomicU64 = AtomicU64::new(0);
+
+impl TaskList {
+    /// The thread with this id.
+    pub fn find(&self, pid: i32) -> Option<Arc<Task>> {
+        self.by_pid.get(&pid).cloned()
+    }
+    /// All threads, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.by_pid.values()
+    }
+    /// Number of threads.
+    pub fn len(&self) -> usize {
+        self.by_pid.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_pid.is_empty()
+    }
+    /// Takes a released task off the list.
+    pub fn remove(&mut self, pid: i32) -> Option<Arc<Task>> {
+        self.by_pid.remove(&pid)
+    }
+    fn alloc_pid(&mut self) -> Result<i32> {
+        let max = PID_MAX.load(Ordering::Relaxed).max(RESERVED_PIDS + 1);
+        let mut pid = self.last_pid;
+        for _ in 0..max {
+            pid += 1;
+            if pid >= max {
+                pid = RESERVED_PIDS;
+            }
+            if !self.by_pid.contains_key(&pid) {
+                self.last_pid = pid;
+                return Ok(pid);
+            }
+        }
+        Err(EAGAIN)
+    }
+}
+
+/// The thread with this id (`find_task_by_vpid`).
+pub fn find_task(pid: i32) -> Option<Arc<Task>> {
+    TASKLIST.lock().find(pid)
+}
+
+/// Calls `f` for every process's leader, by ascending pid, without any lock held.
+pub fn for_each_process(mut f: impl FnMut(&Arc<Task>)) {
+    let mut all: Vec<Arc<Task>> = TASKLIST.lock().iter().filter(|t| t.is_leader()).cloned().collect();
+    all.sort_by_key(|t| t.pid);
+    all.iter().for_each(&mut f);
+}
+
+/// Something that happens once, and that others wait for (`struct completion`).
+#[derive(Default)]
+pub struct Completion {
+    done: AtomicBool,
+    wait: WaitQueue,
+}
+
+impl Completion {
+    /// Not done yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+    /// Done: wakes whoever waits.
+    pub fn complete(&self) {
+        self.done.store(true, Ordering::Release);
+        self.wait.wake_up();
+    }
+    /// Waits until it is done, or a fatal signal comes.
+    fn wait_killable(&self) {
+        let _ = self.wait.wait_event_killable(|| self.done.load(Ordering::Acquire));
+    }
+}
+
+/// What `clone` was asked for (`struct kernel_clone_args`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CloneArgs {
+    /// `CLONE_*`, without the signal in the low byte.
+    pub flags: u64,
+    /// Signal for the parent when the child dies; 0 for none.
+    pub exit_signal: i32,
+    /// The child's stack pointer, or 0 for the parent's.
+    pub stack: u64,
+    /// Where `CLONE_PARENT_SETTID` writes.
+    pub parent_tid: usize,
+    /// Where `CLONE_CHILD_SETTID` writes and `CLONE_CHILD_CLEARTID` clears.
+    pub child_tid: usize,
+    /// FS base for `CLONE_SETTLS`.
+    pub tls: u64,
+}
+
+/// Namespaces do not exist here.
+const CLONE_NAMESPACES: u32 = nr::CLONE_NEWNS
+    | nr::CLONE_NEWCGROUP
+    | nr::CLONE_NEWUTS
+    | nr::CLONE_NEWIPC
+    | nr::CLONE_NEWUSER
+    | nr::CLONE_NEWPID
+    | nr::CLONE_NEWNET;
+
+impl CloneArgs {
+    fn has(&self, flag: u32) -> bool {
+        self.flags & u64::from(flag) != 0
+    }
+
+    /// The combinations that make no sense (Linux 6.1, `copy_process`).
+    fn check(&self) -> Result {
+        let has = |f| self.has(f);
+        if has(nr::CLONE_NEWNS) && has(nr::CLONE_FS)
+            || has(nr::CLONE_THREAD) && !has(nr::CLONE_SIGHAND)
+            || has(nr::CLONE_SIGHAND) && !has(nr::CLONE_VM)
+            || self.flags & u64::from(CLONE_NAMESPACES) != 0
+        {
+            return Err(EINVAL);
+        }
+        if has(nr::CLONE_PARENT) && current().is_global_init() {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+}
+
+/// Fills the parts of a task that do not depend on how it is made.
+struct Parts {
+    mm: Option<Arc<Mm>>,
+    files: Arc<FilesStruct>,
+    fs: Arc<FsStruct>,
+    cred: Arc<Cred>,
+    signal: Arc<SignalStruct>,
+    sighand: Arc<Sighand>,
+    sig: TaskSignals,
+    thread: Thread,
+    stack: KernelStack,
+    comm: [u8; 16],
+}
+
+fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
+    Arc::new(Task {
+        pid,
+        tgid,
+        state: AtomicU32::new(crate::kernel::task::TASK_UNINTERRUPTIBLE),
+        flags: AtomicU32::new(0),
+        pf: AtomicU32::new(pf::FORKNOEXEC),
+        se: SchedEntity::default(),
+        thread: OwnCell::new(p.thread),
+        stack: p.stack,
+        mm: IrqLock::new(p.mm),
+        files: IrqLock::new(Some(p.files)),
+        fs: Shared::new(p.fs),
+        cred: Shared::new(p.cred),
+        signal: p.signal,
+        sighand: Shared::new(p.sighand),
+        sig: p.sig,
+        rel: Relations::default(),
+        comm: IrqLock::new(p.comm),
+        clear_child_tid: AtomicU64::new(0),
+        set_child_tid: AtomicU64::new(0),
+        vfork_done: IrqLock::new(None),
+        pdeath_signal: AtomicU32::new(0),
+        personality: AtomicU32::new(0),
+        exit_code: AtomicU32::new(0),
+        utime: AtomicU64::new(0),
+        stime: AtomicU64::new(0),
+        start_time: ktime_get(),
+    })
+}
+
+/// The boot task: it becomes the idle task (pid 0, `init_task`).
+pub fn init_task(stack_top: usize) -> Result<Arc<Task>> {
+    let mut comm = [0; 16];
+    comm[..9].copy_from_slice(b"swapper/0");
+    let t = new_task(
+        0,
+        0,
+        Parts {
+            mm: None,
+            files: FilesStruct::new(),
+            fs: FsStruct::new(),
+            cred: Cred::root(),
+            signal: SignalStruct::new(),
+            sighand: Sighand::new(),
+            sig: TaskSignals::new(),
+            thread: Thread::new()?,
+            stack: KernelStack::from_static(stack_top),
+            comm,
+        },
+    );
+    t.state.store(crate::kernel::task::TASK_RUNNING, Ordering::Relaxed);
+    Ok(t)
+}
+
+/// Makes pid 1, which starts in `f` and goes to user mode when `f` has set up its
+/// registers (`rest_init`, `user_mode_thread`).
+pub fn user_mode_thread(f: extern "C" fn(u64)) -> Result<Arc<Task>> {
+    let cur = current();
+    let pid = TASKLIST.lock().alloc_pid()?;
+    let mut comm = [0; 16];
+    comm[..7].copy_from_slice(b"swapper");
+    let t = new_task(
+        pid,
+        pid,
+        Parts {
+            mm: None,
+            files: FilesStruct::new(),
+            fs: cur.fs.get(),
+            cred: Cred::root(),
+            signal: SignalStruct::new(),
+            sighand: Sighand::new(),
+            sig: TaskSignals::new(),
+            thread: Thread::new()?,
+            stack: KernelStack::new()?,
+            comm,
+        },
+    );
+    process_64::init_stack(&t, crate::arch::x86::ptrace::PtRegs::default(), Some((f, 0)));
+    let mut list = TASKLIST.lock();
+    t.signal.add_thread(&t);
+    list.by_pid.insert(pid, t.clone());
+    drop(list);
+    wake_up_new_task(&t);
+    Ok(t)
+}
+
+/// Copies the current task as `args` say; the copy is not running yet (`copy_process`).
+fn copy_process(args: &CloneArgs) -> Result<Arc<Task>> {
+    args.check()?;
+    let cur = current();
+    if signal_pending(&cur) && !args.has(nr::CLONE_THREAD) {
+        return Err(ERESTARTNOINTR);
+    }
+    crate::kernel::sys::check_nproc(&cur)?;
+    let mm = match cur.get_mm() {
+        Some(mm) if args.has(nr::CLONE_VM) => Some(mm),
+        Some(mm) => Some(mm.fork()?),
+        None => None,
+    };
+    let files = cur.files.lock().clone().unwrap_or_else(FilesStruct::new);
+    let shares_vm_only = args.has(nr::CLONE_VM) && !args.has(nr::CLONE_VFORK);
+    let parts = Parts {
+        mm,
+        files: if args.has(nr::CLONE_FILES) { files } else { files.fork() },
+        fs: if args.has(nr::CLONE_FS) { cur.fs.get() } else { cur.fs.get().fork() },
+        cred: cur.cred.get(),
+        signal: if args.has(nr::CLONE_THREAD) { cur.signal.clone() } else { cur.signal.fork() },
+        sighand: match () {
+            () if args.has(nr::CLONE_SIGHAND) => cur.sighand.get(),
+            () if args.has(nr::CLONE_CLEAR_SIGHAND as u32) => Sighand::new(),
+            () => cur.sighand.get().fork(),
+        },
+        // Linux resets the alternate stack when memory is shared, except for vfork.
+        sig: TaskSignals::fork(&cur.sig, shares_vm_only),
+        thread: cur.thread().fork()?,
+        stack: KernelStack::new()?,
+        comm: *cur.comm.lock(),
+    };
+    // SAFETY: the current task's user registers, which only it changes.
+    let mut regs = unsafe { *cur.pt_regs() };
+    regs.ax = 0;
+    if args.stack != 0 {
+        regs.sp = args.stack;
+    }
+    if args.has(nr::CLONE_SETTLS) {
+        parts.thread.fsindex.set(0);
+        parts.thread.fsbase.set(args.tls);
+    }
+    let mut list = TASKLIST.lock();
+    let pid = list.alloc_pid()?;
+    let tgid = if args.has(nr::CLONE_THREAD) { cur.tgid } else { pid };
+    let t = new_task(pid, tgid, parts);
+    process_64::init_stack(&t, regs, None);
+    t.personality.store(cur.personality.load(Ordering::Relaxed), Ordering::Relaxed);
+    t.pf.fetch_or(cur.pf.load(Ordering::Relaxed) & pf::RANDOMIZE, Ordering::Relaxed);
+    if args.has(nr::CLONE_CHILD_SETTID) {
+        t.set_child_tid.store(args.child_tid as u64, Ordering::Relaxed);
+    }
+    if args.has(nr::CLONE_CHILD_CLEARTID) {
+        t.clear_child_tid.store(args.child_tid as u64, Ordering::Relaxed);
+    }
+    link(&mut list, &t, args);
+    Ok(t)
+}
+
+/// Gives the new task its parent and its place in the lists.
+fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) {
+    let cur = current();
+    if t.is_leader() {
+        let (parent, sig) = if args.has(nr::CLONE_PARENT) {
+            (cur.rel.parent(list), cur.rel.exit_signal())
+        } else {
+            (list.find(cur.tgid), args.exit_signal)
+        };
+        t.rel.set_exit_signal(sig);
+        if let Some(p) = parent {
+            t.rel.adopt(list, &p, t);
+        }
+    } else {
+        t.rel.set_exit_signal(-1);
+    }
+    t.signal.add_thread(t);
+    list.by_pid.insert(t.pid, t.clone());
+    TOTAL_FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Makes and starts a task; returns its id to the caller (`kernel_clone`).
+pub fn kernel_clone(args: &CloneArgs) -> Result<usize> {
+    let t = copy_process(args)?;
+    if args.has(nr::CLONE_PARENT_SETTID) {
+        let _ = put_user(args.parent_tid, &t.pid);
+    }
+    let vfork = args.has(nr::CLONE_VFORK).then(Completion::new);
+    if let Some(c) = &vfork {
+        *t.vfork_done.lock() = Some(c.clone());
+    }
+    let pid = t.pid;
+    wake_up_new_task(&t);
+    drop(t);
+    if let Some(c) = vfork {
+        c.wait_killable();
+    }
+    Ok(pid as usize)
+}
+
+/// The current task lets go of its memory: wakes a parent that waits in `vfork`, and
+/// clears the thread id that `set_tid_address` named (`mm_release`).
+pub fn mm_release(t: &Task) {
+    let addr = t.clear_child_tid.swap(0, Ordering::Relaxed) as usize;
+    if addr != 0 && t.get_mm().is_some_and(|mm| Arc::strong_count(&mm) > 2) {
+        crate::kernel::futex::clear_tid(addr);
+    }
+    if let Some(c) = t.vfork_done.lock().take() {
+        c.complete();
+    }
+}
+
+/// `fork(2)`.
+pub fn sys_fork() -> Result<usize> {
+    kernel_clone(&CloneArgs { exit_signal: nr::SIGCHLD as i32, ..CloneArgs::default() })
+}
+
+/// `vfork(2)`.
+pub fn sys_vfork() -> Result<usize> {
+    kernel_clone(&CloneArgs {
+        flags: u64::from(nr::CLONE_VFORK | nr::CLONE_VM),
+        exit_signal: nr::SIGCHLD as i32,
+        ..CloneArgs::default()
+    })
+}
+
+/// `clone(2)`.
+pub fn sys_clone(flags: u64, stack: u64, parent_tid: usize, child_tid: usize, tls: u64) -> Result<usize> {
+    kernel_clone(&CloneArgs {
+        flags: flags & 0xffff_ff00,
+        exit_signal: (flags & 0xff) as i32,
+        stack,
+        parent_tid,
+        child_tid,
+        tls,
+    })
+}
+
+/// `clone3(2)`.
+pub fn sys_clone3(uargs: usize, size: usize) -> Result<usize> {
+    const SIZE_VER0: usize = 64;
+    const SIZE_VER2: usize = 88;
+    if size > 4096 {
+        return Err(E2BIG);
+    }
+    if size < SIZE_VER0 {
+        return Err(EINVAL);
+    }
+    let mut words = [0u64; SIZE_VER2 / 8];
+    let known = size.min(SIZE_VER2);
+    copy_from_user(&mut zerocopy::IntoBytes::as_mut_bytes(&mut words)[..known], uargs)?;
+    for at in (known..size).step_by(8) {
+        let mut rest = [0u8; 8];
+        let n = (size - at).min(8);
+        copy_from_user(&mut rest[..n], uargs + at)?;
+        if rest != [0; 8] {
+            return Err(E2BIG);
+        }
+    }
+    let [
+        flags,
+        _pidfd,
+        child_tid,
+        parent_tid,
+        exit_signal,
+        stack,
+        stack_size,
+        tls,
+        set_tid,
+        set_tid_size,
+        _cgroup,
+    ] = words;
+    let unsupported = u64::from(nr::CLONE_PIDFD) | u64::from(nr::CLONE_DETACHED) | 0xff;
+    if set_tid != 0 || set_tid_size != 0 || flags & unsupported != 0 || exit_signal > 64 {
+        return Err(EINVAL);
+    }
+    if (stack == 0) != (stack_size == 0) {
+        return Err(EINVAL);
+    }
+    if flags & u64::from(nr::CLONE_THREAD | nr::CLONE_PARENT) != 0 && exit_signal != 0 {
+        return Err(EINVAL);
+    }
+    kernel_clone(&CloneArgs {
+        flags,
+        exit_signal: exit_signal as i32,
+        stack: stack.wrapping_add(stack_size),
+        parent_tid: parent_tid as usize,
+        child_tid: child_tid as usize,
+        tls,
+    })
+}
+
+/// `set_tid_address(2)`.
+pub fn sys_set_tid_address(addr: u64) -> Result<usize> {
+    current().clear_child_tid.store(addr, Ordering::Relaxed);
+    Ok(current().pid as usize)
+}
+
+/// Asks the running task to look at its flags before it returns to user mode.
+pub fn set_notify_resume(t: &Task) {
+    t.set_flag(tif::NOTIFY_RESUME);
+}

@@ -1,2 +1,444 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! placeholder
+//! Calls about the process itself and the system (Linux 6.1, `kernel/sys.c`,
+//! `arch/x86/kernel/process_64.c` for `arch_prctl`).
+
+use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user};
+use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, EPERM, ESRCH, Result};
+use crate::kernel::exit::{parent_of, rusage_words};
+use crate::kernel::fork::{TASKLIST, find_task};
+use crate::kernel::signal::rlimit;
+use crate::kernel::signal::sigset::valid_signal;
+use crate::kernel::task::{Task, current};
+use crate::kernel::time::timekeeping::ktime_get;
+use crate::locking::IrqLock;
+use crate::mm::page_alloc::{PAGE_SIZE, nr_free_pages, totalram_pages};
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
+use linux_raw_sys::general as nr;
+use linux_raw_sys::prctl as pr;
+
+/// The kernel's release, as `uname -r` shows it.
+pub const UTS_RELEASE: &str = "6.1.0-trapline";
+/// The kernel's version, as `uname -v` shows it.
+pub const UTS_VERSION: &str = concat!("#1 Trapline ", env!("CARGO_PKG_VERSION"));
+
+/// Node and domain name.
+static UTS_NAMES: IrqLock<[[u8; 65]; 2]> = IrqLock::new({
+    let mut n = [[0; 65]; 2];
+    let none = *b"(none)";
+    let mut i = 0;
+    while i < none.len() {
+        n[0][i] = none[i];
+        n[1][i] = none[i];
+        i += 1;
+    }
+    n
+});
+
+/// The node name, without its padding.
+pub fn hostname() -> arrayvec::ArrayVec<u8, 65> {
+    let n = *UTS_NAMES.lock();
+    n[0].into_iter().take_while(|&b| b != 0).collect()
+}
+
+/// `RLIMIT_NPROC`: root may always fork; others while they have fewer threads.
+pub fn check_nproc(cur: &Task) -> Result {
+    let uid = cur.cred.get().uid;
+    if uid == 0 {
+        return Ok(());
+    }
+    let limit = cur.signal.rlimit_cur(rlimit::NPROC);
+    let count = TASKLIST.lock().iter().filter(|t| t.cred.lock().uid == uid).count() as u64;
+    if count >= limit { Err(EAGAIN) } else { Ok(()) }
+}
+
+/// `uname(2)`.
+pub fn sys_newuname(name: usize) -> Result<usize> {
+    let mut u = [[0u8; 65]; 6];
+    let names = *UTS_NAMES.lock();
+    let mut set = |i: usize, s: &[u8]| u[i][..s.len()].copy_from_slice(s);
+    set(0, b"Linux");
+    set(1, &names[0]);
+    set(2, UTS_RELEASE.as_bytes());
+    set(3, UTS_VERSION.as_bytes());
+    set(4, b"x86_64");
+    set(5, &names[1]);
+    copy_to_user(name, u.as_flattened())?;
+    Ok(0)
+}
+
+fn set_uts_name(which: usize, name: usize, len: usize) -> Result<usize> {
+    if current().cred.get().euid != 0 {
+        return Err(EPERM);
+    }
+    if len > 64 {
+        return Err(EINVAL);
+    }
+    let mut n = [0; 65];
+    copy_from_user(&mut n[..len], name)?;
+    UTS_NAMES.lock()[which] = n;
+    Ok(0)
+}
+
+/// `sethostname(2)`.
+pub fn sys_sethostname(name: usize, len: i32) -> Result<usize> {
+    set_uts_name(0, name, usize::try_from(len).map_err(|_| EINVAL)?)
+}
+
+/// `setdomainname(2)`.
+pub fn sys_setdomainname(name: usize, len: i32) -> Result<usize> {
+    set_uts_name(1, name, usize::try_from(len).map_err(|_| EINVAL)?)
+}
+
+/// `getpid(2)`.
+pub fn sys_getpid() -> Result<usize> {
+    Ok(current().tgid as usize)
+}
+
+/// `gettid(2)`.
+pub fn sys_gettid() -> Result<usize> {
+    Ok(current().pid as usize)
+}
+
+/// `getppid(2)`.
+pub fn sys_getppid() -> Result<usize> {
+    Ok(parent_of(&current()).map_or(0, |p| p.tgid) as usize)
+}
+
+/// The process with this pid; 0 is the current one.
+fn process(pid: i32) -> Result<Arc<Task>> {
+    if pid == 0 || pid == current().pid { Ok(current().to_arc()) } else { find_task(pid).ok_or(ESRCH) }
+}
+
+/// `getpgid(2)`.
+pub fn sys_getpgid(pid: i32) -> Result<usize> {
+    Ok(process(pid)?.signal.pgrp() as usize)
+}
+
+/// `getpgrp(2)`.
+pub fn sys_getpgrp() -> Result<usize> {
+    Ok(current().signal.pgrp() as usize)
+}
+
+/// `getsid(2)`.
+pub fn sys_getsid(pid: i32) -> Result<usize> {
+    Ok(process(pid)?.signal.session() as usize)
+}
+
+/// `setsid(2)`.
+pub fn sys_setsid() -> Result<usize> {
+    let cur = current();
+    let sig = &cur.signal;
+    let taken = TASKLIST.lock().iter().any(|t| t.signal.pgrp() == cur.tgid && t.tgid != cur.tgid);
+    if sig.leader.load(Relaxed) != 0 || sig.pgrp() == cur.tgid || taken {
+        return Err(EPERM);
+    }
+    sig.leader.store(1, Relaxed);
+    sig.session.store(cur.tgid, Relaxed);
+    sig.pgrp.store(cur.tgid, Relaxed);
+    sig.tty.store(0, Relaxed);
+    Ok(cur.tgid as usize)
+}
+
+/// `setpgid(2)`.
+pub fn sys_setpgid(pid: i32, pgid: i32) -> Result<usize> {
+    let cur = current();
+    let pid = if pid == 0 { cur.tgid } else { pid };
+    let pgid = if pgid == 0 { pid } else { pgid };
+    if pgid < 0 {
+        return Err(EINVAL);
+    }
+    let t = find_task(pid).ok_or(ESRCH)?;
+    if !t.is_leader() {
+        return Err(EINVAL);
+    }
+    let session = cur.signal.session();
+    if parent_of(&t).is_some_and(|p| p.tgid == cur.tgid) && t.tgid != cur.tgid {
+        if t.signal.session() != session {
+            return Err(EPERM);
+        }
+        if t.signal.did_exec.load(Relaxed) != 0 {
+            return Err(EACCES);
+        }
+    } else if t.tgid != cur.tgid {
+        return Err(ESRCH);
+    }
+    if t.signal.leader.load(Relaxed) != 0 {
+        return Err(EPERM);
+    }
+    if pgid != pid {
+        let found = TASKLIST.lock().iter().any(|g| g.signal.pgrp() == pgid && g.signal.session() == session);
+        if !found {
+            return Err(EPERM);
+        }
+    }
+    t.signal.pgrp.store(pgid, Relaxed);
+    Ok(0)
+}
+
+/// `getuid(2)`.
+pub fn sys_getuid() -> Result<usize> {
+    Ok(current().cred.get().uid as usize)
+}
+/// `geteuid(2)`.
+pub fn sys_geteuid() -> Result<usize> {
+    Ok(current().cred.get().euid as usize)
+}
+/// `getgid(2)`.
+pub fn sys_getgid() -> Result<usize> {
+    Ok(current().cred.get().gid as usize)
+}
+/// `getegid(2)`.
+pub fn sys_getegid() -> Result<usize> {
+    Ok(current().cred.get().egid as usize)
+}
+
+/// Changes the three ids as `setresuid` and its kin do: -1 keeps one; without
+/// privilege only the present ones may be chosen.
+fn set_ids(get: impl Fn(&mut crate::kernel::cred::Cred) -> [&mut u32; 3], new: [u32; 3]) -> Result<usize> {
+    let cur = current();
+    let mut c = (*cur.cred.get()).clone();
+    let privileged = c.euid == 0;
+    let old = get(&mut c).map(|v| *v);
+    for (slot, v) in get(&mut c).into_iter().zip(new) {
+        if v == u32::MAX {
+            continue;
+        }
+        if !privileged && !old.contains(&v) {
+            return Err(EPERM);
+        }
+        *slot = v;
+    }
+    cur.cred.set(Arc::new(c));
+    Ok(0)
+}
+
+fn uids(c: &mut crate::kernel::cred::Cred) -> [&mut u32; 3] {
+    [&mut c.uid, &mut c.euid, &mut c.suid]
+}
+fn gids(c: &mut crate::kernel::cred::Cred) -> [&mut u32; 3] {
+    [&mut c.gid, &mut c.egid, &mut c.sgid]
+}
+
+/// `setresuid(2)`.
+pub fn sys_setresuid(r: u32, e: u32, s: u32) -> Result<usize> {
+    set_ids(uids, [r, e, s])
+}
+/// `setresgid(2)`.
+pub fn sys_setresgid(r: u32, e: u32, s: u32) -> Result<usize> {
+    set_ids(gids, [r, e, s])
+}
+/// `setuid(2)`: all three with privilege, else the effective one.
+pub fn sys_setuid(uid: u32) -> Result<usize> {
+    let all = current().cred.get().euid == 0;
+    set_ids(uids, if all { [uid; 3] } else { [u32::MAX, uid, u32::MAX] })
+}
+/// `setgid(2)`.
+pub fn sys_setgid(gid: u32) -> Result<usize> {
+    let all = current().cred.get().euid == 0;
+    set_ids(gids, if all { [gid; 3] } else { [u32::MAX, gid, u32::MAX] })
+}
+fn put_ids(ids: [u32; 3], at: [usize; 3]) -> Result<usize> {
+    for (id, p) in ids.iter().zip(at) {
+        put_user(p, id)?;
+    }
+    Ok(0)
+}
+/// `getresuid(2)`.
+pub fn sys_getresuid(r: usize, e: usize, s: usize) -> Result<usize> {
+    let c = current().cred.get();
+    put_ids([c.uid, c.euid, c.suid], [r, e, s])
+}
+/// `getresgid(2)`.
+pub fn sys_getresgid(r: usize, e: usize, s: usize) -> Result<usize> {
+    let c = current().cred.get();
+    put_ids([c.gid, c.egid, c.sgid], [r, e, s])
+}
+/// `getgroups(2)`: there are no supplementary groups.
+pub fn sys_getgroups(_size: i32, _list: usize) -> Result<usize> {
+    Ok(0)
+}
+
+/// `prlimit64(2)`.
+pub fn sys_prlimit64(pid: i32, resource: usize, new: usize, old: usize) -> Result<usize> {
+    let t = process(pid)?;
+    if resource >= rlimit::NLIMITS {
+        return Err(EINVAL);
+    }
+    let change: Option<[u64; 2]> = if new == 0 { None } else { Some(get_user(new)?) };
+    let cur = current();
+    let (me, them) = (cur.cred.get(), t.cred.get());
+    if t.tgid != cur.tgid && me.euid != 0 && (me.uid, me.gid) != (them.uid, them.gid) {
+        return Err(EPERM);
+    }
+    let before = t.signal.rlimit(resource);
+    if let Some([soft, hard]) = change {
+        if soft > hard {
+            return Err(EINVAL);
+        }
+        if hard > before.1 && me.euid != 0 {
+            return Err(EPERM);
+        }
+        t.signal.set_rlimit(resource, soft, hard);
+    }
+    if old != 0 {
+        put_user(old, &[before.0, before.1])?;
+    }
+    Ok(0)
+}
+
+/// `getrlimit(2)`.
+pub fn sys_getrlimit(resource: usize, rlim: usize) -> Result<usize> {
+    if rlim == 0 {
+        return Err(EFAULT);
+    }
+    sys_prlimit64(0, resource, 0, rlim)
+}
+
+/// `setrlimit(2)`.
+pub fn sys_setrlimit(resource: usize, rlim: usize) -> Result<usize> {
+    if rlim == 0 {
+        return Err(EFAULT);
+    }
+    sys_prlimit64(0, resource, rlim, 0)
+}
+
+/// `getrusage(2)`.
+pub fn sys_getrusage(who: i32, usage: usize) -> Result<usize> {
+    let cur = current();
+    let times = match who {
+        0 => cur.signal.cputime(),
+        -1 => cur.signal.children.get(),
+        1 => (cur.utime.load(Relaxed), cur.stime.load(Relaxed)),
+        _ => return Err(EINVAL),
+    };
+    put_user(usage, &rusage_words(times))?;
+    Ok(0)
+}
+
+/// `times(2)`, in hundredths of a second.
+pub fn sys_times(buf: usize) -> Result<usize> {
+    let clock = |ns: u64| ns / 10_000_000;
+    let (u, s) = current().signal.cputime();
+    let (cu, cs) = current().signal.children.get();
+    if buf != 0 {
+        put_user(buf, &[u, s, cu, cs].map(clock))?;
+    }
+    Ok(clock(ktime_get()) as usize)
+}
+
+/// `sysinfo(2)`.
+pub fn sys_sysinfo(info: usize) -> Result<usize> {
+    let mut w = [0u64; 14];
+    w[0] = ktime_get() / 1_000_000_000;
+    w[4] = (totalram_pages() * PAGE_SIZE) as u64;
+    w[5] = (nr_free_pages() * PAGE_SIZE) as u64;
+    w[10] = TASKLIST.lock().len() as u64;
+    // mem_unit, after totalhigh and freehigh.
+    w[13] = 1;
+    put_user(info, &w)?;
+    Ok(0)
+}
+
+/// `prctl(2)`, as far as names, death signals and capabilities go.
+pub fn sys_prctl(option: u32, a2: usize, _a3: usize, _a4: usize, _a5: usize) -> Result<usize> {
+    let cur = current();
+    match option {
+        pr::PR_SET_NAME => {
+            let mut name = [0u8; 16];
+            let s = match crate::arch::x86::lib::usercopy::strncpy_from_user(a2, 15) {
+                Ok(s) => s,
+                Err(crate::errno::ENAMETOOLONG) => {
+                    let mut b = [0u8; 15];
+                    copy_from_user(&mut b, a2)?;
+                    b.to_vec()
+                }
+                Err(e) => return Err(e),
+            };
+            name[..s.len()].copy_from_slice(&s);
+            *cur.comm.lock() = name;
+        }
+        pr::PR_GET_NAME => {
+            let name = *cur.comm.lock();
+            copy_to_user(a2, &name)?;
+        }
+        pr::PR_SET_PDEATHSIG => {
+            if a2 != 0 && !valid_signal(i32::try_from(a2).map_err(|_| EINVAL)?) {
+                return Err(EINVAL);
+            }
+            cur.pdeath_signal.store(a2 as u32, Relaxed);
+        }
+        pr::PR_GET_PDEATHSIG => put_user(a2, &cur.pdeath_signal.load(Relaxed))?,
+        pr::PR_GET_DUMPABLE => return Ok(1),
+        pr::PR_SET_DUMPABLE if a2 <= 1 => {}
+        pr::PR_GET_NO_NEW_PRIVS | pr::PR_GET_KEEPCAPS | pr::PR_GET_SECCOMP => {}
+        _ => return Err(EINVAL),
+    }
+    Ok(0)
+}
+
+/// `arch_prctl(2)`: the FS and GS bases.
+pub fn sys_arch_prctl(code: u32, addr: usize) -> Result<usize> {
+    use crate::arch::x86::kernel::process_64::segments;
+    const ARCH_SET_GS: u32 = 0x1001;
+    const ARCH_SET_FS: u32 = 0x1002;
+    const ARCH_GET_FS: u32 = 0x1003;
+    const ARCH_GET_GS: u32 = 0x1004;
+    let cur = current();
+    let t = cur.thread();
+    match code {
+        ARCH_SET_FS | ARCH_SET_GS if addr >= TASK_SIZE_MAX => return Err(EPERM),
+        ARCH_SET_FS => {
+            segments::set_user_fs(t, addr as u64);
+        }
+        ARCH_SET_GS => {
+            segments::set_user_gs(t, addr as u64);
+        }
+        ARCH_GET_FS => put_user(addr, &segments::fsbase())?,
+        ARCH_GET_GS => put_user(addr, &segments::gsbase())?,
+        _ => return Err(EINVAL),
+    }
+    Ok(0)
+}
+
+/// `personality(2)`: Linux's own, with or without address randomisation.
+pub fn sys_personality(p: u32) -> Result<usize> {
+    let cur = current();
+    let old = cur.personality.load(Relaxed);
+    if p != u32::MAX {
+        cur.personality.store(p, Relaxed);
+    }
+    Ok(old as usize)
+}
+
+/// `sched_yield(2)`.
+pub fn sys_sched_yield() -> Result<usize> {
+    crate::kernel::sched::yield_now();
+    Ok(0)
+}
+
+/// `sched_getaffinity(2)`: the one CPU.
+pub fn sys_sched_getaffinity(pid: i32, len: usize, mask: usize) -> Result<usize> {
+    process(pid)?;
+    if len < 8 || !len.is_multiple_of(8) {
+        return Err(EINVAL);
+    }
+    put_user(mask, &1u64)?;
+    Ok(8)
+}
+
+/// `getcpu(2)`.
+pub fn sys_getcpu(cpu: usize, node: usize, _cache: usize) -> Result<usize> {
+    for p in [cpu, node] {
+        if p != 0 {
+            put_user(p, &0u32)?;
+        }
+    }
+    Ok(0)
+}
+
+/// `set_robust_list(2)`: remembered by nobody; a thread that dies holding a robust
+/// futex does not mark it.
+pub fn sys_set_robust_list(_head: usize, len: usize) -> Result<usize> {
+    if len == size_of::<nr::robust_list_head>() { Ok(0) } else { Err(EINVAL) }
+}

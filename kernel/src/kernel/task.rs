@@ -149,8 +149,14 @@ pub struct Task {
     pub comm: IrqLock<[u8; 16]>,
     /// `set_tid_address`: where to write 0 and wake when the thread exits.
     pub clear_child_tid: AtomicU64,
+    /// `CLONE_CHILD_SETTID`: where to write the thread id when it first runs.
+    pub set_child_tid: AtomicU64,
+    /// Who waits in `vfork` for this task to let go of the shared memory.
+    pub vfork_done: IrqLock<Option<Arc<crate::kernel::fork::Completion>>>,
     /// `prctl(PR_SET_PDEATHSIG)`.
     pub pdeath_signal: AtomicU32,
+    /// `personality(2)`.
+    pub personality: AtomicU32,
     /// Wait status (`wait4` encoding), valid once the task is a zombie.
     pub exit_code: AtomicU32,
     /// User time in nanoseconds.

@@ -1,3 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's `lib/`: helpers that are pure functions of plain data.
+pub mod cmdline;
+pub mod cpio;
 pub mod ratelimit;

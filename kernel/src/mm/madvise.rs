@@ -86,7 +86,8 @@ impl MmState {
         match b {
             Behavior::Flags(clear, set) => {
                 let special = matches!(v.backing, Backing::Special(_));
-                let wipe_shared = set.contains(VmFlags::WIPEONFORK) && (!anon || v.flags.contains(VmFlags::SHARED));
+                let wipe_shared =
+                    set.contains(VmFlags::WIPEONFORK) && (!anon || v.flags.contains(VmFlags::SHARED));
                 if wipe_shared || special && clear.contains(VmFlags::DONTDUMP) {
                     return Err(EINVAL);
                 }
@@ -157,7 +158,8 @@ pub fn sys_msync(start: usize, len: usize, flags: u32) -> Result<usize> {
     {
         return Err(EINVAL);
     }
-    let end = start.checked_add(len).filter(|e| *e <= usize::MAX - PAGE_SIZE).map(page_align).ok_or(ENOMEM)?;
+    let end =
+        start.checked_add(len).filter(|e| *e <= usize::MAX - PAGE_SIZE).map(page_align).ok_or(ENOMEM)?;
     with_current_mm(|mm| {
         let st = mm.lock();
         let mut at = start;

@@ -249,7 +249,8 @@ impl MmState {
             let v = self.vmas.get(p);
             at = v.end;
             let same = v.backing.file().is_some_and(|f| {
-                core::ptr::addr_eq(core::ptr::from_ref(file), alloc::sync::Arc::as_ptr(f)) || f.same_pages(file)
+                core::ptr::addr_eq(core::ptr::from_ref(file), alloc::sync::Arc::as_ptr(f))
+                    || f.same_pages(file)
             });
             if same && v.pgoff + v.pages() as u64 > from {
                 let skip = from.saturating_sub(v.pgoff) as usize * PAGE_SIZE;

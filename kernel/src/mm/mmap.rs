@@ -7,9 +7,7 @@
 use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
 use crate::arch::x86::mm::pgtable::USER_PGTABLES_CEILING;
 use crate::arch::x86::mm::tlb::TlbGather;
-use crate::errno::{
-    EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, Result,
-};
+use crate::errno::{EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, Result};
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
 use crate::mm::shmem;
@@ -432,8 +430,12 @@ impl MmState {
     #[inline]
     pub fn find_or_expand(&mut self, addr: usize) -> Option<Pos> {
         let p = self.vmas.find(addr)?;
-        if self.vmas.get(p).start <= addr {
+        let v = self.vmas.get(p);
+        if v.start <= addr {
             return Some(p);
+        }
+        if !v.flags.contains(VmFlags::GROWSDOWN) {
+            return None;
         }
         self.expand_stack(p, addr).ok().map(|()| p)
     }
@@ -512,8 +514,9 @@ fn on_current<R>(f: impl FnOnce(&mut MmState) -> R) -> R {
 
 /// What may be mapped of an open file.
 fn mmap_file(fd: i32) -> Result<MmapFile> {
-    let _ = fd;
-    Err(EBADF)
+    let f = crate::fs::file::fget(fd)?;
+    let vm = f.mmap()?;
+    Ok(MmapFile { file: vm, readable: f.readable(), writable: f.writable(), noexec: false })
 }
 
 /// `mmap(2)`.

@@ -2,12 +2,12 @@
 //! What `mmap` allows, and with which flags.
 
 use super::*;
-use linux_raw_sys::general::MAP_SYNC;
 use crate::errno::ENODEV;
 use crate::mm::page_alloc::Page;
 use crate::mm::vma::VmFile;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use linux_raw_sys::general::MAP_SYNC;
 
 struct NoPages;
 

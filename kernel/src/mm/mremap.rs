@@ -98,7 +98,8 @@ impl MmState {
     /// Whether there is room behind a mapping that ends at `end` (`vma_expandable`).
     fn vma_expandable(&self, end: usize, grow: usize) -> bool {
         let new_end = end + grow;
-        new_end <= TASK_SIZE_MAX && self.vmas.lower_bound(end).is_none_or(|n| self.vmas.get(n).start >= new_end)
+        new_end <= TASK_SIZE_MAX
+            && self.vmas.lower_bound(end).is_none_or(|n| self.vmas.get(n).start >= new_end)
     }
 
     fn expand_in_place(&mut self, p: Pos, grow: usize) -> Result {

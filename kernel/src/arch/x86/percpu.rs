@@ -6,9 +6,10 @@
 //! its own, and a field that interrupts also touch is read and written whole.
 
 use crate::kernel::task::{Current, Task};
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
 use core::ptr::NonNull;
+use x86_64::structures::tss::TaskStateSegment;
 
 /// What each CPU keeps for itself. The entry assembly knows the offsets below.
 #[repr(C)]
@@ -31,12 +32,17 @@ pub struct PerCpu {
     pub nmi_count: Cell<u64>,
     /// `ctx_state` of context tracking.
     pub context_tracking_state: Cell<u32>,
+    /// The task state segment: the stacks that entries switch to.
+    pub tss: UnsafeCell<TaskStateSegment>,
 }
 
 /// Offset of [`PerCpu::top_of_stack`], for the entry assembly.
 pub const TOP_OF_STACK: usize = offset_of!(PerCpu, top_of_stack);
 /// Offset of [`PerCpu::user_sp`], for the entry assembly.
 pub const USER_SP: usize = offset_of!(PerCpu, user_sp);
+
+/// Offset of the IST entries of [`PerCpu::tss`], for the entry assembly.
+pub const TSS_IST: usize = offset_of!(PerCpu, tss) + offset_of!(TaskStateSegment, interrupt_stack_table);
 
 // SAFETY: reached only through `this_cpu`, hence by one CPU.
 unsafe impl Sync for PerCpu {}
@@ -54,6 +60,7 @@ impl PerCpu {
             irq_timer_count: Cell::new(0),
             nmi_count: Cell::new(0),
             context_tracking_state: Cell::new(0),
+            tss: UnsafeCell::new(TaskStateSegment::new()),
         }
     }
 
@@ -75,6 +82,14 @@ impl PerCpu {
     pub fn current(&self) -> Current {
         // SAFETY: set before the first use of `current` and at every switch.
         unsafe { Current::from_raw(NonNull::new_unchecked(self.current_task.get().cast_mut())) }
+    }
+
+    /// Sets the stack that entries from user mode start on (`load_sp0`).
+    #[inline]
+    pub fn load_sp0(&self, top: usize) {
+        self.top_of_stack.set(top as u64);
+        // SAFETY: this CPU's TSS; the CPU reads it only when entering from user mode.
+        unsafe { (*self.tss.get()).privilege_stack_table[0] = x86_64::VirtAddr::new_truncate(top as u64) };
     }
 
     /// Whether a task is running yet (false only in early boot).

@@ -1,3 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's `arch/x86/entry/`: the way into the kernel and back out.
+mod calling;
+pub mod common;
+pub mod entry_64;
 pub mod syscall_table;
+pub mod vsyscall_64;

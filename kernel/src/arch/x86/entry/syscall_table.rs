@@ -57,8 +57,153 @@ syscalls! {
     __NR_setitimer => crate::kernel::time::itimer::sys_setitimer, (di, si, dx);
     __NR_alarm => crate::kernel::time::itimer::sys_alarm, (di);
     // --- kernel/sys.rs
+    __NR_uname => crate::kernel::sys::sys_newuname, (di);
+    __NR_sethostname => crate::kernel::sys::sys_sethostname, (di, si);
+    __NR_setdomainname => crate::kernel::sys::sys_setdomainname, (di, si);
+    __NR_getpid => crate::kernel::sys::sys_getpid, ();
+    __NR_gettid => crate::kernel::sys::sys_gettid, ();
+    __NR_getppid => crate::kernel::sys::sys_getppid, ();
+    __NR_getpgid => crate::kernel::sys::sys_getpgid, (di);
+    __NR_getpgrp => crate::kernel::sys::sys_getpgrp, ();
+    __NR_getsid => crate::kernel::sys::sys_getsid, (di);
+    __NR_setsid => crate::kernel::sys::sys_setsid, ();
+    __NR_setpgid => crate::kernel::sys::sys_setpgid, (di, si);
+    __NR_getuid => crate::kernel::sys::sys_getuid, ();
+    __NR_geteuid => crate::kernel::sys::sys_geteuid, ();
+    __NR_getgid => crate::kernel::sys::sys_getgid, ();
+    __NR_getegid => crate::kernel::sys::sys_getegid, ();
+    __NR_setuid => crate::kernel::sys::sys_setuid, (di);
+    __NR_setgid => crate::kernel::sys::sys_setgid, (di);
+    __NR_setresuid => crate::kernel::sys::sys_setresuid, (di, si, dx);
+    __NR_setresgid => crate::kernel::sys::sys_setresgid, (di, si, dx);
+    __NR_getresuid => crate::kernel::sys::sys_getresuid, (di, si, dx);
+    __NR_getresgid => crate::kernel::sys::sys_getresgid, (di, si, dx);
+    __NR_getgroups => crate::kernel::sys::sys_getgroups, (di, si);
+    __NR_prlimit64 => crate::kernel::sys::sys_prlimit64, (di, si, dx, r10);
+    __NR_getrlimit => crate::kernel::sys::sys_getrlimit, (di, si);
+    __NR_setrlimit => crate::kernel::sys::sys_setrlimit, (di, si);
+    __NR_getrusage => crate::kernel::sys::sys_getrusage, (di, si);
+    __NR_times => crate::kernel::sys::sys_times, (di);
+    __NR_sysinfo => crate::kernel::sys::sys_sysinfo, (di);
+    __NR_prctl => crate::kernel::sys::sys_prctl, (di, si, dx, r10, r8);
+    __NR_arch_prctl => crate::kernel::sys::sys_arch_prctl, (di, si);
+    __NR_personality => crate::kernel::sys::sys_personality, (di);
+    __NR_sched_yield => crate::kernel::sys::sys_sched_yield, ();
+    __NR_sched_getaffinity => crate::kernel::sys::sys_sched_getaffinity, (di, si, dx);
+    __NR_getcpu => crate::kernel::sys::sys_getcpu, (di, si, dx);
+    __NR_set_robust_list => crate::kernel::sys::sys_set_robust_list, (di, si);
     // --- kernel/fork.rs
+    __NR_fork => crate::kernel::fork::sys_fork, ();
+    __NR_vfork => crate::kernel::fork::sys_vfork, ();
+    __NR_clone => crate::kernel::fork::sys_clone, (di, si, dx, r10, r8);
+    __NR_clone3 => crate::kernel::fork::sys_clone3, (di, si);
+    __NR_set_tid_address => crate::kernel::fork::sys_set_tid_address, (di);
     // --- kernel/exit.rs
+    __NR_exit => crate::kernel::exit::sys_exit, (di);
+    __NR_exit_group => crate::kernel::exit::sys_exit_group, (di);
+    __NR_wait4 => crate::kernel::exit::sys_wait4, (di, si, dx, r10);
+    __NR_waitid => crate::kernel::exit::sys_waitid, (di, si, dx, r10, r8);
     // --- kernel/futex.rs
+    __NR_futex => crate::kernel::futex::sys_futex, (di, si, dx, r10, r8, r9);
     // --- kernel/reboot.rs
+    __NR_reboot => crate::kernel::reboot::sys_reboot, (di, si, dx, r10);
+    // --- mm/
+    __NR_mmap => crate::mm::mmap::sys_mmap, (di, si, dx, r10, r8, r9);
+    __NR_mprotect => crate::mm::mprotect::sys_mprotect, (di, si, dx);
+    __NR_munmap => crate::mm::mmap::sys_munmap, (di, si);
+    __NR_brk => crate::mm::mmap::sys_brk, (di);
+    __NR_mremap => crate::mm::mremap::sys_mremap, (di, si, dx, r10, r8);
+    __NR_msync => crate::mm::madvise::sys_msync, (di, si, dx);
+    __NR_mincore => crate::mm::mincore::sys_mincore, (di, si, dx);
+    __NR_madvise => crate::mm::madvise::sys_madvise, (di, si, dx);
+    __NR_mlock => crate::mm::mlock::sys_mlock, (di, si);
+    __NR_munlock => crate::mm::mlock::sys_munlock, (di, si);
+    __NR_mlockall => crate::mm::mlock::sys_mlockall, (di);
+    __NR_munlockall => crate::mm::mlock::sys_munlockall, ();
+    __NR_mlock2 => crate::mm::mlock::sys_mlock2, (di, si, dx);
+    // --- kernel/printk/syslog.rs
+    __NR_syslog => crate::kernel::printk::syslog::sys_syslog, (di, si, dx);
+    // --- fs/read_write.rs
+    __NR_read => crate::fs::read_write::sys_read, (di, si, dx);
+    __NR_write => crate::fs::read_write::sys_write, (di, si, dx);
+    __NR_pread64 => crate::fs::read_write::sys_pread64, (di, si, dx, r10);
+    __NR_pwrite64 => crate::fs::read_write::sys_pwrite64, (di, si, dx, r10);
+    __NR_readv => crate::fs::read_write::sys_readv, (di, si, dx);
+    __NR_writev => crate::fs::read_write::sys_writev, (di, si, dx);
+    __NR_preadv => crate::fs::read_write::sys_preadv, (di, si, dx, r10);
+    __NR_pwritev => crate::fs::read_write::sys_pwritev, (di, si, dx, r10);
+    __NR_lseek => crate::fs::read_write::sys_lseek, (di, si, dx);
+    __NR_sync => crate::fs::read_write::sys_sync, ();
+    __NR_fsync => crate::fs::read_write::sys_fsync, (di);
+    __NR_fdatasync => crate::fs::read_write::sys_fsync, (di);
+    // --- fs/open.rs
+    __NR_open => crate::fs::open::sys_open, (di, si, dx);
+    __NR_openat => crate::fs::open::sys_openat, (di, si, dx, r10);
+    __NR_creat => crate::fs::open::sys_creat, (di, si);
+    __NR_truncate => crate::fs::open::sys_truncate, (di, si);
+    __NR_ftruncate => crate::fs::open::sys_ftruncate, (di, si);
+    __NR_memfd_create => crate::fs::open::sys_memfd_create, (di, si);
+    // --- fs/file.rs
+    __NR_close => crate::fs::file::sys_close, (di);
+    __NR_close_range => crate::fs::file::sys_close_range, (di, si, dx);
+    __NR_dup => crate::fs::file::sys_dup, (di);
+    __NR_dup2 => crate::fs::file::sys_dup2, (di, si);
+    __NR_dup3 => crate::fs::file::sys_dup3, (di, si, dx);
+    // --- fs/fcntl.rs
+    __NR_fcntl => crate::fs::fcntl::sys_fcntl, (di, si, dx);
+    __NR_ioctl => crate::fs::fcntl::sys_ioctl, (di, si, dx);
+    // --- fs/namei_calls.rs
+    __NR_mkdir => crate::fs::namei_calls::sys_mkdir, (di, si);
+    __NR_mkdirat => crate::fs::namei_calls::sys_mkdirat, (di, si, dx);
+    __NR_mknod => crate::fs::namei_calls::sys_mknod, (di, si, dx);
+    __NR_mknodat => crate::fs::namei_calls::sys_mknodat, (di, si, dx, r10);
+    __NR_symlink => crate::fs::namei_calls::sys_symlink, (di, si);
+    __NR_symlinkat => crate::fs::namei_calls::sys_symlinkat, (di, si, dx);
+    __NR_link => crate::fs::namei_calls::sys_link, (di, si);
+    __NR_linkat => crate::fs::namei_calls::sys_linkat, (di, si, dx, r10, r8);
+    __NR_unlink => crate::fs::namei_calls::sys_unlink, (di);
+    __NR_unlinkat => crate::fs::namei_calls::sys_unlinkat, (di, si, dx);
+    __NR_rmdir => crate::fs::namei_calls::sys_rmdir, (di);
+    __NR_rename => crate::fs::namei_calls::sys_rename, (di, si);
+    __NR_renameat => crate::fs::namei_calls::sys_renameat, (di, si, dx, r10);
+    __NR_renameat2 => crate::fs::namei_calls::sys_renameat2, (di, si, dx, r10, r8);
+    __NR_readlink => crate::fs::namei_calls::sys_readlink, (di, si, dx);
+    __NR_readlinkat => crate::fs::namei_calls::sys_readlinkat, (di, si, dx, r10);
+    __NR_chdir => crate::fs::namei_calls::sys_chdir, (di);
+    __NR_fchdir => crate::fs::namei_calls::sys_fchdir, (di);
+    __NR_chroot => crate::fs::namei_calls::sys_chroot, (di);
+    __NR_getcwd => crate::fs::namei_calls::sys_getcwd, (di, si);
+    __NR_umask => crate::fs::namei_calls::sys_umask, (di);
+    __NR_chmod => crate::fs::namei_calls::sys_chmod, (di, si);
+    __NR_fchmod => crate::fs::namei_calls::sys_fchmod, (di, si);
+    __NR_fchmodat => crate::fs::namei_calls::sys_fchmodat, (di, si, dx);
+    __NR_chown => crate::fs::namei_calls::sys_chown, (di, si, dx);
+    __NR_lchown => crate::fs::namei_calls::sys_lchown, (di, si, dx);
+    __NR_fchown => crate::fs::namei_calls::sys_fchown, (di, si, dx);
+    __NR_fchownat => crate::fs::namei_calls::sys_fchownat, (di, si, dx, r10, r8);
+    __NR_access => crate::fs::namei_calls::sys_access, (di, si);
+    __NR_faccessat => crate::fs::namei_calls::sys_faccessat, (di, si, dx);
+    __NR_faccessat2 => crate::fs::namei_calls::sys_faccessat2, (di, si, dx, r10);
+    // --- fs/stat.rs
+    __NR_stat => crate::fs::stat::sys_newstat, (di, si);
+    __NR_lstat => crate::fs::stat::sys_newlstat, (di, si);
+    __NR_fstat => crate::fs::stat::sys_newfstat, (di, si);
+    __NR_newfstatat => crate::fs::stat::sys_newfstatat, (di, si, dx, r10);
+    __NR_statx => crate::fs::stat::sys_statx, (di, si, dx, r10, r8);
+    __NR_statfs => crate::fs::stat::sys_statfs, (di, si);
+    __NR_fstatfs => crate::fs::stat::sys_fstatfs, (di, si);
+    __NR_utimensat => crate::fs::stat::sys_utimensat, (di, si, dx, r10);
+    // --- fs/readdir.rs, pipe.rs, select.rs, namespace.rs, exec.rs; drivers
+    __NR_getdents64 => crate::fs::readdir::sys_getdents64, (di, si, dx);
+    __NR_pipe => crate::fs::pipe::sys_pipe, (di);
+    __NR_pipe2 => crate::fs::pipe::sys_pipe2, (di, si);
+    __NR_poll => crate::fs::select::sys_poll, (di, si, dx);
+    __NR_ppoll => crate::fs::select::sys_ppoll, (di, si, dx, r10, r8);
+    __NR_select => crate::fs::select::sys_select, (di, si, dx, r10, r8);
+    __NR_pselect6 => crate::fs::select::sys_pselect6, (di, si, dx, r10, r8, r9);
+    __NR_mount => crate::fs::namespace::sys_mount, (di, si, dx, r10, r8);
+    __NR_umount2 => crate::fs::namespace::sys_umount2, (di, si);
+    __NR_execve => crate::fs::exec::sys_execve, (di, si, dx);
+    __NR_execveat => crate::fs::exec::sys_execveat, (di, si, dx, r10, r8);
+    __NR_getrandom => crate::drivers::char::random::sys_getrandom, (di, si, dx);
 }

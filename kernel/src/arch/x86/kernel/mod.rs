@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's `arch/x86/kernel/`.
+pub mod acpi;
 pub mod apic;
+pub mod cpu;
 pub mod dumpstack;
 pub mod fpu;
+pub mod idt;
+pub mod irq;
+pub mod nmi;
 pub mod process_64;
+pub mod reboot;
+pub mod setup;
 pub mod signal;
 pub mod traps;
-pub mod cpu {
-    /// stub
-    pub fn has_ospke() -> bool {
-        false
-    }
-}
+pub mod tsc;

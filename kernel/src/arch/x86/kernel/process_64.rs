@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Switching tasks, and what a task's architecture state is.
-//! After Linux 6.1, `arch/x86/kernel/process_64.c`, `arch/x86/entry/entry_64.S` (`__switch_to_asm`).
+//! Switching tasks, and what a task's architecture state is (Linux 6.1,
+//! `arch/x86/kernel/process_64.c`; `__switch_to_asm` in `entry_64.S`).
 
 use crate::arch::x86::kernel::fpu::core::Fpu;
+use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::Result;
+use crate::kernel::task::Task;
 use crate::mm::vmalloc;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, UnsafeCell};
 
 /// Size of a kernel stack: 16 KiB, as in Linux (`THREAD_SIZE`).
 pub const THREAD_SIZE: usize = 16 * 1024;
 
-/// A kernel stack in the vmalloc area, with an unmapped guard page below.
+/// A kernel stack in the vmalloc area, with unmapped memory below it.
 pub struct KernelStack {
     area: Option<vmalloc::StackArea>,
     top: usize,
@@ -28,6 +30,7 @@ impl KernelStack {
         Self { area: None, top }
     }
     /// The address just above the stack.
+    #[inline]
     pub const fn top(&self) -> usize {
         self.top
     }
@@ -44,10 +47,10 @@ impl KernelStack {
 /// What the architecture keeps for a task (`thread_struct`).
 pub struct Thread {
     /// Kernel stack pointer while switched out.
-    pub sp: Cell<u64>,
-    /// FS base of user mode.
+    pub sp: UnsafeCell<u64>,
+    /// FS base of user mode (authoritative while the FS selector is 0).
     pub fsbase: Cell<u64>,
-    /// GS base of user mode.
+    /// GS base of user mode, likewise.
     pub gsbase: Cell<u64>,
     /// User data segment selectors, saved while switched out.
     pub fsindex: Cell<u16>,
@@ -66,13 +69,297 @@ pub struct Thread {
     /// DR6 of the last debug exception (`virtual_dr6`).
     pub virtual_dr6: Cell<u64>,
     /// User FPU state while switched out.
-    pub fpu: RefCell<Fpu>,
+    pub fpu: Fpu,
+}
+
+impl Thread {
+    /// The state of a task without a past.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            sp: UnsafeCell::new(0),
+            fsbase: Cell::new(0),
+            gsbase: Cell::new(0),
+            fsindex: Cell::new(0),
+            gsindex: Cell::new(0),
+            ds: Cell::new(0),
+            es: Cell::new(0),
+            trap_nr: Cell::new(0),
+            error_code: Cell::new(0),
+            cr2: Cell::new(0),
+            virtual_dr6: Cell::new(0),
+            fpu: Fpu::new()?,
+        })
+    }
+
+    /// A copy for a child of the running task: segments, last trap, and the FPU
+    /// registers as they are now (`copy_thread`).
+    pub fn fork(&self) -> Result<Self> {
+        segments::save(self);
+        let t = Self::new()?;
+        t.fsbase.set(self.fsbase.get());
+        t.gsbase.set(self.gsbase.get());
+        t.fsindex.set(self.fsindex.get());
+        t.gsindex.set(self.gsindex.get());
+        t.ds.set(self.ds.get());
+        t.es.set(self.es.get());
+        t.trap_nr.set(self.trap_nr.get());
+        t.error_code.set(self.error_code.get());
+        t.cr2.set(self.cr2.get());
+        t.fpu.save_current();
+        Ok(t)
+    }
+}
+
+/// What `switch_to_asm` pops for a task that never ran: its callee-saved
+/// registers, and the address it returns to.
+#[repr(C)]
+struct InactiveTaskFrame {
+    r15: u64,
+    r14: u64,
+    r13: u64,
+    r12: u64,
+    bx: u64,
+    bp: u64,
+    ret_addr: u64,
+}
+
+/// Prepares a new task's kernel stack: it starts in `ret_from_fork_asm` with
+/// `regs` as its user registers. With `kernel_fn` it first calls that function
+/// with `arg`; when the function returns, the task goes to user mode.
+pub fn init_stack(t: &Task, regs: PtRegs, kernel_fn: Option<(extern "C" fn(u64), u64)>) {
+    let (bx, r12) = kernel_fn.map_or((0, 0), |(f, a)| (f as *const () as u64, a));
+    let pt_regs = t.pt_regs();
+    let frame = (pt_regs as usize - size_of::<InactiveTaskFrame>()) as *mut InactiveTaskFrame;
+    // SAFETY: the task's own stack, before it first runs.
+    unsafe {
+        pt_regs.write(regs);
+        frame.write(InactiveTaskFrame {
+            r15: 0,
+            r14: 0,
+            r13: 0,
+            r12,
+            bx,
+            bp: pt_regs as u64 + 1,
+            ret_addr: ret_from_fork_address(),
+        });
+        *(*t.thread.get()).sp.get() = frame as u64;
+    }
+}
+
+#[cfg(target_os = "none")]
+fn ret_from_fork_address() -> u64 {
+    crate::arch::x86::entry::entry_64::entry::ret_from_fork_asm as *const () as u64
+}
+#[cfg(not(target_os = "none"))]
+fn ret_from_fork_address() -> u64 {
+    0
+}
+
+/// The registers with which a program starts (`start_thread`).
+pub fn start_thread(regs: &mut PtRegs, ip: u64, sp: u64) {
+    use crate::arch::x86::segment::{USER_CS, USER_DS};
+    *regs = PtRegs {
+        ip,
+        sp,
+        cs: u64::from(USER_CS),
+        ss: u64::from(USER_DS),
+        flags: crate::arch::x86::ptrace::eflags::IF,
+        ..PtRegs::default()
+    };
+    segments::reset();
 }
 
 /// Switches from the current task to `next`.
 ///
 /// # Safety
-/// Both are alive; interrupts are off.
-pub unsafe fn switch_to(_cur: &crate::kernel::task::Task, _next: *const crate::kernel::task::Task) {
-    todo!()
+/// `prev` is the current task, both are alive, and interrupts are off.
+#[cfg(target_os = "none")]
+pub unsafe fn switch_to(prev: &Task, next: *const Task) {
+    use crate::arch::x86::entry::entry_64::entry::switch_to_asm;
+    use crate::arch::x86::percpu::this_cpu;
+    // SAFETY: as promised by the caller; with interrupts off nobody else looks at
+    // either `Thread`.
+    unsafe {
+        let (pt, n) = (&*prev.thread.get(), &*next);
+        let nt = &*n.thread.get();
+        segments::save(pt);
+        pt.fpu.save_current();
+        this_cpu().current_task.set(next);
+        this_cpu().load_sp0(n.stack.top());
+        segments::load(pt, nt);
+        nt.fpu.restore();
+        match &*n.mm.lock() {
+            Some(mm) => mm.activate(),
+            None => crate::arch::x86::mm::tlb::load_cr3(crate::arch::x86::mm::init::kernel_pgd()),
+        }
+        switch_to_asm(pt.sp.get(), *nt.sp.get());
+    }
+}
+
+/// On the host nothing is ever switched.
+///
+/// # Safety
+/// Never called.
+#[cfg(not(target_os = "none"))]
+pub unsafe fn switch_to(_prev: &Task, _next: *const Task) {
+    unreachable!("the host has no tasks to switch")
+}
+
+/// User segment registers: selectors and bases (without FSGSBASE, so that user mode
+/// cannot make `MSR_GS_BASE` look like the kernel's to `paranoid_entry`).
+pub mod segments {
+    use super::Thread;
+    use crate::extable;
+    use core::arch::asm;
+    use x86_64::registers::model_specific::Msr;
+
+    const FS_BASE: u32 = 0xC000_0100;
+    const KERNEL_GS_BASE: u32 = 0xC000_0102;
+
+    macro_rules! read_sel {
+        ($seg:literal) => {{
+            let v: u16;
+            // SAFETY: reads a segment register.
+            unsafe { asm!(concat!("mov {:x}, ", $seg), out(reg) v, options(nomem, nostack, preserves_flags)) };
+            v
+        }};
+    }
+    macro_rules! load_sel {
+        ($seg:literal, $v:expr) => {
+            // SAFETY: user segment registers; a selector that no longer loads
+            // becomes null through the exception table.
+            unsafe {
+                asm!(
+                    concat!("2: mov ", $seg, ", {v:x}"),
+                    "jmp 4f",
+                    "3: xor {v:e}, {v:e}",
+                    concat!("mov ", $seg, ", {v:x}"),
+                    "4:",
+                    extable!("2", "3b", 1),
+                    v = inout(reg) $v => _,
+                    options(nostack),
+                )
+            }
+        };
+    }
+
+    /// Saves the running task's selectors (`save_fsgs`).
+    pub fn save(t: &Thread) {
+        let (fs, gs) = (read_sel!("fs"), read_sel!("gs"));
+        t.fsindex.set(fs);
+        t.gsindex.set(gs);
+        t.ds.set(read_sel!("ds"));
+        t.es.set(read_sel!("es"));
+        // A non-null selector brings its base from the descriptor; what was set
+        // through arch_prctl is gone then (Linux 6.1, `save_base_legacy`).
+        if fs > 3 {
+            t.fsbase.set(0);
+        }
+        if gs > 3 {
+            t.gsbase.set(0);
+        }
+    }
+
+    /// Loads `next`'s selectors and bases (`x86_fsgsbase_load`).
+    pub fn load(prev: &Thread, next: &Thread) {
+        if (next.ds.get() | prev.ds.get()) != 0 {
+            load_sel!("ds", next.ds.get());
+        }
+        if (next.es.get() | prev.es.get()) != 0 {
+            load_sel!("es", next.es.get());
+        }
+        if (next.fsindex.get() | prev.fsindex.get()) != 0 {
+            load_sel!("fs", next.fsindex.get());
+        }
+        if next.fsindex.get() <= 3 {
+            set_fsbase(next.fsbase.get());
+        }
+        if (next.gsindex.get() | prev.gsindex.get()) != 0 {
+            load_gs_index(next.gsindex.get());
+        }
+        if next.gsindex.get() <= 3 {
+            set_gsbase(next.gsbase.get());
+        }
+    }
+
+    /// Loads the user's GS selector without losing the kernel's base.
+    fn load_gs_index(sel: u16) {
+        // SAFETY: the swaps pair up on both ways through; interrupts are off.
+        unsafe {
+            asm!(
+                "swapgs",
+                "2: mov gs, {v:x}",
+                "jmp 4f",
+                "3: xor {v:e}, {v:e}",
+                "mov gs, {v:x}",
+                "4: swapgs",
+                extable!("2", "3b", 1),
+                v = inout(reg) sel => _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Sets the FS base in the register.
+    pub fn set_fsbase(v: u64) {
+        // SAFETY: user's FS base; canonical by `arch_prctl`'s check.
+        unsafe { Msr::new(FS_BASE).write(v) };
+    }
+
+    /// Sets the user's GS base in the register (the kernel's is loaded now).
+    pub fn set_gsbase(v: u64) {
+        // SAFETY: user's GS base; canonical by `arch_prctl`'s check.
+        unsafe { Msr::new(KERNEL_GS_BASE).write(v) };
+    }
+
+    /// The running task's FS base.
+    pub fn fsbase() -> u64 {
+        // SAFETY: reads a register.
+        unsafe { Msr::new(FS_BASE).read() }
+    }
+
+    /// The running task's user GS base.
+    pub fn gsbase() -> u64 {
+        // SAFETY: reads a register.
+        unsafe { Msr::new(KERNEL_GS_BASE).read() }
+    }
+
+    /// `ARCH_SET_FS`: a null selector with this base.
+    pub fn set_user_fs(t: &Thread, base: u64) {
+        let irqs = crate::locking::local_irq_save();
+        load_sel!("fs", 0u16);
+        set_fsbase(base);
+        t.fsindex.set(0);
+        t.fsbase.set(base);
+        crate::locking::local_irq_restore(irqs);
+    }
+
+    /// `ARCH_SET_GS`: a null selector with this base.
+    pub fn set_user_gs(t: &Thread, base: u64) {
+        let irqs = crate::locking::local_irq_save();
+        load_gs_index(0);
+        set_gsbase(base);
+        t.gsindex.set(0);
+        t.gsbase.set(base);
+        crate::locking::local_irq_restore(irqs);
+    }
+
+    /// Null selectors, zero bases: a new program's.
+    pub fn reset() {
+        let irqs = crate::locking::local_irq_save();
+        let cur = crate::kernel::task::current();
+        let t = cur.thread();
+        load_sel!("ds", 0u16);
+        load_sel!("es", 0u16);
+        load_sel!("fs", 0u16);
+        load_gs_index(0);
+        set_fsbase(0);
+        set_gsbase(0);
+        for c in [&t.fsindex, &t.gsindex, &t.ds, &t.es] {
+            c.set(0);
+        }
+        t.fsbase.set(0);
+        t.gsbase.set(0);
+        crate::locking::local_irq_restore(irqs);
+    }
 }

@@ -11,7 +11,7 @@ use crate::errno::{EFAULT, ENAMETOOLONG, Result};
 use crate::extable;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// First address that is not user space with four-level paging:
 /// 2^47 minus a guard page (`TASK_SIZE_MAX`).

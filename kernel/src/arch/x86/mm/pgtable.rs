@@ -43,8 +43,7 @@ impl PteFlags {
     const TABLE: PageTableFlags =
         Self::PRESENT.union(Self::RW).union(Self::USER).union(Self::ACCESSED).union(Self::DIRTY);
     /// What a change of protection leaves alone (`_PAGE_CHG_MASK`).
-    const CHG_MASK: PageTableFlags =
-        Self::ACCESSED.union(Self::DIRTY).union(Self::SPECIAL).union(Self::ANON);
+    const CHG_MASK: PageTableFlags = Self::ACCESSED.union(Self::DIRTY).union(Self::SPECIAL).union(Self::ANON);
 }
 
 /// Bits that entries may have on this CPU (`__supported_pte_mask`).

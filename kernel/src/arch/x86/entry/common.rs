@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What entries call in Rust (Linux 6.1, `arch/x86/entry/common.c`,
+//! `kernel/entry/common.c`).
+
+use super::syscall_table::{NR_SYSCALLS, SYS_CALL_TABLE};
+use crate::arch::x86::kernel::signal::arch_do_signal_or_restart;
+use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
+use crate::arch::x86::ptrace::{PtRegs, eflags};
+use crate::arch::x86::segment::{USER_CS, USER_DS};
+use crate::kernel::context_tracking;
+use crate::kernel::sched;
+use crate::kernel::task::{current, tif};
+use crate::locking::{local_irq_disable, local_irq_enable};
+
+/// The `syscall` instruction. Returns whether `sysret` may be used to go back.
+pub extern "C" fn do_syscall_64(regs: &mut PtRegs, nr: i64) -> bool {
+    context_tracking::user_exit();
+    local_irq_enable();
+    // Linux compares as unsigned: a negative number is out of range.
+    if (nr as u64) < NR_SYSCALLS as u64 {
+        regs.ax = SYS_CALL_TABLE[nr as usize](regs) as u64;
+    }
+    syscall_exit_to_user_mode(regs);
+    sysret_is_safe(regs)
+}
+
+/// Whether the frame is one that `sysret` restores exactly, and safely: it takes
+/// RIP from RCX and the flags from R11, faults in kernel mode on a non-canonical
+/// RIP (Intel), and cannot set RF or TF (Linux 6.1, `do_syscall_64`).
+#[inline]
+fn sysret_is_safe(regs: &PtRegs) -> bool {
+    regs.cx == regs.ip
+        && regs.r11 == regs.flags
+        && regs.cs == u64::from(USER_CS)
+        && regs.ss == u64::from(USER_DS)
+        && regs.ip < TASK_SIZE_MAX as u64
+        && regs.flags & (eflags::RF | eflags::TF) == 0
+}
+
+/// Before user mode runs again after a system call.
+pub extern "C" fn syscall_exit_to_user_mode(regs: &mut PtRegs) {
+    local_irq_disable();
+    exit_to_user_mode_prepare(regs);
+}
+
+/// Before user mode runs again after an exception or interrupt; interrupts are off.
+pub extern "C" fn prepare_exit_to_usermode(regs: &mut PtRegs) {
+    exit_to_user_mode_prepare(regs);
+}
+
+#[inline]
+fn exit_to_user_mode_prepare(regs: &mut PtRegs) {
+    if current().test_flag(tif::EXIT_WORK) {
+        exit_to_user_mode_loop(regs);
+    }
+    context_tracking::user_enter();
+}
+
+/// Handles what the `TIF_*` flags ask for until none does. Interrupts are off
+/// before and after, and whenever the flags are looked at.
+#[cold]
+fn exit_to_user_mode_loop(regs: &mut PtRegs) {
+    while current().test_flag(tif::EXIT_WORK) {
+        local_irq_enable();
+        if current().test_flag(tif::NEED_RESCHED) {
+            sched::schedule();
+        }
+        if current().test_flag(tif::SIGPENDING) {
+            arch_do_signal_or_restart(regs);
+        }
+        current().clear_flag(tif::NOTIFY_RESUME);
+        local_irq_disable();
+    }
+}
+
+/// A page fault. CR2 is read before anything else can fault (`exc_page_fault`).
+pub extern "C" fn do_page_fault(regs: &mut PtRegs, error_code: u64) {
+    let cr2 = x86_64::registers::control::Cr2::read_raw();
+    crate::arch::x86::mm::fault::exc_page_fault(regs, error_code, cr2);
+}
+
+/// The first thing a new task does (`schedule_tail`).
+pub extern "C" fn schedule_tail() {
+    sched::finish_task_switch();
+    local_irq_enable();
+    let tid_address = current().set_child_tid.load(core::sync::atomic::Ordering::Relaxed);
+    if tid_address != 0 {
+        let pid = current().pid;
+        // As in Linux, a bad address is the caller's loss.
+        let _ = crate::arch::x86::lib::usercopy::put_user(tid_address as usize, &pid);
+    }
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Bringing a CPU up: descriptor tables, entry stacks, protection bits, the
+//! `syscall` registers (Linux 6.1, `arch/x86/kernel/cpu/common.c`,
+//! `arch/x86/mm/cpu_entry_area.c`).
+
+use crate::arch::x86::lib::usercopy;
+use crate::arch::x86::mm::init::{CPU_ENTRY_AREA_BASE, KERNEL_DATA, map_kernel_page};
+use crate::arch::x86::percpu::{BOOT_CPU, PerCpu};
+use crate::arch::x86::ptrace::eflags;
+use crate::arch::x86::segment::{
+    GDT_ENTRIES, GDT_ENTRY_CPUNODE, GDT_ENTRY_TLS_MIN, GDT_ENTRY_TSS, KERNEL_CS, KERNEL_DS, USER32_CS,
+};
+use crate::mm::page_alloc::{PAGE_SIZE, Page};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use raw_cpuid::CpuId;
+use x86_64::instructions::segmentation::{CS, DS, ES, FS, GS, SS, Segment};
+use x86_64::instructions::tables::{lgdt, load_tss};
+use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
+use x86_64::registers::model_specific::{Efer, EferFlags, Msr};
+use x86_64::structures::DescriptorTablePointer;
+use x86_64::structures::gdt::{Descriptor, SegmentSelector};
+use x86_64::{PrivilegeLevel, VirtAddr};
+
+/// Size of one exception stack.
+pub const EXCEPTION_STKSZ: usize = 16 * 1024;
+/// IST index of the double-fault stack (the documents' `DOUBLEFAULT_STACK`, counted from 0).
+pub const DOUBLEFAULT_STACK: usize = 0;
+/// IST index of the NMI stack.
+pub const NMI_STACK: usize = 1;
+/// IST index of the stacks for #DB and #BP: two of them, one below the other.
+pub const DEBUG_STACK: usize = 2;
+/// IST index of the machine-check stack.
+pub const MCE_STACK: usize = 3;
+
+/// Name, and number of stacks, of each IST entry.
+const IST_STACKS: [(&str, usize); 4] = [("#DF", 1), ("NMI", 1), ("#DB", 2), ("#MC", 1)];
+/// Address space per IST entry: its stacks, with unmapped pages between.
+const IST_SLOT: usize = 4 * EXCEPTION_STKSZ;
+
+/// CPU features that decide how the kernel behaves.
+static HAS_SMAP: AtomicBool = AtomicBool::new(false);
+static HAS_OSPKE: AtomicBool = AtomicBool::new(false);
+/// CR4 as set at boot.
+static CR4_BITS: AtomicU64 = AtomicU64::new(0);
+
+/// Whether supervisor access to user pages is prevented (SMAP).
+pub fn has_smap() -> bool {
+    HAS_SMAP.load(Ordering::Relaxed)
+}
+
+/// Whether protection keys are on (CR4.PKE).
+pub fn has_ospke() -> bool {
+    HAS_OSPKE.load(Ordering::Relaxed)
+}
+
+/// A GDT with Linux's layout.
+struct Gdt(core::cell::UnsafeCell<[u64; GDT_ENTRIES]>);
+// SAFETY: written at boot and at task switches (the TLS entries) by its own CPU.
+unsafe impl Sync for Gdt {}
+
+static GDT: Gdt = Gdt(core::cell::UnsafeCell::new({
+    let mut t = [0; GDT_ENTRIES];
+    t[1] = 0x00cf_9b00_0000_ffff; // 32-bit kernel code
+    t[2] = 0x00af_9b00_0000_ffff; // kernel code
+    t[3] = 0x00cf_9300_0000_ffff; // kernel data
+    t[4] = 0x00cf_fb00_0000_ffff; // 32-bit user code
+    t[5] = 0x00cf_f300_0000_ffff; // user data
+    t[6] = 0x00af_fb00_0000_ffff; // user code
+    // CPU and node number in the limit; user mode reads it with LSL.
+    t[GDT_ENTRY_CPUNODE] = 0x0040_f500_0000_0000;
+    t
+}));
+
+/// Writes a thread's TLS descriptors into the GDT (`load_TLS`).
+pub fn load_tls(tls: &[u64; 3]) {
+    // SAFETY: this CPU's GDT; segment registers reload only in user mode or through us.
+    let t = unsafe { &mut *GDT.0.get() };
+    t[GDT_ENTRY_TLS_MIN..GDT_ENTRY_TLS_MIN + 3].copy_from_slice(tls);
+}
+
+fn load_gdt(cpu: &'static PerCpu) {
+    // SAFETY: boot, interrupts off; the table is static.
+    unsafe {
+        let t = &mut *GDT.0.get();
+        let Descriptor::SystemSegment(lo, hi) = Descriptor::tss_segment_unchecked(cpu.tss.get()) else {
+            unreachable!()
+        };
+        t[GDT_ENTRY_TSS] = lo;
+        t[GDT_ENTRY_TSS + 1] = hi;
+        lgdt(&DescriptorTablePointer {
+            limit: (GDT_ENTRIES * 8 - 1) as u16,
+            base: VirtAddr::from_ptr(GDT.0.get()),
+        });
+        CS::set_reg(SegmentSelector(KERNEL_CS));
+        SS::set_reg(SegmentSelector(KERNEL_DS));
+        for null in [DS::set_reg, ES::set_reg, FS::set_reg, GS::set_reg] {
+            null(SegmentSelector(0));
+        }
+        load_tss(SegmentSelector::new(GDT_ENTRY_TSS as u16, PrivilegeLevel::Ring0));
+    }
+}
+
+/// Top of the `n`-th stack of IST entry `ist`.
+fn ist_top(ist: usize, n: usize) -> usize {
+    // One unmapped page below each stack; within an entry the stacks adjoin, as
+    // `shift_ist` expects.
+    CPU_ENTRY_AREA_BASE + (ist + 1) * IST_SLOT - n * EXCEPTION_STKSZ
+}
+
+/// Maps the IST stacks and points the TSS at them.
+fn setup_ist(cpu: &PerCpu) {
+    for (ist, (_, count)) in IST_STACKS.iter().enumerate() {
+        let top = ist_top(ist, 0);
+        for va in (top - count * EXCEPTION_STKSZ..top).step_by(PAGE_SIZE) {
+            let page = Page::alloc_zeroed().expect("memory for exception stacks");
+            // SAFETY: an address in this CPU's own area.
+            unsafe { map_kernel_page(va, page.into_raw(), KERNEL_DATA) }.expect("memory for page tables");
+        }
+        // SAFETY: this CPU's TSS; no exception uses the entry yet.
+        unsafe { (*cpu.tss.get()).interrupt_stack_table[ist] = VirtAddr::new(top as u64) };
+    }
+}
+
+/// The exception stack that `addr` lies on: its name, bottom and top
+/// (`in_exception_stack`).
+pub fn exception_stack_of(addr: usize) -> Option<(&'static str, usize, usize)> {
+    for (ist, &(name, count)) in IST_STACKS.iter().enumerate() {
+        for n in 0..count {
+            let top = ist_top(ist, n);
+            if (top - EXCEPTION_STKSZ..top).contains(&addr) {
+                return Some((name, top - EXCEPTION_STKSZ, top));
+            }
+        }
+    }
+    None
+}
+
+/// Turns on the protections that the CPU has, and what user mode may use.
+fn setup_protection() {
+    let id = CpuId::new();
+    let ext = id.get_extended_feature_info();
+    let has = |f: fn(&raw_cpuid::ExtendedFeatures) -> bool| ext.as_ref().is_some_and(f);
+    let mut cr4 = Cr4::read() | Cr4Flags::PAGE_GLOBAL | Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE;
+    if has(raw_cpuid::ExtendedFeatures::has_smep) {
+        cr4 |= Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION;
+    }
+    if has(raw_cpuid::ExtendedFeatures::has_smap) {
+        cr4 |= Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION;
+    }
+    if has(raw_cpuid::ExtendedFeatures::has_umip) {
+        cr4 |= Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION;
+    }
+    if has(raw_cpuid::ExtendedFeatures::has_pku) {
+        cr4 |= Cr4Flags::PROTECTION_KEY_USER;
+        HAS_OSPKE.store(true, Ordering::Relaxed);
+    }
+    if id.get_feature_info().is_some_and(|f| f.has_xsave()) {
+        cr4 |= Cr4Flags::OSXSAVE;
+    }
+    // SAFETY: each bit is one the CPU reports; the mappings in use comply with them.
+    unsafe {
+        Cr4::write(cr4);
+        let keep = Cr0Flags::PROTECTED_MODE_ENABLE | Cr0Flags::PAGING | Cr0Flags::EXTENSION_TYPE;
+        Cr0::write(
+            (Cr0::read() & keep)
+                | Cr0Flags::WRITE_PROTECT
+                | Cr0Flags::NUMERIC_ERROR
+                | Cr0Flags::ALIGNMENT_MASK
+                | Cr0Flags::MONITOR_COPROCESSOR,
+        );
+    }
+    CR4_BITS.store(cr4.bits(), Ordering::Relaxed);
+    if has(raw_cpuid::ExtendedFeatures::has_smap) {
+        HAS_SMAP.store(true, Ordering::Relaxed);
+        patch_clac();
+        usercopy::enable_smap();
+    }
+}
+
+/// Puts `clac` where entries left room for it (`apply_alternatives`).
+fn patch_clac() {
+    unsafe extern "C" {
+        static __start_alt_clac: u64;
+        static __stop_alt_clac: u64;
+    }
+    let (start, stop) = (&raw const __start_alt_clac, &raw const __stop_alt_clac);
+    let len = (stop as usize - start as usize) / 8;
+    // SAFETY: the section holds the addresses of the three-byte gaps; boot runs alone,
+    // with interrupts off, and write protection is lifted for just these stores.
+    unsafe {
+        let sites = core::slice::from_raw_parts(start, len);
+        let cr0 = Cr0::read();
+        Cr0::write(cr0 - Cr0Flags::WRITE_PROTECT);
+        for &site in sites {
+            core::ptr::copy_nonoverlapping([0x0fu8, 0x01, 0xca].as_ptr(), site as *mut u8, 3);
+        }
+        Cr0::write(cr0);
+    }
+}
+
+/// Tells `syscall` where to go (`syscall_init`).
+fn syscall_init() {
+    let mask = eflags::CF
+        | eflags::PF
+        | eflags::AF
+        | eflags::ZF
+        | eflags::SF
+        | eflags::TF
+        | eflags::IF
+        | eflags::DF
+        | eflags::OF
+        | eflags::IOPL
+        | eflags::NT
+        | eflags::RF
+        | eflags::AC
+        | eflags::ID;
+    // SAFETY: the selectors are those of the GDT just loaded, the entry is ours.
+    // `sysret` takes CS from STAR[63:48]+16 and SS from +8, hence USER32_CS.
+    unsafe {
+        Efer::write(Efer::read() | EferFlags::SYSTEM_CALL_EXTENSIONS | EferFlags::NO_EXECUTE_ENABLE);
+        Msr::new(0xC000_0081).write(u64::from(USER32_CS) << 48 | u64::from(KERNEL_CS) << 32);
+        Msr::new(0xC000_0082)
+            .write(crate::arch::x86::entry::entry_64::entry::entry_syscall_64 as *const () as u64);
+        Msr::new(0xC000_0084).write(mask);
+    }
+}
+
+/// Per-CPU data and descriptor tables: what the first exception needs.
+///
+/// # Safety
+/// Once, at boot, with interrupts off, before `current` is used.
+pub unsafe fn early_cpu_init() {
+    // SAFETY: as promised by the caller.
+    unsafe { BOOT_CPU.install() };
+    load_gdt(&BOOT_CPU);
+    // Loading GS with a null selector cleared the base.
+    // SAFETY: as above.
+    unsafe { BOOT_CPU.install() };
+    super::idt::load();
+}
+
+/// Everything else (`cpu_init`).
+///
+/// # Safety
+/// Once, at boot, after the kernel's page tables are in place.
+pub unsafe fn cpu_init() {
+    setup_ist(&BOOT_CPU);
+    super::idt::use_ist();
+    setup_protection();
+    syscall_init();
+}
+
+/// The `model name` of the CPU, for `/proc/cpuinfo`.
+pub fn brand_string() -> alloc::string::String {
+    CpuId::new()
+        .get_processor_brand_string()
+        .map_or_else(alloc::string::String::new, |b| b.as_str().trim().into())
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Inodes: what a name stands for (Linux 6.1, `include/linux/fs.h`, `fs/inode.c`).
+
+use crate::errno::{EACCES, EINVAL, ENOTDIR, ENXIO, EPERM, ETXTBSY, Result};
+use crate::fs::dcache::Dentry;
+use crate::fs::file_table::FileOps;
+use crate::fs::filemap::AddressSpace;
+use crate::fs::libfs::DirContext;
+use crate::fs::namespace::Path;
+use crate::fs::superblock::SuperBlock;
+use crate::kernel::cred::Cred;
+use crate::kernel::time::timekeeping::ktime_get_real;
+use crate::locking::SpinLock;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+/// Bits of `st_mode`: the file's type.
+#[allow(missing_docs)]
+pub mod mode {
+    pub const S_IFMT: u32 = 0o170000;
+    pub const S_IFSOCK: u32 = 0o140000;
+    pub const S_IFLNK: u32 = 0o120000;
+    pub const S_IFREG: u32 = 0o100000;
+    pub const S_IFBLK: u32 = 0o060000;
+    pub const S_IFDIR: u32 = 0o040000;
+    pub const S_IFCHR: u32 = 0o020000;
+    pub const S_IFIFO: u32 = 0o010000;
+    pub const S_ISUID: u32 = 0o4000;
+    pub const S_ISGID: u32 = 0o2000;
+    pub const S_ISVTX: u32 = 0o1000;
+    /// Everything but the type.
+    pub const S_IALLUGO: u32 = 0o7777;
+    pub const S_IRWXUGO: u32 = 0o777;
+    pub const S_IXUGO: u32 = 0o111;
+}
+use mode::*;
+
+/// `MAY_EXEC` of a permission check.
+pub const MAY_EXEC: u32 = 1;
+/// `MAY_WRITE` of a permission check.
+pub const MAY_WRITE: u32 = 2;
+/// `MAY_READ` of a permission check.
+pub const MAY_READ: u32 = 4;
+
+/// A point in time with nanoseconds (`timespec64`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Time {
+    /// Seconds since 1970.
+    pub sec: i64,
+    /// Nanoseconds of the second.
+    pub nsec: u32,
+}
+
+impl Time {
+    /// The present.
+    pub fn now() -> Self {
+        Self::from_ns(ktime_get_real())
+    }
+    /// From nanoseconds since 1970.
+    pub const fn from_ns(ns: u64) -> Self {
+        Self { sec: (ns / 1_000_000_000) as i64, nsec: (ns % 1_000_000_000) as u32 }
+    }
+}
+
+/// What can be changed about an inode.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct Attr {
+    /// Type and permissions.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub nlink: u32,
+    pub atime: Time,
+    pub mtime: Time,
+    pub ctime: Time,
+}
+
+/// Where a symbolic link leads.
+pub enum Link {
+    /// A path name to be walked.
+    Text(Vec<u8>),
+    /// A place (`/proc/PID/fd/1` and its like).
+    Place(Path),
+}
+
+/// A device number in the kernel's encoding: 12 bits of major, 20 of minor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dev(pub u32);
+
+impl Dev {
+    /// `MKDEV`.
+    pub const fn new(major: u32, minor: u32) -> Self {
+        Self(major << 20 | minor & 0xf_ffff)
+    }
+    /// The driver.
+    pub const fn major(self) -> u32 {
+        self.0 >> 20
+    }
+    /// The device of that driver.
+    pub const fn minor(self) -> u32 {
+        self.0 & 0xf_ffff
+    }
+    /// As user space sees it (`new_encode_dev`).
+    pub const fn user(self) -> u64 {
+        let (major, minor) = (self.major() as u64, self.minor() as u64);
+        minor & 0xff | major << 8 | (minor & !0xff) << 12
+    }
+    /// From the number in a system call (`new_decode_dev`).
+    pub const fn from_user(dev: u32) -> Self {
+        Self::new(dev >> 8 & 0xfff, dev & 0xff | dev >> 12 & 0xf_ff00)
+    }
+}
+
+/// What kinds of inode do differently.
+pub trait InodeOps: Send + Sync {
+    /// Finds a name of a directory that is not kept in the dentry tree.
+    fn lookup(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
+        let _ = (dir, name);
+        Ok(None)
+    }
+    /// Lists the names that `lookup` finds, from position `ctx.pos` on.
+    fn iterate(&self, dir: &Arc<Dentry>, ctx: &mut DirContext<'_>) -> Result {
+        let _ = (dir, ctx);
+        Ok(())
+    }
+    /// Whether names may be created and removed.
+    fn can_create(&self) -> bool {
+        false
+    }
+    /// Where a symbolic link leads.
+    fn get_link(&self) -> Result<Link> {
+        Err(EINVAL)
+    }
+    /// What `readlink` says, where it is not what `get_link` says.
+    fn readlink(&self) -> Result<Vec<u8>> {
+        match self.get_link()? {
+            Link::Text(t) => Ok(t),
+            Link::Place(p) => Ok(p.d_path()),
+        }
+    }
+    /// Opens the file: its operations.
+    fn open(&self, inode: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>> {
+        let _ = (inode, flags);
+        Err(ENXIO)
+    }
+    /// The file's pages, if it is kept in memory.
+    fn mapping(&self) -> Option<&AddressSpace> {
+        None
+    }
+    /// `st_size`.
+    fn size(&self) -> u64 {
+        self.mapping().map_or(0, AddressSpace::size)
+    }
+    /// Whether the ownership follows a task (`/proc/PID`): refreshes `attr`.
+    fn revalidate(&self, inode: &Inode) {
+        let _ = inode;
+    }
+}
+
+/// An object of a file system.
+pub struct Inode {
+    /// The file system it belongs to.
+    pub sb: Arc<SuperBlock>,
+    /// Its number there.
+    pub ino: u64,
+    /// For device nodes: which.
+    pub rdev: Dev,
+    /// Owner, permissions, times.
+    pub attr: SpinLock<Attr>,
+    /// What it does.
+    pub ops: Box<dyn InodeOps>,
+    /// Writers (positive), or programs running from it (negative): `i_writecount`.
+    pub writecount: AtomicI32,
+}
+
+static NEXT_INO: AtomicU64 = AtomicU64::new(1);
+
+/// A fresh inode number (`get_next_ino`).
+pub fn get_next_ino() -> u64 {
+    NEXT_INO.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Inode {
+    /// A new inode with one link (two if it is a directory), owned by root.
+    pub fn new(sb: &Arc<SuperBlock>, mode: u32, rdev: Dev, ops: Box<dyn InodeOps>) -> Arc<Self> {
+        let now = Time::now();
+        let nlink = if mode & S_IFMT == S_IFDIR { 2 } else { 1 };
+        let attr = Attr { mode, uid: 0, gid: 0, nlink, atime: now, mtime: now, ctime: now };
+        Arc::new(Self {
+            sb: sb.clone(),
+            ino: get_next_ino(),
+            rdev,
+            attr: SpinLock::new(attr),
+            ops,
+            writecount: AtomicI32::new(0),
+        })
+    }
+    /// Type and permissions.
+    pub fn mode(&self) -> u32 {
+        self.attr.lock().mode
+    }
+    /// Just the type: `S_IFREG` and its like.
+    pub fn kind(&self) -> u32 {
+        self.mode() & S_IFMT
+    }
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.kind() == S_IFDIR
+    }
+    /// Whether it is a regular file.
+    pub fn is_reg(&self) -> bool {
+        self.kind() == S_IFREG
+    }
+    /// Whether it is a symbolic link.
+    pub fn is_symlink(&self) -> bool {
+        self.kind() == S_IFLNK
+    }
+    /// `ENOTDIR` unless it is a directory.
+    pub fn want_dir(&self) -> Result {
+        if self.is_dir() { Ok(()) } else { Err(ENOTDIR) }
+    }
+
+    /// Notes that the content changed.
+    pub fn touch_mtime(&self) {
+        let now = Time::now();
+        let mut a = self.attr.lock();
+        a.mtime = now;
+        a.ctime = now;
+    }
+    /// Notes that the attributes changed.
+    pub fn touch_ctime(&self) {
+        self.attr.lock().ctime = Time::now();
+    }
+
+    /// Whether `cred` may do `mask` (`inode_permission`; `generic_permission`).
+    pub fn permission(&self, cred: &Cred, mask: u32) -> Result {
+        permission(&self.attr.lock(), cred.euid, cred.egid, mask)
+    }
+
+    /// Counts a writer; fails while a program runs from the file (`get_write_access`).
+    pub fn get_write_access(&self) -> Result {
+        self.count_write(|n| n >= 0, 1)
+    }
+    /// Undoes [`Inode::get_write_access`].
+    pub fn put_write_access(&self) {
+        self.writecount.fetch_sub(1, Ordering::AcqRel);
+    }
+    /// Keeps writers out; fails while there are any (`deny_write_access`).
+    pub fn deny_write_access(&self) -> Result {
+        self.count_write(|n| n <= 0, -1)
+    }
+    /// Undoes [`Inode::deny_write_access`].
+    pub fn allow_write_access(&self) {
+        self.writecount.fetch_add(1, Ordering::AcqRel);
+    }
+    fn count_write(&self, ok: impl Fn(i32) -> bool, by: i32) -> Result {
+        self.writecount
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| ok(n).then_some(n + by))
+            .map(drop)
+            .map_err(|_| ETXTBSY)
+    }
+}
+
+/// The permission rules: owner, else group, else others; root may do everything
+/// but execute what nobody may (Linux 6.1, fs/namei.c, `generic_permission`).
+pub fn permission(a: &Attr, uid: u32, gid: u32, mask: u32) -> Result {
+    let class = if uid == a.uid {
+        a.mode >> 6
+    } else if gid == a.gid {
+        a.mode >> 3
+    } else {
+        a.mode
+    };
+    if class & 7 & mask == mask {
+        return Ok(());
+    }
+    let runnable = a.mode & S_IFMT == S_IFDIR || a.mode & S_IXUGO != 0;
+    if uid == 0 && (mask & MAY_EXEC == 0 || runnable) { Ok(()) } else { Err(EACCES) }
+}
+
+/// Whether `cred` owns the file or is root (`inode_owner_or_capable`).
+pub fn owner_or_root(a: &Attr, cred: &Cred) -> Result {
+    if cred.euid == 0 || cred.euid == a.uid { Ok(()) } else { Err(EPERM) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_numbers_survive_the_user_encoding() {
+        for (major, minor) in [(1, 3), (4, 64), (5, 1), (0xfff, 0xfffff), (8, 0x12345)] {
+            let d = Dev::new(major, minor);
+            assert_eq!(Dev::from_user(d.user() as u32), d);
+        }
+        assert_eq!(Dev::new(4, 64).user(), 0x440);
+    }
+
+    #[test]
+    fn classes_are_not_added_up() {
+        let t = Time::default();
+        let a = Attr { mode: S_IFREG | 0o077, uid: 5, gid: 6, nlink: 1, atime: t, mtime: t, ctime: t };
+        assert_eq!(permission(&a, 5, 6, MAY_READ), Err(EACCES));
+        assert_eq!(permission(&a, 7, 6, MAY_READ), Ok(()));
+        assert_eq!(permission(&a, 0, 0, MAY_READ | MAY_WRITE), Ok(()));
+        let plain = Attr { mode: S_IFREG | 0o644, ..a };
+        assert_eq!(permission(&plain, 0, 0, MAY_EXEC), Err(EACCES));
+    }
+}

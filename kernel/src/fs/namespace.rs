@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Mounts: joining file systems to one tree (Linux 6.1, `fs/namespace.c`).
+
+use crate::arch::x86::lib::usercopy::{copy_from_user_partial, getname, strncpy_from_user};
+use crate::errno::{EBUSY, EFAULT, EINVAL, ENODEV, ENOTDIR, EPERM, Result};
+use crate::fs::dcache::Dentry;
+use crate::fs::inode::mode::S_IFDIR;
+use crate::fs::namei::{self, Follow};
+use crate::fs::superblock::get_fs_type;
+use crate::kernel::task::current;
+use crate::locking::SpinLock;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+use linux_raw_sys::general as abi;
+
+/// A file system at a place of the tree.
+pub struct Mount {
+    /// The topmost directory that is seen through this mount.
+    pub root: Arc<Dentry>,
+    /// What it covers: a directory of another mount. `None` for the first mount.
+    covers: SpinLock<Option<Path>>,
+    /// `MS_*` flags of this mount.
+    pub flags: AtomicU32,
+    /// Number in `mountinfo`.
+    pub id: u32,
+    /// The device or other word that was given to `mount`.
+    pub source: Vec<u8>,
+}
+
+/// A place in the tree: a dentry seen through a mount.
+#[derive(Clone)]
+pub struct Path {
+    /// The mount it is reached through.
+    pub mnt: Arc<Mount>,
+    /// The name.
+    pub dentry: Arc<Dentry>,
+}
+
+static MOUNTS: SpinLock<Vec<Arc<Mount>>> = SpinLock::new(Vec::new());
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+
+impl Mount {
+    /// A mount that is nowhere yet.
+    pub fn new(root: Arc<Dentry>, source: &[u8], flags: u32) -> Arc<Self> {
+        Arc::new(Self {
+            root,
+            covers: SpinLock::new(None),
+            flags: AtomicU32::new(flags),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            source: source.to_vec(),
+        })
+    }
+    /// What it covers.
+    pub fn mountpoint(&self) -> Option<Path> {
+        self.covers.lock().clone()
+    }
+    /// Whether nothing may be written through it.
+    pub fn is_readonly(&self) -> bool {
+        self.flags.load(Ordering::Relaxed) & abi::MS_RDONLY != 0
+    }
+    /// Its root as a path.
+    pub fn root_path(self: &Arc<Self>) -> Path {
+        Path { mnt: self.clone(), dentry: self.root.clone() }
+    }
+}
+
+/// The first mount: the rootfs that the initramfs is unpacked to.
+pub fn rootfs() -> Path {
+    static ROOT: spin::Once<Weak<Mount>> = spin::Once::new();
+    let weak = ROOT.call_once(|| {
+        let root = crate::fs::ramfs::new_rootfs();
+        let m = Mount::new(root, b"rootfs", 0);
+        MOUNTS.lock().push(m.clone());
+        Arc::downgrade(&m)
+    });
+    weak.upgrade().expect("the first mount is never unmounted").root_path()
+}
+
+/// All mounts, oldest first.
+pub fn all_mounts() -> Vec<Arc<Mount>> {
+    MOUNTS.lock().clone()
+}
+
+/// The mount that covers `p`, if any (`lookup_mnt`).
+fn lookup_mnt(p: &Path) -> Option<Arc<Mount>> {
+    let mounts = MOUNTS.lock();
+    mounts.iter().rev().find(|m| m.covers.lock().as_ref().is_some_and(|c| c.same(p))).cloned()
+}
+
+impl Path {
+    /// Whether both are the same place.
+    pub fn same(&self, o: &Path) -> bool {
+        Arc::ptr_eq(&self.mnt, &o.mnt) && Arc::ptr_eq(&self.dentry, &o.dentry)
+    }
+    /// The root of whatever is mounted here, topmost first (`follow_down`).
+    pub fn follow_mounts(mut self) -> Path {
+        while self.dentry.mounted.load(Ordering::Relaxed) != 0 {
+            match lookup_mnt(&self) {
+                Some(m) => self = m.root_path(),
+                None => break,
+            }
+        }
+        self
+    }
+    /// Whether this is the root of its mount.
+    pub fn is_mount_root(&self) -> bool {
+        Arc::ptr_eq(&self.dentry, &self.mnt.root)
+    }
+    /// The directory above, crossing mounts, not going above `root` (`follow_dotdot`).
+    pub fn dotdot(mut self, root: &Path) -> Path {
+        loop {
+            if self.same(root) {
+                break;
+            }
+            if self.is_mount_root() {
+                match self.mnt.mountpoint() {
+                    Some(p) => self = p,
+                    None => break,
+                }
+            } else {
+                if let Some(p) = self.dentry.parent() {
+                    self.dentry = p;
+                }
+                break;
+            }
+        }
+        self.follow_mounts()
+    }
+
+    /// The path name as seen from `root`, and whether `root` was reached.
+    pub fn path_from(&self, root: &Path) -> (Vec<u8>, bool) {
+        let mut parts = Vec::new();
+        let mut at = self.clone();
+        let reached = loop {
+            if at.same(root) {
+                break true;
+            }
+            if at.is_mount_root() {
+                match at.mnt.mountpoint() {
+                    Some(p) => at = p,
+                    None => break false,
+                }
+                continue;
+            }
+            parts.push(at.dentry.name());
+            match at.dentry.parent() {
+                Some(p) => at.dentry = p,
+                None => break false,
+            }
+        };
+        let mut out = Vec::new();
+        for p in parts.iter().rev() {
+            out.push(b'/');
+            out.extend_from_slice(p);
+        }
+        if out.is_empty() {
+            out.push(b'/');
+        }
+        (out, reached)
+    }
+
+    /// The path name for people: ` (deleted)` if it was unlinked, `pipe:[12]` and
+    /// its like for files without a place (`d_path`).
+    pub fn d_path(&self) -> Vec<u8> {
+        if self.dentry.parent().is_none() && !self.is_mount_root() {
+            return self.dentry.name().to_vec();
+        }
+        let (mut p, _) = self.path_from(&rootfs_or_own_root());
+        if self.dentry.is_unhashed() {
+            p.extend_from_slice(b" (deleted)");
+        }
+        p
+    }
+}
+
+fn rootfs_or_own_root() -> Path {
+    if crate::arch::x86::percpu::this_cpu().has_current() { current().fs.get().root() } else { rootfs() }
+}
+
+/// Mounts the file system whose root is `root` on `at`.
+pub fn attach(root: Arc<Dentry>, source: &[u8], at: &Path, flags: u32) -> Result<Arc<Mount>> {
+    if root.inode.kind() == S_IFDIR && !at.dentry.inode.is_dir() {
+        return Err(ENOTDIR);
+    }
+    let m = Mount::new(root, source, flags);
+    at.dentry.mounted.fetch_add(1, Ordering::Relaxed);
+    *m.covers.lock() = Some(at.clone());
+    MOUNTS.lock().push(m.clone());
+    Ok(m)
+}
+
+/// Flags of a mount, as opposed to flags of the call.
+const MNT_FLAGS: u32 = abi::MS_RDONLY
+    | abi::MS_NOSUID
+    | abi::MS_NODEV
+    | abi::MS_NOEXEC
+    | abi::MS_NOATIME
+    | abi::MS_NODIRATIME
+    | abi::MS_RELATIME;
+const PROPAGATION: u32 = abi::MS_SHARED | abi::MS_PRIVATE | abi::MS_SLAVE | abi::MS_UNBINDABLE;
+
+/// `mount(2)`.
+pub fn sys_mount(source: usize, target: usize, kind: usize, flags: u32, data: usize) -> Result<usize> {
+    let kind = if kind == 0 { None } else { Some(strncpy_from_user(kind, 4096)?) };
+    let source = if source == 0 { b"none".to_vec() } else { strncpy_from_user(source, 4096)? };
+    let data = copy_mount_options(data)?;
+    let at = namei::user_path_at(abi::AT_FDCWD, &getname(target)?, Follow::Yes)?;
+    if current().cred.get().euid != 0 {
+        return Err(EPERM);
+    }
+    let flags = if flags & 0xffff_0000 == 0xc0ed_0000 { flags & 0xffff } else { flags };
+    do_mount(&source, &at, kind.as_deref(), flags, &data)?;
+    Ok(0)
+}
+
+/// Up to a page of mount options; what cannot be read ends them (`copy_mount_options`).
+fn copy_mount_options(data: usize) -> Result<Vec<u8>> {
+    if data == 0 {
+        return Ok(Vec::new());
+    }
+    let mut buf = alloc::vec![0; 4096];
+    let left = copy_from_user_partial(&mut buf, data);
+    if left == buf.len() {
+        return Err(EFAULT);
+    }
+    let end = buf.iter().position(|&b| b == 0).unwrap_or(4095);
+    buf.truncate(end);
+    Ok(buf)
+}
+
+fn do_mount(source: &[u8], at: &Path, kind: Option<&[u8]>, flags: u32, data: &[u8]) -> Result {
+    if flags & abi::MS_REMOUNT != 0 {
+        if !at.is_mount_root() {
+            return Err(EINVAL);
+        }
+        at.mnt.flags.store(flags & MNT_FLAGS, Ordering::Relaxed);
+        return Ok(());
+    }
+    if flags & abi::MS_BIND != 0 {
+        let from = namei::user_path_at(abi::AT_FDCWD, source, Follow::Yes)?;
+        let both_dirs = from.dentry.inode.is_dir() == at.dentry.inode.is_dir();
+        if !both_dirs {
+            return Err(ENOTDIR);
+        }
+        attach(from.dentry.clone(), &from.mnt.source, at, flags & MNT_FLAGS)?;
+        return Ok(());
+    }
+    if flags & PROPAGATION != 0 {
+        // There is one mount namespace, so there is nobody to propagate to.
+        return if at.is_mount_root() { Ok(()) } else { Err(EINVAL) };
+    }
+    if flags & abi::MS_MOVE != 0 {
+        return do_move_mount(source, at);
+    }
+    let fs = get_fs_type(kind.ok_or(EINVAL)?).ok_or(ENODEV)?;
+    let root = (fs.mount)(data)?;
+    // The same file system on top of itself is refused (do_add_mount).
+    if at.is_mount_root() && Arc::ptr_eq(&at.mnt.root, &root) {
+        return Err(EBUSY);
+    }
+    attach(root, source, at, flags & MNT_FLAGS)?;
+    Ok(())
+}
+
+fn do_move_mount(source: &[u8], at: &Path) -> Result {
+    let from = namei::user_path_at(abi::AT_FDCWD, source, Follow::Yes)?;
+    if !from.is_mount_root() || from.mnt.mountpoint().is_none() {
+        return Err(EINVAL);
+    }
+    let mut up = Some(at.clone());
+    while let Some(p) = up {
+        if Arc::ptr_eq(&p.mnt, &from.mnt) {
+            return Err(crate::errno::ELOOP);
+        }
+        up = p.mnt.mountpoint();
+    }
+    at.dentry.mounted.fetch_add(1, Ordering::Relaxed);
+    let old = from.mnt.covers.lock().replace(at.clone());
+    if let Some(old) = old {
+        old.dentry.mounted.fetch_sub(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+const UMOUNT_FLAGS: u32 = 1 | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW;
+const MNT_DETACH: u32 = 2;
+const MNT_EXPIRE: u32 = 4;
+const UMOUNT_NOFOLLOW: u32 = 8;
+
+/// `umount2(2)`.
+pub fn sys_umount2(target: usize, flags: u32) -> Result<usize> {
+    if flags & !UMOUNT_FLAGS != 0 {
+        return Err(EINVAL);
+    }
+    let follow = if flags & UMOUNT_NOFOLLOW != 0 { Follow::No } else { Follow::Yes };
+    let p = namei::user_path_at(abi::AT_FDCWD, &getname(target)?, follow)?;
+    if current().cred.get().euid != 0 {
+        return Err(EPERM);
+    }
+    if !p.is_mount_root() {
+        return Err(EINVAL);
+    }
+    umount(p, flags & MNT_DETACH != 0)?;
+    Ok(0)
+}
+
+fn umount(p: Path, lazy: bool) -> Result {
+    let m = p.mnt.clone();
+    drop(p);
+    let mut mounts = MOUNTS.lock();
+    let Some(i) = mounts.iter().position(|x| Arc::ptr_eq(x, &m)) else {
+        return Err(EINVAL);
+    };
+    let Some(covered) = m.mountpoint() else {
+        return Err(EINVAL);
+    };
+    let covered_by_others = mounts.iter().any(|x| x.mountpoint().is_some_and(|c| Arc::ptr_eq(&c.mnt, &m)));
+    // Two references are ours: the list's and `m`.
+    if !lazy && (covered_by_others || Arc::strong_count(&m) > 2) {
+        return Err(EBUSY);
+    }
+    mounts.remove(i);
+    drop(mounts);
+    covered.dentry.mounted.fetch_sub(1, Ordering::Relaxed);
+    m.covers.lock().take();
+    Ok(())
+}
+
+impl Drop for Mount {
+    /// The last mount of a file system in memory takes its content along.
+    fn drop(&mut self) {
+        if self.root.parent().is_none() && Arc::strong_count(&self.root) == 1 + child_count(&self.root) {
+            self.root.prune();
+        }
+    }
+}
+
+fn child_count(d: &Arc<Dentry>) -> usize {
+    d.list().len()
+}

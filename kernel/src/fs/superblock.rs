@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! File systems: the kinds there are, and their instances
+//! (Linux 6.1, `fs/super.c`, `fs/filesystems.c`).
+
+use crate::errno::{ENOSPC, Result};
+use crate::fs::dcache::Dentry;
+use crate::fs::inode::Dev;
+use crate::mm::page_alloc::{nr_free_pages, totalram_pages};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+/// A kind of file system.
+pub struct FsType {
+    /// As in `mount -t`.
+    pub name: &'static str,
+    /// `f_type` of `statfs`.
+    pub magic: u64,
+    /// Makes or finds an instance; `data` is the option string. Returns its root.
+    pub mount: fn(data: &[u8]) -> Result<Arc<Dentry>>,
+}
+
+/// What can be mounted, in the order of `/proc/filesystems`.
+pub static FILESYSTEMS: &[&FsType] = &[
+    &crate::fs::sysfs::FS_TYPE,
+    &crate::fs::ramfs::TMPFS,
+    &crate::fs::proc::FS_TYPE,
+    &crate::fs::devtmpfs::FS_TYPE,
+    &crate::fs::ramfs::RAMFS,
+];
+
+/// Finds a kind by its name.
+pub fn get_fs_type(name: &[u8]) -> Option<&'static FsType> {
+    FILESYSTEMS.iter().find(|f| f.name.as_bytes() == name).copied()
+}
+
+/// One instance of a file system.
+pub struct SuperBlock {
+    /// Its kind.
+    pub fs: &'static FsType,
+    /// Its (anonymous) device number.
+    pub dev: Dev,
+    /// Mount options, with a leading comma, as `/proc/mounts` shows them.
+    pub options: String,
+    /// Most pages that its files may have.
+    pub max_pages: usize,
+    /// Pages that they have.
+    pub pages: AtomicUsize,
+}
+
+static NEXT_DEV: AtomicU32 = AtomicU32::new(1);
+
+impl SuperBlock {
+    /// A new instance whose files may take `max_pages`.
+    pub fn new(fs: &'static FsType, options: String, max_pages: usize) -> Arc<Self> {
+        let dev = Dev::new(0, NEXT_DEV.fetch_add(1, Ordering::Relaxed));
+        Arc::new(Self { fs, dev, options, max_pages, pages: AtomicUsize::new(0) })
+    }
+
+    /// Accounts for one more page of a file; `ENOSPC` if the file system is full or
+    /// the machine's memory nearly so.
+    pub fn charge_page(&self) -> Result {
+        let reserve = (totalram_pages() / 32).max(16);
+        if nr_free_pages() <= reserve || self.pages.load(Ordering::Relaxed) >= self.max_pages {
+            return Err(ENOSPC);
+        }
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+    /// Gives back what [`SuperBlock::charge_page`] took.
+    pub fn uncharge_pages(&self, n: usize) {
+        self.pages.fetch_sub(n, Ordering::Relaxed);
+    }
+}
+
+/// The text of `/proc/filesystems`.
+pub fn filesystems_text(out: &mut Vec<u8>) {
+    for f in FILESYSTEMS {
+        out.extend_from_slice(b"nodev\t");
+        out.extend_from_slice(f.name.as_bytes());
+        out.push(b'\n');
+    }
+}

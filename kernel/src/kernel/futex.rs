@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Futexes (Linux 6.1, `kernel/futex/`): waiting for a word of user memory to change.
+//!
+//! A waiter is found by its address space and address; words in memory that
+//! processes share are not matched across address spaces yet.
+
+use crate::arch::x86::lib::usercopy::{get_user, put_user};
+use crate::errno::{EAGAIN, EINVAL, ENOSYS, ERESTARTSYS, ETIMEDOUT, Result};
+use crate::kernel::sched::try_to_wake_up;
+use crate::kernel::signal::restart_block::set_restart_fn;
+use crate::kernel::signal::signal_pending;
+use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, Task, current};
+use crate::kernel::time::timekeeping::{ktime_get, ktime_get_real};
+use crate::kernel::wait::schedule_hrtimeout;
+use crate::locking::IrqLock;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use linux_raw_sys::general as nr;
+
+/// Where a futex is: address space and address.
+type Key = (usize, usize);
+
+struct Waiter {
+    key: IrqLock<Key>,
+    bitset: u32,
+    task: Arc<Task>,
+    woken: AtomicBool,
+}
+
+static WAITERS: IrqLock<Vec<Arc<Waiter>>> = IrqLock::new(Vec::new());
+
+fn key(addr: usize) -> Result<Key> {
+    if !addr.is_multiple_of(4) {
+        return Err(EINVAL);
+    }
+    Ok((current().get_mm().map_or(0, |mm| Arc::as_ptr(&mm) as usize), addr))
+}
+
+fn wake(key: Key, max: usize, bitset: u32) -> usize {
+    let mut all = WAITERS.lock();
+    let mut n = 0;
+    all.retain(|w| {
+        if n >= max || *w.key.lock() != key || w.bitset & bitset == 0 {
+            return true;
+        }
+        n += 1;
+        w.woken.store(true, Ordering::Release);
+        try_to_wake_up(&w.task, TASK_INTERRUPTIBLE);
+        false
+    });
+    n
+}
+
+/// Wakes up to `max` waiters on the word at `addr` of the current address space.
+pub fn futex_wake(addr: usize, max: usize) -> usize {
+    key(addr).map_or(0, |k| wake(k, max, u32::MAX))
+}
+
+/// Waits until woken, while the word still is `val`. `deadline`: nanoseconds since boot.
+fn futex_wait(addr: usize, val: u32, deadline: u64, bitset: u32) -> Result<usize> {
+    if bitset == 0 {
+        return Err(EINVAL);
+    }
+    let k = key(addr)?;
+    let cur = current();
+    let w =
+        Arc::new(Waiter { key: IrqLock::new(k), bitset, task: cur.to_arc(), woken: AtomicBool::new(false) });
+    WAITERS.lock().push(w.clone());
+    let r = (|| {
+        if get_user::<u32>(addr)? != val {
+            return Err(EAGAIN);
+        }
+        loop {
+            cur.state.store(TASK_INTERRUPTIBLE, Ordering::SeqCst);
+            if w.woken.load(Ordering::Acquire) {
+                return Ok(0);
+            }
+            if ktime_get() >= deadline {
+                return Err(ETIMEDOUT);
+            }
+            if signal_pending(&cur) {
+                return Err(ERESTARTSYS);
+            }
+            schedule_hrtimeout(deadline);
+        }
+    })();
+    cur.state.store(TASK_RUNNING, Ordering::SeqCst);
+    WAITERS.lock().retain(|x| !Arc::ptr_eq(x, &w));
+    match r {
+        Err(ERESTARTSYS) if deadline != u64::MAX => {
+            let args = [addr as u64, u64::from(val), deadline, u64::from(bitset), 0];
+            Err(set_restart_fn(&cur, restart_wait, args))
+        }
+        r => r,
+    }
+}
+
+fn restart_wait(a: [u64; 5]) -> Result<usize> {
+    futex_wait(a[0] as usize, a[1] as u32, a[2], a[3] as u32)
+}
+
+fn requeue(addr: usize, to: usize, wake_max: usize, requeue_max: usize) -> Result<usize> {
+    let (from, to) = (key(addr)?, key(to)?);
+    let woken = wake(from, wake_max, u32::MAX);
+    let all = WAITERS.lock();
+    let mut moved = 0;
+    for w in all.iter() {
+        let mut k = w.key.lock();
+        if moved < requeue_max && *k == from {
+            *k = to;
+            moved += 1;
+        }
+    }
+    Ok(woken + moved)
+}
+
+/// Reads a timeout: a relative one for `FUTEX_WAIT`, else an absolute one.
+fn deadline(utime: usize, op: u32, realtime: bool) -> Result<u64> {
+    if utime == 0 {
+        return Ok(u64::MAX);
+    }
+    let [s, ns]: [i64; 2] = get_user(utime)?;
+    if s < 0 || !(0..1_000_000_000).contains(&ns) {
+        return Err(EINVAL);
+    }
+    let t = (s as u64).saturating_mul(1_000_000_000).saturating_add(ns as u64);
+    let now = ktime_get();
+    Ok(match (op, realtime) {
+        (nr::FUTEX_WAIT, _) => now.saturating_add(t),
+        (_, true) => now.saturating_add(t.saturating_sub(ktime_get_real())),
+        (_, false) => t,
+    })
+}
+
+/// `futex(2)`.
+pub fn sys_futex(addr: usize, op: u32, val: u32, utime: usize, addr2: usize, val3: u32) -> Result<usize> {
+    let realtime = op & nr::FUTEX_CLOCK_REALTIME != 0;
+    let cmd = op & !(nr::FUTEX_PRIVATE_FLAG | nr::FUTEX_CLOCK_REALTIME);
+    match cmd {
+        nr::FUTEX_WAIT => futex_wait(addr, val, deadline(utime, cmd, realtime)?, u32::MAX),
+        nr::FUTEX_WAIT_BITSET => futex_wait(addr, val, deadline(utime, cmd, realtime)?, val3),
+        nr::FUTEX_WAKE => Ok(wake(key(addr)?, val as usize, u32::MAX)),
+        nr::FUTEX_WAKE_BITSET if val3 == 0 => Err(EINVAL),
+        nr::FUTEX_WAKE_BITSET => Ok(wake(key(addr)?, val as usize, val3)),
+        nr::FUTEX_REQUEUE => requeue(addr, addr2, val as usize, utime),
+        nr::FUTEX_CMP_REQUEUE => {
+            if get_user::<u32>(addr)? != val3 {
+                return Err(EAGAIN);
+            }
+            requeue(addr, addr2, val as usize, utime)
+        }
+        _ => Err(ENOSYS),
+    }
+}
+
+/// Clears the word that a dying thread named, and wakes who waits for that.
+pub fn clear_tid(addr: usize) {
+    let _ = put_user(addr, &0i32);
+    futex_wake(addr, 1);
+}

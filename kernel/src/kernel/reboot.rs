@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `reboot(2)` (Linux 6.1, `kernel/reboot.c`).
+
+use crate::arch::x86::kernel::reboot::{emergency_restart, machine_halt, machine_power_off};
+use crate::errno::{EINVAL, EPERM, Result};
+use crate::kernel::task::current;
+
+const MAGIC1: u32 = 0xfee1_dead;
+const MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
+
+/// `reboot(2)`: restart, halt, power off; what Ctrl-Alt-Del does.
+pub fn sys_reboot(magic1: u32, magic2: u32, cmd: u32, _arg: usize) -> Result<usize> {
+    if current().cred.get().euid != 0 {
+        return Err(EPERM);
+    }
+    if magic1 != MAGIC1 || !MAGIC2.contains(&magic2) {
+        return Err(EINVAL);
+    }
+    match cmd {
+        0x0123_4567 => {
+            crate::pr_emerg!("reboot: Restarting system\n");
+            emergency_restart()
+        }
+        0xcdef_0123 => {
+            crate::pr_emerg!("reboot: System halted\n");
+            machine_halt()
+        }
+        0x4321_fedc => {
+            crate::pr_emerg!("reboot: Power down\n");
+            machine_power_off()
+        }
+        // Ctrl-Alt-Del does not reach a serial console.
+        0 | 0x89ab_cdef => Ok(0),
+        _ => Err(EINVAL),
+    }
+}
