@@ -7,9 +7,12 @@
 use crate::arch::x86::mm::pgtable::{PageTableFlags, Pte, PteFlags, copy_pte_page, vm_get_page_prot};
 use crate::arch::x86::mm::tlb::{TlbGather, flush_tlb_one, flush_tlb_page};
 use crate::errno::{ENOMEM, Errno, Result};
+use crate::kernel::fork::for_each_process;
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
-use crate::mm::vma::{Backing, SpecialMapping, VmFile, VmFlags};
+#[cfg(doc)]
+use crate::mm::vma::VmFile;
+use crate::mm::vma::{Backing, SpecialMapping, VmFlags};
 use crate::mm::vma_tree::Pos;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -241,24 +244,31 @@ impl MmState {
         self.rss.file -= tlb.file;
     }
 
-    /// Unmaps the pages of `file` from page `from` on, wherever they are mapped
-    /// here: the file got shorter (`unmap_mapping_range`). Private copies go too.
-    pub fn unmap_mapping_range(&mut self, file: &dyn VmFile, from: u64) {
+    /// Unmaps the pages of a file from page `from` on, wherever they are mapped here.
+    fn unmap_mapping_range(&mut self, mapping_id: usize, from: u64) {
         let mut at = 0;
         while let Some(p) = self.vmas.lower_bound(at) {
             let v = self.vmas.get(p);
             at = v.end;
-            let same = v.backing.file().is_some_and(|f| {
-                core::ptr::addr_eq(core::ptr::from_ref(file), alloc::sync::Arc::as_ptr(f))
-                    || f.same_pages(file)
-            });
-            if same && v.pgoff + v.pages() as u64 > from {
+            let maps_it = v.backing.file().is_some_and(|f| f.mapping_id() == mapping_id);
+            if maps_it && v.pgoff + v.pages() as u64 > from {
                 let skip = from.saturating_sub(v.pgoff) as usize * PAGE_SIZE;
                 let (start, end) = (v.start + skip, v.end);
                 self.zap_page_range(start, end);
             }
         }
     }
+}
+
+/// A file has become shorter: unmaps its pages from page `from` on in every
+/// process, private copies included, so that the next access is a `SIGBUS`
+/// (`unmap_mapping_range`). `mapping_id` is what [`VmFile::mapping_id`] returns.
+pub fn unmap_mapping_range(mapping_id: usize, from: u64) {
+    for_each_process(|t| {
+        if let Some(mm) = t.get_mm() {
+            mm.lock().unmap_mapping_range(mapping_id, from);
+        }
+    });
 }
 
 /// Prints `prefix` and the file mapped at `ip`, as `FILE[START+LEN]`, to the

@@ -7,9 +7,7 @@
 use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
 use crate::arch::x86::mm::pgtable::USER_PGTABLES_CEILING;
 use crate::arch::x86::mm::tlb::TlbGather;
-use crate::errno::{
-    EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, Result,
-};
+use crate::errno::{EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, Result};
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
 use crate::mm::shmem;
@@ -19,7 +17,7 @@ use crate::mm::vma_tree::Pos;
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general::{
     MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED, MAP_NONBLOCK,
-    MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_TYPE,
+    MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_TYPE, O_PATH,
     RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_STACK,
 };
 
@@ -115,6 +113,7 @@ fn mmap_vm_flags(a: &MmapArgs, file: Option<&MmapFile>, def_flags: VmFlags) -> R
         }
         f -= VmFlags::MAYEXEC;
     }
+    file.file.as_ref().map_err(|e| *e)?;
     if f.contains(VmFlags::GROWSDOWN) { Err(EINVAL) } else { Ok(f) }
 }
 
@@ -215,7 +214,7 @@ impl MmState {
             flags |= VmFlags::NORESERVE;
         }
         let (backing, pgoff) = match file {
-            Some(f) => (Backing::File(f.file), a.pgoff),
+            Some(f) => (Backing::File(f.file?), a.pgoff),
             None if flags.contains(VmFlags::SHARED) => (Backing::File(shmem::zero_setup(a.len)?), 0),
             None => (Backing::Anon, (addr / PAGE_SIZE) as u64),
         };
@@ -402,7 +401,7 @@ impl MmState {
         if brk < l.start_brk || brk > TASK_SIZE_MAX {
             return Err(EINVAL);
         }
-        let data = (brk - l.start_brk) + (l.end_data - l.start_data);
+        let data = (brk - l.start_brk) + l.end_data.saturating_sub(l.start_data);
         if data > util::rlimit(RLIMIT_DATA) {
             return Err(ENOMEM);
         }
@@ -516,8 +515,11 @@ fn on_current<R>(f: impl FnOnce(&mut MmState) -> R) -> R {
 
 /// What may be mapped of an open file.
 fn mmap_file(fd: i32) -> Result<MmapFile> {
-    let _ = fd;
-    Err(EBADF)
+    let f = crate::fs::file::fget(fd)?;
+    if f.flags() & O_PATH != 0 {
+        return Err(EBADF);
+    }
+    Ok(MmapFile { readable: f.readable(), writable: f.writable(), noexec: false, file: f.mmap() })
 }
 
 /// `mmap(2)`.

@@ -148,14 +148,8 @@ pub trait VmFile: Send + Sync {
     /// Bytes in the file.
     fn size(&self) -> u64;
 
-    /// Whether `other` has the very same pages (another open of the same file),
-    /// so that shortening it unmaps them here too. Compare [`VmFile::mapping_id`]s.
-    fn same_pages(&self, other: &dyn VmFile) -> bool {
-        self.mapping_id() != 0 && self.mapping_id() == other.mapping_id()
-    }
-
-    /// Identifies the page cache behind the file (the address of its `AddressSpace`);
-    /// 0 if it is this object's own.
+    /// Identifies the page cache behind the file (the address of its `AddressSpace`),
+    /// whoever opened it; 0 if it cannot get shorter.
     fn mapping_id(&self) -> usize {
         0
     }
@@ -172,8 +166,8 @@ pub trait VmFile: Send + Sync {
 /// What `mmap(2)` needs to know of an open file.
 pub struct MmapFile {
     /// The file. Opening once and mapping twice must give the same `Arc`, for
-    /// only then may adjacent mappings merge.
-    pub file: Arc<dyn VmFile>,
+    /// only then may adjacent mappings merge. `ENODEV` if it cannot be mapped.
+    pub file: Result<Arc<dyn VmFile>>,
     /// Opened for reading.
     pub readable: bool,
     /// Opened for writing.
