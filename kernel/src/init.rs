@@ -135,7 +135,7 @@ extern "C" fn kernel_init(_: u64) {
             Err(e) => crate::pr_err!("Failed to execute {} (error -{})\n", lossy(&rdinit), e.0),
         }
     } else {
-        crate::pr_warn!("check access for rdinit={} failed: -2, ignoring\n", lossy(&rdinit));
+        prepare_namespace();
     }
     if let Some(init) = cmdline::value("init") {
         match run_init_process(&init, &argv, &envp) {
@@ -150,7 +150,7 @@ extern "C" fn kernel_init(_: u64) {
             Ok(()) => return,
             Err(crate::errno::ENOENT) => {}
             Err(e) => {
-                crate::pr_err!("Starting init: {path} exists but couldn't execute it (error -{})\n", e.0)
+                crate::pr_err!("Starting init: {path} exists but couldn't execute it (error -{})\n", e.0);
             }
         }
     }
@@ -158,6 +158,17 @@ extern "C" fn kernel_init(_: u64) {
         "No working init found.  Try passing init= option to kernel. \
          See Linux Documentation/admin-guide/init.rst for guidance."
     ));
+}
+
+/// Without an initramfs's `/init` Linux looks for a root device; there are no block
+/// devices here (Linux 6.1, `init/do_mounts.c`, `mount_block_root`).
+fn prepare_namespace() -> ! {
+    let root = cmdline::value("root");
+    let name = root.as_deref().map_or("(null)".into(), lossy);
+    crate::pr_err!("/dev/root: Can't open blockdev\n");
+    crate::pr_crit!("VFS: Cannot open root device \"{name}\" or unknown-block(0,0): error -6\n");
+    crate::pr_crit!("Please append a correct \"root=\" boot option; here are the available partitions:\n");
+    panic::panic(format_args!("VFS: Unable to mount root fs on unknown-block(0,0)"));
 }
 
 /// Descriptors 0, 1 and 2 of the first process: the console (`console_on_rootfs`).

@@ -16,7 +16,7 @@ use crate::fs::namei::{Follow, path_or_fd, user_path_at};
 use crate::fs::namespace::Path;
 use crate::kernel::fork::mm_release;
 use crate::kernel::signal::jobctl::kill_other_threads;
-use crate::kernel::signal::{action, rlimit};
+use crate::kernel::signal::{action, force_fatal_sig, rlimit};
 use crate::kernel::task::{current, pf};
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
 use crate::mm::vma::{Backing, VmFile, VmFlags};
@@ -72,8 +72,11 @@ fn read_at(p: &Path, offset: u64, len: usize) -> Result<Vec<u8>> {
     Ok(b)
 }
 
+/// A script's interpreter, and its one argument.
+type Interpreter = (Vec<u8>, Option<Vec<u8>>);
+
 /// If the file is a script: interpreter and its one argument (`load_script`).
-fn parse_script(start: &[u8]) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>> {
+fn parse_script(start: &[u8]) -> Result<Option<Interpreter>> {
     let Some(line) = start.strip_prefix(b"#!") else { return Ok(None) };
     let blank = |b: &u8| matches!(b, b' ' | b'\t');
     let cut = line.iter().position(|&b| b == b'\n' || b == 0);
@@ -134,7 +137,8 @@ fn randomize() -> bool {
 fn map_image(mm: &Mm, file: &Arc<dyn VmFile>, i: &ElfImage, bias: u64) -> Result<usize> {
     let mut end = 0;
     for s in &i.segments {
-        let addr = (s.vaddr + bias) as usize;
+        s.check(bias)?;
+        let addr = s.vaddr.wrapping_add(bias) as usize;
         let page = addr & !(PAGE_SIZE - 1);
         let file_end = addr + s.filesz as usize;
         let mem_end = addr + s.memsz as usize;
@@ -207,7 +211,7 @@ fn load_elf(b: &Binprm, mm: &Arc<Mm>, i: &ElfImage) -> Result<Loaded> {
         // A static-PIE goes where mmap would put it (Linux 6.1, load_elf_binary).
         let size = page_align((elf_image::total_size(i) + i.align) as usize);
         let at = mm.lock().get_unmapped_area(0, size, 0)? as u64;
-        (at + i.align - 1 & !(i.align - 1)).wrapping_sub(first)
+        ((at + i.align - 1) & !(i.align - 1)).wrapping_sub(first)
     };
     let end = map_image(mm, &vm, i, bias)?;
     mm.lock().exe_file = Some(vm);
@@ -236,7 +240,7 @@ fn load_elf(b: &Binprm, mm: &Arc<Mm>, i: &ElfImage) -> Result<Loaded> {
 
 fn brk_start(l: &Loaded, dynamic: bool) -> usize {
     let base = if dynamic && l.interp_base == 0 { ELF_ET_DYN_BASE } else { l.brk };
-    let rnd = if randomize() { random_u64() as usize % (32 << 20) & !(PAGE_SIZE - 1) } else { 0 };
+    let rnd = if randomize() { (random_u64() as usize % (32 << 20)) & !(PAGE_SIZE - 1) } else { 0 };
     base + rnd
 }
 
@@ -258,16 +262,27 @@ fn exec(mut b: Binprm) -> Result {
     resolve_scripts(&mut b)?;
     let image = load_image(&b.file)?;
     let mm = Mm::new()?;
+    become_program(&b, &display_name, &image, &mm).inspect_err(|_| {
+        // Linux has given up the old program by now: what cannot be loaded dies
+        // (`bprm_execve`). The first process gets the error instead.
+        if current().get_mm().is_some() {
+            force_fatal_sig(abi::SIGSEGV as i32);
+        }
+    })
+}
+
+/// Loads the program into `mm`, and becomes it.
+fn become_program(b: &Binprm, display_name: &[u8], image: &ElfImage, mm: &Arc<Mm>) -> Result {
     let rnd = if randomize() { (random_u64() as usize & ((1 << 22) - 1)) * PAGE_SIZE } else { 0 };
     let stack_top = STACK_TOP - rnd;
-    set_layout(&mm, stack_top);
+    set_layout(mm, stack_top);
     mm.setup_stack(stack_top, image.exec_stack.unwrap_or(false))?;
-    let loaded = load_elf(&b, &mm, &image)?;
+    let loaded = load_elf(b, mm, image)?;
     let cred = current().cred.get();
     let info = StackInfo {
         argv: &b.argv,
         envp: &b.envp,
-        filename: &display_name,
+        filename: display_name,
         phdr: if image.phdr == 0 { 0 } else { image.phdr.wrapping_add(loaded.bias) },
         phnum: u64::from(image.phnum),
         base: loaded.interp_base,
@@ -276,7 +291,7 @@ fn exec(mut b: Binprm) -> Result {
         random: [random_u64(), random_u64()],
         align_noise: if randomize() { random_u64() as usize % 8192 } else { 0 },
     };
-    let sp = build_stack(&mm, stack_top, &info)?;
+    let sp = build_stack(mm, stack_top, &info)?;
     mm.setup_arg_pages(sp)?;
     {
         let mut st = mm.lock();
@@ -285,11 +300,10 @@ fn exec(mut b: Binprm) -> Result {
         st.layout.brk = brk;
     }
 
-    // From here on there is no way back.
     let cur = current();
     kill_other_threads(&cur)?;
     action::unshare_sighand(&cur);
-    commit(&display_name, &mm);
+    commit(display_name, mm);
     let regs = cur.pt_regs();
     // SAFETY: the current task's user registers, on its own stack.
     start_thread(unsafe { &mut *regs }, loaded.entry, sp as u64);

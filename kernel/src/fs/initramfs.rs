@@ -166,13 +166,14 @@ fn make(e: &Entry<'_>, links: &mut Links) -> Result {
         old.unhash();
     }
     let key = (e.major, e.minor, e.ino);
-    if e.nlink > 1 && kind != S_IFDIR {
-        if let Some(first) = links.get(&key) {
-            first.attr.lock().nlink += 1;
-            fill(first, e);
-            dir.add(&name, first.clone())?;
-            return Ok(());
-        }
+    if e.nlink > 1
+        && kind != S_IFDIR
+        && let Some(first) = links.get(&key)
+    {
+        first.attr.lock().nlink += 1;
+        fill(first, e);
+        dir.add(&name, first.clone())?;
+        return Ok(());
     }
     let inode = match kind {
         S_IFLNK => ramfs::new_symlink(&sb, e.data.strip_suffix(b"\0").unwrap_or(e.data)),

@@ -3,13 +3,16 @@
 
 use crate::fs::inode::mode::*;
 
+/// Takes one name of a directory.
+pub type Emit<'a> = dyn FnMut(&[u8], u64, u32, u64) -> bool + 'a;
+
 /// A directory being listed.
 pub struct DirContext<'a> {
     /// Where to go on; names before it have been listed.
     pub pos: u64,
     /// Takes (name, inode number, type and permissions, position after it);
     /// returns false when it can take no more.
-    pub emit: &'a mut dyn FnMut(&[u8], u64, u32, u64) -> bool,
+    pub emit: &'a mut Emit<'a>,
 }
 
 /// `d_type` of a directory entry for a file of this mode.

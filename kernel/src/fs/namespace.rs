@@ -94,6 +94,7 @@ impl Path {
         Arc::ptr_eq(&self.mnt, &o.mnt) && Arc::ptr_eq(&self.dentry, &o.dentry)
     }
     /// The root of whatever is mounted here, topmost first (`follow_down`).
+    #[must_use]
     pub fn follow_mounts(mut self) -> Path {
         while self.dentry.mounted.load(Ordering::Relaxed) != 0 {
             match lookup_mnt(&self) {
@@ -108,6 +109,7 @@ impl Path {
         Arc::ptr_eq(&self.dentry, &self.mnt.root)
     }
     /// The directory above, crossing mounts, not going above `root` (`follow_dotdot`).
+    #[must_use]
     pub fn dotdot(mut self, root: &Path) -> Path {
         loop {
             if self.same(root) {

@@ -202,7 +202,9 @@ pub fn sys_pipe2(fds: usize, flags: u32) -> Result<usize> {
     let files = current_files()?;
     let cloexec = flags & abi::O_CLOEXEC != 0;
     let a = files.install(r, cloexec, 0)?;
-    let b = files.install(w, cloexec, 0).inspect_err(|_| drop(files.close(a)))?;
+    let b = files.install(w, cloexec, 0).inspect_err(|_| {
+        let _ = files.close(a);
+    })?;
     if let Err(e) = put_user(fds, &[a, b]) {
         let _ = files.close(a);
         let _ = files.close(b);

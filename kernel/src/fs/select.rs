@@ -159,7 +159,9 @@ fn do_select(n: i32, sets: [usize; 3], deadline: u64) -> Result<Option<usize>> {
     let mut out = [(); 3].map(|()| alloc::vec![0u64; words]);
     let found = wait_for(&open, deadline, || {
         let mut ready = 0;
-        out.iter_mut().for_each(|o| o.fill(0));
+        for o in &mut out {
+            o.fill(0);
+        }
         for (i, f) in &files {
             let m = f.ops.poll(f);
             for s in 0..3 {

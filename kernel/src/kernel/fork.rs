@@ -297,7 +297,7 @@ fn copy_process(args: &CloneArgs) -> Result<Arc<Task>> {
         Some(mm) => Some(mm.fork()?),
         None => None,
     };
-    let files = cur.files.lock().clone().unwrap_or_else(FilesStruct::new);
+    let files = cur.files.lock().clone().unwrap_or_default();
     let shares_vm_only = args.has(nr::CLONE_VM) && !args.has(nr::CLONE_VFORK);
     let parts = Parts {
         mm,

@@ -106,7 +106,7 @@ fn divide(line: &[u8], mut known: impl FnMut(&str, Option<&str>) -> bool) -> Par
         let v = value.as_deref().map(|v| String::from_utf8_lossy(v).into_owned());
         // Dashes and underscores are the same in names; a dot means a module's parameter.
         let same = |k: &&str| k.replace('-', "_") == n.replace('-', "_");
-        if known(&n, v.as_deref()) || KNOWN.iter().any(|k| same(k)) || n.contains('.') {
+        if known(&n, v.as_deref()) || KNOWN.iter().any(same) || n.contains('.') {
             p.params.push((name, value));
         } else if let Some(v) = value {
             p.init_env.retain(|e| !(e.starts_with(&name) && e.get(name.len()) == Some(&b'=')));

@@ -84,7 +84,7 @@ pub static TABLE: &[Sysctl] = &[
     Sysctl {
         path: "kernel/printk_ratelimit",
         show: |o| {
-            o.extend(format!("{}\n", printk::PRINTK_RATELIMIT.interval_ms.load(Relaxed) / 1000).bytes())
+            o.extend(format!("{}\n", printk::PRINTK_RATELIMIT.interval_ms.load(Relaxed) / 1000).bytes());
         },
         store: Some(|b| {
             let s = u32::try_from(number(b)?).map_err(|_| EINVAL)?;

@@ -15,10 +15,12 @@ pub trait TimerFn: Send + Sync {
 }
 
 type Key = (u64, u64);
+type Armed = (Weak<dyn TimerFn>, Arc<HrTimer>);
+type Queue = BTreeMap<Key, Armed>;
 
 /// All armed timers, soonest first. The queue holds weak references: a timer
 /// whose owner is gone does nothing.
-static QUEUE: IrqLock<BTreeMap<Key, (Weak<dyn TimerFn>, Arc<HrTimer>)>> = IrqLock::new(BTreeMap::new());
+static QUEUE: IrqLock<Queue> = IrqLock::new(BTreeMap::new());
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// When the soonest timer expires, so that a tick without one costs one load.
 static NEXT_EXPIRY: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -63,7 +65,7 @@ impl HrTimer {
     }
 }
 
-fn publish_next(q: &BTreeMap<Key, (Weak<dyn TimerFn>, Arc<HrTimer>)>) {
+fn publish_next(q: &Queue) {
     let next = q.first_key_value().map_or(u64::MAX, |(k, _)| k.0);
     NEXT_EXPIRY.store(next, Ordering::Relaxed);
     crate::arch::x86::kernel::apic::program_next_event(next);
@@ -88,7 +90,7 @@ pub fn run_expired(now: u64) {
     }
 }
 
-fn take_first(now: u64) -> Option<(Weak<dyn TimerFn>, Arc<HrTimer>)> {
+fn take_first(now: u64) -> Option<Armed> {
     let mut q = QUEUE.lock();
     let first = q.first_entry()?;
     if first.key().0 > now {

@@ -185,6 +185,8 @@ fn early_ptr<T>(paddr: u64) -> *const T {
     (PAGE_OFFSET as u64 + paddr) as *const T
 }
 
+// `BootInfo` is Rust on both sides of the call.
+#[allow(improper_ctypes)]
 unsafe extern "C" {
     fn _start(info: &'static mut BootInfo) -> !;
     static _text: u8;

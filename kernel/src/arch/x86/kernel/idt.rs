@@ -73,7 +73,7 @@ fn set_raw(t: &mut InterruptDescriptorTable, vector: usize, handler: unsafe exte
     gate(&mut e, handler);
     // SAFETY: the table is 256 entries of 16 bytes in vector order.
     unsafe {
-        core::ptr::from_mut(t).cast::<Entry<x86_64::structures::idt::HandlerFunc>>().add(vector).write(e)
+        core::ptr::from_mut(t).cast::<Entry<x86_64::structures::idt::HandlerFunc>>().add(vector).write(e);
     };
 }
 

@@ -141,7 +141,7 @@ impl Builder {
         for i in 0..512u64 {
             // SAFETY: a fresh table of ours.
             unsafe {
-                (&mut (*self.frames.ptr(t)))[i as usize].set_addr(PhysAddr::new(base + i * 4096), flags)
+                (&mut (*self.frames.ptr(t)))[i as usize].set_addr(PhysAddr::new(base + i * 4096), flags);
             };
         }
         e.set_addr(PhysAddr::new(t), TABLE);
@@ -280,11 +280,16 @@ pub unsafe fn free_boot_memory(start: u64, end: u64) {
     }
 }
 
+/// A page table in the direct map.
+fn table_ptr(phys: u64) -> *mut PageTable {
+    (PAGE_OFFSET as u64 + phys) as *mut PageTable
+}
+
 fn kernel_pte(
     va: usize,
     create: bool,
 ) -> Result<Option<*mut x86_64::structures::paging::page_table::PageTableEntry>> {
-    let mut table = phys_to_virt(kernel_pgd()).cast::<PageTable>();
+    let mut table = table_ptr(kernel_pgd());
     for level in [4u32, 3, 2] {
         let idx = (va >> (12 + 9 * (level - 1))) & 511;
         // SAFETY: the kernel's page tables are in the direct map; entries of the areas
@@ -300,10 +305,10 @@ fn kernel_pte(
         if e.flags().contains(F::HUGE_PAGE) {
             return Ok(Some(e));
         }
-        table = phys_to_virt(e.addr().as_u64()).cast();
+        table = table_ptr(e.addr().as_u64());
     }
     // SAFETY: as above.
-    Ok(Some(unsafe { &mut (&mut (*table))[(va >> 12) & 511] }))
+    Ok(Some(unsafe { &raw mut (&mut (*table))[(va >> 12) & 511] }))
 }
 
 /// Maps one page of kernel address space.
