@@ -195,6 +195,14 @@ fn run_init_process(path: &[u8], argv: &[Vec<u8>], envp: &[Vec<u8>]) -> crate::e
     crate::pr_info!("Run {} as init process\n", lossy(path));
     let mut args = Vec::from([path.to_vec()]);
     args.extend_from_slice(argv);
+    crate::pr_debug!("  with arguments:\n");
+    for a in &args {
+        crate::pr_debug!("    {}\n", lossy(a));
+    }
+    crate::pr_debug!("  with environment:\n");
+    for e in envp {
+        crate::pr_debug!("    {}\n", lossy(e));
+    }
     fs::exec::kernel_execve(path, &args, envp)
 }
 

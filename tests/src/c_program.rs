@@ -40,7 +40,7 @@ int main(void)
     printf("C: hello from pid %d\n", getpid());
     sigaction(SIGFPE, &act, NULL);
     if (!sigsetjmp(back, 1))
-        zero = 1 / zero;
+        zero = 42 / zero;
     printf("C: SIGFPE code %d %s\n", code, where ? "in place" : "nowhere");
     pid_t pid = fork();
     if (pid == 0)

@@ -7,7 +7,7 @@
 use crate::arch::x86::kernel::fpu::core::flush_thread;
 use crate::arch::x86::kernel::process_64::start_thread;
 use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, get_user, strncpy_from_user};
-use crate::errno::{E2BIG, EACCES, EFAULT, EINVAL, ELIBBAD, ELOOP, ENOENT, ENOEXEC, Result};
+use crate::errno::{E2BIG, EACCES, EFAULT, EINVAL, ELIBBAD, ELOOP, ENOENT, ENOEXEC, ENOMEM, Result};
 use crate::fs::elf_image::{self, ElfImage};
 use crate::fs::exec_stack::{StackInfo, build_stack};
 use crate::fs::filemap::{AddressSpace, MappedFile};
@@ -136,6 +136,12 @@ fn randomize() -> bool {
 /// Maps one image at `bias`; returns the end of its last segment's memory.
 fn map_image(mm: &Mm, file: &Arc<dyn VmFile>, i: &ElfImage, bias: u64) -> Result<usize> {
     let mut end = 0;
+    // Room for the whole image is asked for with the first segment (`elf_map`).
+    let first = (i.segments[0].vaddr.wrapping_add(bias) as usize) & !(PAGE_SIZE - 1);
+    let total = elf_image::total_size(i) as usize;
+    if total > TASK_SIZE_MAX || first > TASK_SIZE_MAX - total {
+        return Err(ENOMEM);
+    }
     for s in &i.segments {
         s.check(bias)?;
         let addr = s.vaddr.wrapping_add(bias) as usize;

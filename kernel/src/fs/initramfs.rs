@@ -69,7 +69,11 @@ fn unpack(mut image: &[u8]) -> Result<(), &'static str> {
 
 /// Expands one gzip member: the data, and how many bytes it took.
 fn gunzip(z: &[u8]) -> Result<(Vec<u8>, usize), &'static str> {
-    let header = gzip_header_len(z).ok_or("uncompression error")?;
+    let header = gzip_header_len(z).ok_or(if z.get(2).is_none_or(|&m| m == 8) {
+        "read error"
+    } else {
+        "uncompression error"
+    })?;
     let body = &z[header..];
     let mut out = alloc::vec![0u8; (body.len() * 3).max(4096)];
     let mut d = DecompressorOxide::new();
@@ -88,12 +92,13 @@ fn gunzip(z: &[u8]) -> Result<(Vec<u8>, usize), &'static str> {
                 }
                 out.resize(out.len() * 2, 0);
             }
+            TINFLStatus::FailedCannotMakeProgress | TINFLStatus::NeedsMoreInput => return Err("read error"),
             _ => return Err("uncompression error"),
         }
     }
     out.truncate(len);
     if body.len() < used + 8 {
-        return Err("uncompression error");
+        return Err("read error");
     }
     Ok((out, header + used + 8))
 }
@@ -196,6 +201,10 @@ fn make(e: &Entry<'_>, links: &mut Links) -> Result {
 }
 
 fn fill(inode: &Inode, e: &Entry<'_>) {
+    if e.cut && inode.is_reg() {
+        // Linux never closes a file whose end did not come: it cannot be run (`ETXTBSY`).
+        let _ = inode.get_write_access();
+    }
     if let Some(m) = inode.ops.mapping()
         && !e.data.is_empty()
         && m.write_kernel(0, e.data) != Ok(e.data.len())

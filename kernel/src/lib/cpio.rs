@@ -25,6 +25,8 @@ pub struct Entry<'a> {
     pub rminor: u32,
     pub name: &'a [u8],
     pub data: &'a [u8],
+    /// The archive ends before the file does.
+    pub cut: bool,
 }
 
 /// Walks an archive.
@@ -58,14 +60,14 @@ impl<'a> Reader<'a> {
         self.at = self.at.next_multiple_of(4);
     }
 
-    /// The next file; `None` at the archive's trailer.
+    /// The next file; `None` at the archive's trailer, or where it just ends: Linux
+    /// says nothing about an archive that is too short, and keeps what it has.
     pub fn next_entry(&mut self) -> Result<Option<Entry<'a>>, &'static str> {
         // Entries may be apart by zeroes.
         while self.image.get(self.at) == Some(&0) {
             self.at += 1;
         }
-        let short = "premature end of archive";
-        let h = self.take(HEADER).ok_or(if self.at >= self.image.len() { "no cpio magic" } else { short })?;
+        let Some(h) = self.take(HEADER) else { return self.end() };
         match &h[..6] {
             b"070701" | b"070702" => {}
             b"070707" => return Err("incorrect cpio method used: use -H newc option"),
@@ -77,17 +79,25 @@ impl<'a> Reader<'a> {
         }
         let [ino, mode, uid, gid, nlink, mtime, size, major, minor, rmajor, rminor, namesize, _check] = f;
         if namesize == 0 || namesize as usize > PATH_MAX {
-            return Err("broken padding");
+            return self.end();
         }
-        let name = self.take(namesize as usize).ok_or(short)?;
+        let Some(name) = self.take(namesize as usize) else { return self.end() };
         let name = name.split(|&b| b == 0).next().unwrap_or(name);
         self.align();
-        let data = self.take(size as usize).ok_or(short)?;
+        let start = self.at.min(self.image.len());
+        let cut = self.image.len() - start < size as usize;
+        let data = &self.image[start..start + (size as usize).min(self.image.len() - start)];
+        self.at = start + data.len();
         self.align();
         if name == b"TRAILER!!!" {
             return Ok(None);
         }
-        Ok(Some(Entry { ino, mode, uid, gid, nlink, mtime, major, minor, rmajor, rminor, name, data }))
+        Ok(Some(Entry { ino, mode, uid, gid, nlink, mtime, major, minor, rmajor, rminor, name, data, cut }))
+    }
+
+    fn end(&mut self) -> Result<Option<Entry<'a>>, &'static str> {
+        self.at = self.image.len();
+        Ok(None)
     }
 }
 
@@ -128,7 +138,7 @@ mod tests {
 
     #[test]
     fn damage_has_linuxs_words() {
-        assert_eq!(Reader::new(b"070707xxx").next_entry(), Err("premature end of archive"));
+        assert_eq!(Reader::new(b"070707xxx").next_entry(), Ok(None));
         let mut old = entry(b"a", 0, b"");
         old[5] = b'7';
         assert_eq!(Reader::new(&old).next_entry(), Err("incorrect cpio method used: use -H newc option"));
@@ -136,7 +146,8 @@ mod tests {
         bad[0] = b'x';
         assert_eq!(Reader::new(&bad).next_entry(), Err("no cpio magic"));
         let long = entry(b"a", 0, b"data");
-        assert_eq!(Reader::new(&long[..long.len() - 4]).next_entry(), Err("premature end of archive"));
+        let e = Reader::new(&long[..long.len() - 2]).next_entry().unwrap().unwrap();
+        assert_eq!((e.data, e.cut), (&b"da"[..], true));
     }
 
     proptest! {
