@@ -170,6 +170,10 @@ pub fn search_exception_tables(_ip: u64) -> bool {
     false
 }
 
+/// There is no table on the host.
+#[cfg(not(target_os = "none"))]
+pub fn sort_main_extable() {}
+
 /// Recovers from a kernel-mode fault if its instruction is in the table.
 /// Returns false if it is not: then the fault is a bug.
 #[cfg(target_os = "none")]
