@@ -56,7 +56,7 @@ impl AddressSpace {
             return Ok(p);
         }
         self.sb.charge_page()?;
-        let p = Page::alloc_zeroed().inspect_err(|_| self.sb.uncharge_pages(1))?;
+        let p = Page::alloc_user_zeroed().inspect_err(|_| self.sb.uncharge_pages(1))?;
         self.pages.lock().insert(idx, p.clone());
         Ok(p)
     }
@@ -69,6 +69,9 @@ impl AddressSpace {
         let keep = size.div_ceil(PAGE_SIZE as u64);
         let gone = self.pages.lock().split_off(&keep);
         self.sb.uncharge_pages(gone.len());
+        if !gone.is_empty() {
+            crate::mm::memory::unmap_mapping_range(core::ptr::from_ref(self) as usize, keep);
+        }
         drop(gone);
         let tail = (size % PAGE_SIZE as u64) as usize;
         if tail != 0

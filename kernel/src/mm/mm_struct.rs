@@ -8,6 +8,7 @@
 
 use crate::arch::x86::mm::init::kernel_pgd;
 use crate::arch::x86::mm::pgtable::{PageTables, USER_PGTABLES_CEILING};
+use crate::arch::x86::mm::pkeys::Pkeys;
 use crate::arch::x86::mm::tlb::{self, TlbGather};
 use crate::errno::Result;
 use crate::locking::SpinLock;
@@ -100,6 +101,8 @@ pub struct MmState {
     pub hiwater_rss: usize,
     /// Flags that every new mapping gets (`mlockall(MCL_FUTURE)`).
     pub def_flags: VmFlags,
+    /// Protection keys in use.
+    pub pkeys: Pkeys,
     /// The program, as `/proc/PID/exe` shows it.
     pub exe_file: Option<Arc<dyn VmFile>>,
     /// The auxiliary vector, as `/proc/PID/auxv` shows it.
@@ -120,6 +123,7 @@ impl Mm {
                 rss: Rss::default(),
                 hiwater_rss: 0,
                 def_flags: VmFlags::empty(),
+                pkeys: Pkeys::default(),
                 exe_file: None,
                 saved_auxv: Vec::new(),
                 min_flt: 0,
@@ -179,6 +183,7 @@ impl MmState {
     fn dup_from(&mut self, old: &mut MmState) -> Result {
         self.layout = old.layout.clone();
         self.exe_file.clone_from(&old.exe_file);
+        self.pkeys.clone_from(&old.pkeys);
         self.saved_auxv.clone_from(&old.saved_auxv);
         let mut wrprotected = false;
         let mut r = Ok(());

@@ -207,6 +207,9 @@ impl MmState {
             return Err(EPERM);
         }
         let mut flags = mmap_vm_flags(&a, file.as_ref(), self.def_flags)?;
+        if a.prot == prot::EXEC {
+            flags = flags.with_pkey(self.pkeys.for_mmap(a.prot));
+        }
         self.mlock_future_check(flags, a.len)?;
         if a.has(MAP_NORESERVE)
             && util::SYSCTL_OVERCOMMIT_MEMORY.load(Ordering::Relaxed) != util::OVERCOMMIT_NEVER

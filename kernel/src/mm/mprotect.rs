@@ -15,18 +15,20 @@ const PROT_SEM: u32 = 8;
 
 /// The flags of a mapping after `mprotect` with `prot`; `EACCES` if it may not
 /// have them.
-fn new_flags(old: VmFlags, prot: u32) -> Result<VmFlags> {
+fn new_flags(old: VmFlags, prot: u32, pkey: u8) -> Result<VmFlags> {
     let new = (old - VmFlags::ACCESS) | VmFlags::from_prot(prot);
     let may = VmFlags::from_bits_retain(new.bits() >> 4) & VmFlags::ACCESS;
-    if (new & VmFlags::ACCESS).difference(may).is_empty() { Ok(new) } else { Err(EACCES) }
+    if (new & VmFlags::ACCESS).difference(may).is_empty() { Ok(new.with_pkey(pkey)) } else { Err(EACCES) }
 }
 
 impl MmState {
-    /// Changes the permissions of `[start, start + len)` (`do_mprotect_pkey`).
-    ///
-    /// A mapping made execute-only by this is readable as long as there are no
-    /// protection keys; the key for it (`execute_only_pkey`) belongs here.
-    pub fn do_mprotect(&mut self, mut start: usize, len: usize, mut prot: u32) -> Result {
+    /// Changes the permissions of `[start, start + len)`.
+    pub fn do_mprotect(&mut self, start: usize, len: usize, prot: u32) -> Result {
+        self.do_mprotect_pkey(start, len, prot, -1)
+    }
+
+    /// Changes permissions and protection key (`do_mprotect_pkey`; -1: keep the key).
+    pub fn do_mprotect_pkey(&mut self, mut start: usize, len: usize, mut prot: u32, pkey: i32) -> Result {
         let grows = prot & (prot::GROWSDOWN | prot::GROWSUP);
         prot &= !grows;
         if grows == prot::GROWSDOWN | prot::GROWSUP || !start.is_multiple_of(PAGE_SIZE) {
@@ -39,6 +41,7 @@ impl MmState {
         if prot & !(prot::READ | prot::WRITE | prot::EXEC | PROT_SEM) != 0 {
             return Err(EINVAL);
         }
+        let pkey = self.pkeys.argument(pkey)?;
         let first = self.vmas.find(start).ok_or(ENOMEM)?;
         let v = self.vmas.get(first);
         if grows == prot::GROWSDOWN {
@@ -57,16 +60,18 @@ impl MmState {
                 return Err(EINVAL);
             }
         }
-        self.protect_each(start, end, prot)
+        self.protect_each(start, end, prot, pkey)
     }
 
     /// Changes mapping by mapping, up to the first hole.
-    fn protect_each(&mut self, start: usize, end: usize, prot: u32) -> Result {
+    fn protect_each(&mut self, start: usize, end: usize, prot: u32, pkey: Option<u8>) -> Result {
         let mut at = start;
         while at < end {
             let p = self.vmas.find_containing(at).ok_or(ENOMEM)?;
             let v = self.vmas.get(p);
-            let (flags, stop) = (new_flags(v.flags, prot)?, v.end.min(end));
+            let (old, stop) = (v.flags, v.end.min(end));
+            let key = self.pkeys.for_mprotect(old, prot, pkey);
+            let flags = new_flags(old, prot, key)?;
             self.mprotect_fixup(p, at, stop, flags)?;
             at = stop;
         }
@@ -134,6 +139,12 @@ pub fn sys_mprotect(start: usize, len: usize, prot: u32) -> Result<usize> {
     Ok(0)
 }
 
+/// `pkey_mprotect(2)`.
+pub fn sys_pkey_mprotect(start: usize, len: usize, prot: u32, pkey: i32) -> Result<usize> {
+    with_current_mm(|mm| mm.lock().do_mprotect_pkey(start, len, prot, pkey)).ok_or(ENOMEM)??;
+    Ok(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,11 +152,11 @@ mod tests {
     #[test]
     fn permissions_need_their_may_flag() {
         let ro_file = VmFlags::READ | VmFlags::MAYREAD | VmFlags::MAYEXEC | VmFlags::MAYSHARE;
-        assert_eq!(new_flags(ro_file, prot::READ | prot::WRITE), Err(EACCES));
-        assert_eq!(new_flags(ro_file, prot::NONE), Ok(ro_file - VmFlags::READ));
-        assert_eq!(new_flags(ro_file, prot::EXEC), Ok((ro_file - VmFlags::READ) | VmFlags::EXEC));
+        assert_eq!(new_flags(ro_file, prot::READ | prot::WRITE, 0), Err(EACCES));
+        assert_eq!(new_flags(ro_file, prot::NONE, 0), Ok(ro_file - VmFlags::READ));
+        assert_eq!(new_flags(ro_file, prot::EXEC, 0), Ok((ro_file - VmFlags::READ) | VmFlags::EXEC));
         // Writable and executable at once is the program's own business.
         let any = VmFlags::MAYACCESS;
-        assert_eq!(new_flags(any, 7), Ok(any | VmFlags::ACCESS));
+        assert_eq!(new_flags(any, 7, 0), Ok(any | VmFlags::ACCESS));
     }
 }

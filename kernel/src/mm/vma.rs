@@ -98,6 +98,11 @@ impl VmFlags {
     pub fn is_private_writable(self) -> bool {
         self.bits() & (Self::SHARED | Self::WRITE | Self::GROWSDOWN).bits() == Self::WRITE.bits()
     }
+    /// With another protection key.
+    #[must_use]
+    pub fn with_pkey(self, key: u8) -> Self {
+        Self::from_bits_retain(self.bits() & !(0xf << 32) | u64::from(key) << 32)
+    }
     /// The protection key (0 unless `pkey_mprotect` or execute-only chose one).
     #[inline]
     pub fn pkey(self) -> u8 {

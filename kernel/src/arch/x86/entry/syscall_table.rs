@@ -121,6 +121,9 @@ syscalls! {
     __NR_mlockall => crate::mm::mlock::sys_mlockall, (di);
     __NR_munlockall => crate::mm::mlock::sys_munlockall, ();
     __NR_mlock2 => crate::mm::mlock::sys_mlock2, (di, si, dx);
+    __NR_pkey_mprotect => crate::mm::mprotect::sys_pkey_mprotect, (di, si, dx, r10);
+    __NR_pkey_alloc => crate::arch::x86::mm::pkeys::sys_pkey_alloc, (di, si);
+    __NR_pkey_free => crate::arch::x86::mm::pkeys::sys_pkey_free, (di);
     // --- kernel/printk/syslog.rs
     __NR_syslog => crate::kernel::printk::syslog::sys_syslog, (di, si, dx);
     // --- fs/read_write.rs

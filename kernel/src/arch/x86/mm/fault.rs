@@ -11,6 +11,7 @@ use crate::arch::x86::kernel::dumpstack::show_opcodes;
 use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
 use crate::arch::x86::mm::extable::{fixup_exception, search_exception_tables};
 use crate::arch::x86::mm::fault_oops::{page_fault_oops, pgtable_bad};
+use crate::arch::x86::mm::pkeys;
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::{PtRegs, eflags};
 use crate::kernel::context_tracking::{exception_enter, exception_exit};
@@ -134,12 +135,9 @@ fn sanitize_error_code(address: u64, error_code: u64) -> u64 {
     if address >= TASK_SIZE_MAX as u64 { error_code | pf::PROT } else { error_code }
 }
 
-/// Whether the mapping forbids the access (`access_error`).
+/// Whether the mapping forbids the access, protection keys aside (`access_error`).
 #[inline]
 pub fn access_error(error_code: u64, flags: VmFlags) -> bool {
-    if error_code & pf::PK != 0 {
-        return true;
-    }
     if error_code & pf::WRITE != 0 {
         return !flags.contains(VmFlags::WRITE);
     }
@@ -230,8 +228,11 @@ fn ask_mm(mm: &Mm, regs: &PtRegs, f: &Fault) -> MmAnswer {
     let address = f.address as usize;
     let Some(p) = st.find_or_expand(address) else { return MmAnswer::NoVma };
     let flags = st.vmas.get(p).flags;
+    if f.has(pf::PK) || pkeys::denies(flags, f.has(pf::WRITE), f.has(pf::INSTR)) {
+        return MmAnswer::BadKey(flags.pkey());
+    }
     if access_error(f.error_code, flags) {
-        return if f.has(pf::PK) { MmAnswer::BadKey(flags.pkey()) } else { MmAnswer::BadAccess };
+        return MmAnswer::BadAccess;
     }
     match st.handle_mm_fault(p, address, f.has(pf::WRITE)) {
         VmFault::Done => MmAnswer::Done,

@@ -6,4 +6,5 @@ pub mod fault_oops;
 pub mod init;
 pub mod mmap;
 pub mod pgtable;
+pub mod pkeys;
 pub mod tlb;

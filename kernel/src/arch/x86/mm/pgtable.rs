@@ -69,9 +69,12 @@ pub fn vm_get_page_prot(flags: VmFlags) -> PageTableFlags {
     if !flags.contains(VmFlags::EXEC) {
         p |= PteFlags::NX;
     }
-    PageTableFlags::from_bits_retain(p.bits() & SUPPORTED_PTE_MASK.load(Ordering::Relaxed))
+    let bits = p.bits() | u64::from(flags.pkey()) << PKEY_SHIFT;
+    PageTableFlags::from_bits_retain(bits & SUPPORTED_PTE_MASK.load(Ordering::Relaxed))
 }
 
+/// Where an entry has its protection key (`_PAGE_BIT_PKEY_BIT0`).
+const PKEY_SHIFT: u32 = 59;
 const PHYS_MASK: u64 = 0x000f_ffff_ffff_f000;
 
 /// One page-table entry.
