@@ -117,7 +117,11 @@ impl FileOps for PipeFile {
         if buf.len == 0 {
             return Ok(0);
         }
-        let mut chunk = [0u8; 512];
+        // A whole page at a time, as Linux does: what cannot be copied whole is not written.
+        let mut small = [0u8; 512];
+        let mut large =
+            if buf.len > small.len() { alloc::vec![0u8; PIPE_BUF] } else { alloc::vec::Vec::new() };
+        let chunk = if large.is_empty() { &mut small[..] } else { &mut large[..] };
         let mut done = 0;
         while done < buf.len {
             if !p.has_readers() {
@@ -136,15 +140,13 @@ impl FileOps for PipeFile {
                 continue;
             }
             let n = (PIPE_SIZE - p.len()).min(buf.len - done).min(chunk.len());
-            let left = copy_from_user_partial(&mut chunk[..n], buf.addr + done);
-            let got = n - left;
-            p.data.lock().extend(&chunk[..got]);
-            done += got;
-            if got != 0 && (done == buf.len || PIPE_SIZE - p.len() < need || left != 0) {
-                p.wait.wake_up();
-            }
-            if left != 0 {
+            if copy_from_user_partial(&mut chunk[..n], buf.addr + done) != 0 {
                 return if done == 0 { Err(EFAULT) } else { Ok(done) };
+            }
+            p.data.lock().extend(&chunk[..n]);
+            done += n;
+            if done == buf.len || PIPE_SIZE - p.len() < need {
+                p.wait.wake_up();
             }
         }
         Ok(done)

@@ -208,6 +208,7 @@ proptest! {
             prop_assert_eq!(shape(&t), runs(&m));
             prop_assert_eq!(t.len(), t.iter().count());
         }
+        #[allow(clippy::needless_range_loop)]
         for page in 0..PAGES {
             let p = t.find_containing(page * PAGE_SIZE);
             prop_assert_eq!(p.map(|p| t.get(p).flags.bits()), m[page]);

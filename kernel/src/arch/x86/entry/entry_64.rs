@@ -121,6 +121,14 @@ entry_SYSCALL_64_after_hwframe:
     swapgs
     sysretq
 
+    /* syscall from 32-bit code, where the CPU lets it: there is no such call
+       (Linux without IA32_EMULATION, ignore_sysret). Nothing was switched yet. */
+    .globl ignore_sysret
+    .balign 16
+ignore_sysret:
+    mov eax, -38
+    sysret
+
     /* After an exception or interrupt; interrupts may be on. */
     .globl error_exit
 error_exit:
@@ -307,6 +315,7 @@ macro_rules! idtentry {
                 $(#[link_name = concat!("asm_", stringify!($name))] pub fn $name();)*
                 #[link_name = "entry_SYSCALL_64"]
                 pub fn entry_syscall_64();
+                pub fn ignore_sysret();
                 pub fn irq_entries_start();
                 pub fn native_irq_return_iret();
                 pub fn ret_from_fork_asm();

@@ -134,11 +134,6 @@ fn update_process_times(user: bool) {
     let time = if user { &cur.utime } else { &cur.stime };
     time.fetch_add(TICK_NSEC, Ordering::Relaxed);
     if cur.pid != 0 {
-        account_itimers(&cur, user);
+        crate::kernel::time::itimer::account_tick(&cur, user);
     }
-}
-
-/// Interval timers that count CPU time.
-fn account_itimers(cur: &crate::kernel::task::Task, user: bool) {
-    let _ = (cur, user);
 }

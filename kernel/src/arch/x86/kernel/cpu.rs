@@ -221,6 +221,8 @@ fn syscall_init() {
         Msr::new(0xC000_0081).write(u64::from(USER32_CS) << 48 | u64::from(KERNEL_CS) << 32);
         Msr::new(0xC000_0082)
             .write(crate::arch::x86::entry::entry_64::entry::entry_syscall_64 as *const () as u64);
+        Msr::new(0xC000_0083)
+            .write(crate::arch::x86::entry::entry_64::entry::ignore_sysret as *const () as u64);
         Msr::new(0xC000_0084).write(mask);
     }
 }
