@@ -11,7 +11,7 @@ use crate::mm::vma::{Backing, VmFlags};
 use crate::{kunit_assert, kunit_assert_eq, kunit_suite};
 use alloc::sync::Arc;
 
-kunit_suite! { "mm": pages_come_back, demand_zero, copy_on_write, protection, moving, stack_growth, shared_memory }
+kunit_suite! { "mm": pages_come_back, demand_zero, copy_on_write, protection, protect_many, moving, stack_growth, shared_memory }
 
 const BASE: usize = 0x1000_0000;
 const RW: u32 = 3;
@@ -119,6 +119,23 @@ fn protection(test: &mut Kunit) {
     let r = mm.lock().mmap_region(at, PAGE_SIZE, flags, 0, Backing::Anon).map(|_| ());
     kunit_assert_eq!(test, r, Ok(()));
     kunit_assert_eq!(test, mm.lock().do_mprotect(at, PAGE_SIZE, RW), Err(EACCES));
+}
+
+fn protect_many(test: &mut Kunit) {
+    let mm = new_mm();
+    for i in 0..5 {
+        map(&mut mm.lock(), BASE + i * PAGE_SIZE, 1, if i % 2 == 0 { 1 } else { RW }, PRIVATE);
+    }
+    kunit_assert_eq!(test, mm.lock().vmas.len(), 5);
+    // Starts and ends within mappings, merges on the way.
+    kunit_assert_eq!(test, mm.lock().do_mprotect(BASE + PAGE_SIZE, 3 * PAGE_SIZE, RW), Ok(()));
+    kunit_assert_eq!(test, mm.lock().vmas.len(), 3);
+    kunit_assert_eq!(test, mm.lock().do_mprotect(BASE, 5 * PAGE_SIZE, RW), Ok(()));
+    kunit_assert_eq!(test, mm.lock().vmas.len(), 1);
+    // A hole: what comes before it is changed, then the call fails.
+    kunit_assert_eq!(test, mm.lock().do_munmap(BASE + 2 * PAGE_SIZE, PAGE_SIZE), Ok(()));
+    kunit_assert_eq!(test, mm.lock().do_mprotect(BASE, 5 * PAGE_SIZE, 1), Err(ENOMEM));
+    kunit_assert!(test, !poke(&mm, BASE, 1) && poke(&mm, BASE + 4 * PAGE_SIZE, 1));
 }
 
 fn moving(test: &mut Kunit) {

@@ -72,8 +72,20 @@ impl VmStat {
     /// with `flags` (`vm_stat_account`).
     #[inline]
     pub fn account(&mut self, flags: VmFlags, pages: isize) {
+        self.total_vm = self.total_vm.wrapping_add_signed(pages);
+        self.account_kind(flags, pages);
+    }
+
+    /// Pages of a mapping got other flags.
+    #[inline]
+    pub fn account_change(&mut self, old: VmFlags, new: VmFlags, pages: usize) {
+        self.account_kind(old, -(pages as isize));
+        self.account_kind(new, pages as isize);
+    }
+
+    #[inline]
+    fn account_kind(&mut self, flags: VmFlags, pages: isize) {
         let add = |v: &mut usize| *v = v.wrapping_add_signed(pages);
-        add(&mut self.total_vm);
         let kind = flags & (VmFlags::EXEC | VmFlags::WRITE | VmFlags::GROWSDOWN);
         if kind == VmFlags::EXEC {
             add(&mut self.exec_vm);

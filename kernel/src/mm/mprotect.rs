@@ -60,31 +60,35 @@ impl MmState {
                 return Err(EINVAL);
             }
         }
-        self.protect_each(start, end, prot, pkey)
+        self.protect_each(first, start, end, prot, pkey)
     }
 
-    /// Changes mapping by mapping, up to the first hole.
-    fn protect_each(&mut self, start: usize, end: usize, prot: u32, pkey: Option<u8>) -> Result {
+    /// Changes mapping by mapping, from the one at `p` up to the first hole.
+    fn protect_each(&mut self, mut p: Pos, start: usize, end: usize, prot: u32, pkey: Option<u8>) -> Result {
         let mut at = start;
-        while at < end {
-            let p = self.vmas.find_containing(at).ok_or(ENOMEM)?;
+        loop {
             let v = self.vmas.get(p);
             let (old, stop) = (v.flags, v.end.min(end));
             let key = self.pkeys.for_mprotect(old, prot, pkey);
             let flags = new_flags(old, prot, key)?;
-            self.mprotect_fixup(p, at, stop, flags)?;
+            if flags != old {
+                p = self.mprotect_fixup(p, at, stop, flags)?;
+            }
+            if stop == end {
+                return Ok(());
+            }
             at = stop;
+            // What was changed may have become part of the next mapping.
+            if self.vmas.get(p).end == at {
+                p = self.vmas.next(p).filter(|&n| self.vmas.get(n).start == at).ok_or(ENOMEM)?;
+            }
         }
-        Ok(())
     }
 
     /// Gives `[start, end)` of the mapping at `p` its new flags (`mprotect_fixup`).
-    fn mprotect_fixup(&mut self, p: Pos, start: usize, end: usize, mut flags: VmFlags) -> Result {
-        let v = self.vmas.get(p);
-        let old = v.flags;
-        if flags == old {
-            return Ok(());
-        }
+    /// Returns where `start` is now.
+    fn mprotect_fixup(&mut self, p: Pos, start: usize, end: usize, mut flags: VmFlags) -> Result<Pos> {
+        let old = self.vmas.get(p).flags;
         let pages = (end - start) / PAGE_SIZE;
         let unaccounted = VmFlags::ACCOUNT | VmFlags::WRITE | VmFlags::SHARED | VmFlags::NORESERVE;
         if flags.contains(VmFlags::WRITE) {
@@ -107,14 +111,13 @@ impl MmState {
         if self.pt.protect_range(start, end, prot, writable) {
             flush_tlb_range(self.pt.pgd(), start, end);
         }
-        self.stat.account(old, -(pages as isize));
-        self.stat.account(flags, pages as isize);
+        self.stat.account_change(old, flags, pages);
         if old & (VmFlags::WRITE | VmFlags::SHARED | VmFlags::LOCKED) == VmFlags::LOCKED
             && flags.contains(VmFlags::WRITE)
         {
             self.mm_populate(start, end - start);
         }
-        Ok(())
+        Ok(p)
     }
 
     /// Gives `[start, end)`, part of the mapping at `p`, other flags, splitting

@@ -10,6 +10,7 @@
 
 use crate::mm::vma::Vma;
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 /// Most mappings in one chunk.
 const CHUNK: usize = if cfg!(test) { 8 } else { 64 };
@@ -23,10 +24,30 @@ struct Chunk {
 }
 
 /// Where a mapping stands; valid until the tree changes.
+///
+/// From the lowest bit: a one, eight bits of slot, the chunk; small enough that
+/// `Option<Pos>` travels in a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pos {
-    chunk: u32,
-    slot: u32,
+pub struct Pos(NonZeroU32);
+
+impl Pos {
+    #[inline]
+    fn new(chunk: usize, slot: usize) -> Self {
+        Self(NonZeroU32::MIN | (chunk << 9 | slot << 1) as u32)
+    }
+    #[inline]
+    const fn chunk(self) -> usize {
+        (self.0.get() >> 9) as usize
+    }
+    #[inline]
+    const fn slot(self) -> usize {
+        (self.0.get() >> 1 & 0xff) as usize
+    }
+    /// Another slot of the same chunk.
+    #[inline]
+    fn with_slot(self, slot: usize) -> Self {
+        Self::new(self.chunk(), slot)
+    }
 }
 
 /// Mappings by address; they never overlap.
@@ -58,29 +79,33 @@ impl VmaTree {
     /// The mapping at `p`.
     #[inline]
     pub fn get(&self, p: Pos) -> &Vma {
-        &self.chunks[p.chunk as usize].vmas[p.slot as usize]
+        &self.chunks[p.chunk()].vmas[p.slot()]
     }
 
     /// The mapping at `p`, to change anything but its bounds.
     #[inline]
     pub fn get_mut(&mut self, p: Pos) -> &mut Vma {
-        &mut self.chunks[p.chunk as usize].vmas[p.slot as usize]
+        &mut self.chunks[p.chunk()].vmas[p.slot()]
     }
 
-    fn at(&self, chunk: u32, slot: u32) -> Option<&Vma> {
-        self.chunks.get(chunk as usize)?.vmas.get(slot as usize)
+    fn at(&self, chunk: usize, slot: usize) -> Option<&Vma> {
+        self.chunks.get(chunk)?.vmas.get(slot)
     }
 
     /// The first mapping that ends above `addr` (`find_vma`); it may start above it.
     #[inline]
     pub fn find(&mut self, addr: usize) -> Option<Pos> {
         if let Some(p) = self.last
-            && let Some(v) = self.at(p.chunk, p.slot)
+            && let Some(v) = self.at(p.chunk(), p.slot())
             && v.start <= addr
             && addr < v.end
         {
             return Some(p);
         }
+        self.find_anew(addr)
+    }
+
+    fn find_anew(&mut self, addr: usize) -> Option<Pos> {
         let p = self.lower_bound(addr);
         if p.is_some() {
             self.last = p;
@@ -98,11 +123,14 @@ impl VmaTree {
             _ => self.chunks.partition_point(|c| c.first <= addr).saturating_sub(1),
         };
         let chunk = self.chunks.get(c)?;
+        if addr < chunk.first {
+            return Some(Pos::new(c, 0));
+        }
         let s = chunk.vmas.partition_point(|v| v.end <= addr);
         if s < chunk.vmas.len() {
-            Some(Pos { chunk: c as u32, slot: s as u32 })
+            Some(Pos::new(c, s))
         } else if c + 1 < self.chunks.len() {
-            Some(Pos { chunk: c as u32 + 1, slot: 0 })
+            Some(Pos::new(c + 1, 0))
         } else {
             None
         }
@@ -122,10 +150,10 @@ impl VmaTree {
     /// The mapping after `p`.
     #[inline]
     pub fn next(&self, p: Pos) -> Option<Pos> {
-        if self.at(p.chunk, p.slot + 1).is_some() {
-            Some(Pos { slot: p.slot + 1, ..p })
-        } else if ((p.chunk + 1) as usize) < self.chunks.len() {
-            Some(Pos { chunk: p.chunk + 1, slot: 0 })
+        if self.at(p.chunk(), p.slot() + 1).is_some() {
+            Some(p.with_slot(p.slot() + 1))
+        } else if ((p.chunk() + 1) as usize) < self.chunks.len() {
+            Some(Pos::new(p.chunk() + 1, 0))
         } else {
             None
         }
@@ -134,11 +162,11 @@ impl VmaTree {
     /// The mapping before `p`.
     #[inline]
     pub fn prev(&self, p: Pos) -> Option<Pos> {
-        if p.slot > 0 {
-            Some(Pos { slot: p.slot - 1, ..p })
-        } else if p.chunk > 0 {
-            let chunk = p.chunk - 1;
-            Some(Pos { chunk, slot: self.chunks[chunk as usize].vmas.len() as u32 - 1 })
+        if p.slot() > 0 {
+            Some(p.with_slot(p.slot() - 1))
+        } else if p.chunk() > 0 {
+            let chunk = p.chunk() - 1;
+            Some(Pos::new(chunk, self.chunks[chunk].vmas.len() - 1))
         } else {
             None
         }
@@ -147,7 +175,7 @@ impl VmaTree {
     /// The last mapping.
     pub fn last(&self) -> Option<Pos> {
         let chunk = self.chunks.len().checked_sub(1)?;
-        Some(Pos { chunk: chunk as u32, slot: self.chunks[chunk].vmas.len() as u32 - 1 })
+        Some(Pos::new(chunk, self.chunks[chunk].vmas.len() - 1))
     }
 
     /// The mapping before `next`, or the last one (`find_vma_prev`'s second half).
@@ -177,7 +205,7 @@ impl VmaTree {
     fn note_gap(&mut self, p: Option<Pos>) {
         let Some(p) = p else { return };
         let gap = self.get(p).start - self.prev_end(p);
-        let c = &mut self.chunks[p.chunk as usize];
+        let c = &mut self.chunks[p.chunk()];
         if c.gap < gap {
             c.gap = gap;
         }
@@ -190,19 +218,19 @@ impl VmaTree {
 
     /// Adds a mapping before `next`, its successor (`None`: it is the highest).
     fn insert_before(&mut self, next: Option<Pos>, v: Vma) -> Pos {
-        let Some(p) = next.or_else(|| self.last().map(|l| Pos { slot: l.slot + 1, ..l })) else {
+        let Some(p) = next.or_else(|| self.last().map(|l| l.with_slot(l.slot() + 1))) else {
             return self.insert_first(v);
         };
-        let chunk = &mut self.chunks[p.chunk as usize];
+        let chunk = &mut self.chunks[p.chunk()];
         if chunk.vmas.len() == CHUNK {
-            self.split_chunk(p.chunk as usize);
+            self.split_chunk(p.chunk());
             return self.insert(v);
         }
-        if p.slot == 0 {
+        if p.slot() == 0 {
             chunk.first = v.start;
         }
-        let at_end = p.slot as usize == chunk.vmas.len();
-        chunk.vmas.insert(p.slot as usize, v);
+        let at_end = p.slot() == chunk.vmas.len();
+        chunk.vmas.insert(p.slot(), v);
         self.len += 1;
         // The gap before the new mapping was part of its successor's, which the
         // chunk knows of if it has the successor.
@@ -219,7 +247,7 @@ impl VmaTree {
         let (first, gap) = (v.start, v.start);
         vmas.push(v);
         self.chunks.push(Chunk { first, gap, vmas });
-        Pos { chunk: 0, slot: 0 }
+        Pos::new(0, 0)
     }
 
     /// Makes two chunks of a full one.
@@ -252,19 +280,19 @@ impl VmaTree {
 
     /// Takes a mapping out; also returns where its successor now is.
     pub fn remove_at(&mut self, p: Pos) -> (Vma, Option<Pos>) {
-        let c = p.chunk as usize;
-        let v = self.chunks[c].vmas.remove(p.slot as usize);
+        let c = p.chunk();
+        let v = self.chunks[c].vmas.remove(p.slot());
         self.len -= 1;
         self.last = None;
         let next = if self.chunks[c].vmas.is_empty() {
             self.chunks.remove(c);
-            (c < self.chunks.len()).then_some(Pos { chunk: c as u32, slot: 0 })
+            (c < self.chunks.len()).then_some(Pos::new(c, 0))
         } else {
             self.chunks[c].first = self.chunks[c].vmas[0].start;
-            if (p.slot as usize) < self.chunks[c].vmas.len() {
+            if (p.slot()) < self.chunks[c].vmas.len() {
                 Some(p)
             } else {
-                (c + 1 < self.chunks.len()).then_some(Pos { chunk: p.chunk + 1, slot: 0 })
+                (c + 1 < self.chunks.len()).then_some(Pos::new(p.chunk() + 1, 0))
             }
         };
         self.note_gap(next);
@@ -276,8 +304,8 @@ impl VmaTree {
     pub fn punch_hole(&mut self, p: Pos, start: usize, end: usize) -> Option<Pos> {
         let mut front = self.get_mut(p).split_off_front(end);
         front.end = start;
-        if p.slot == 0 {
-            self.chunks[p.chunk as usize].first = end;
+        if p.slot() == 0 {
+            self.chunks[p.chunk()].first = end;
         }
         let front = self.insert_before(Some(p), front);
         let upper = self.next(front);
@@ -296,8 +324,8 @@ impl VmaTree {
             v.pgoff = v.pgoff.wrapping_sub(((v.start - start) / crate::mm::page_alloc::PAGE_SIZE) as u64);
         }
         v.start = start;
-        if p.slot == 0 {
-            self.chunks[p.chunk as usize].first = start;
+        if p.slot() == 0 {
+            self.chunks[p.chunk()].first = start;
         }
         if shrinks {
             self.note_gap(Some(p));
@@ -320,8 +348,8 @@ impl VmaTree {
             && self.get(p).start < addr
         {
             let front = self.get_mut(p).split_off_front(addr);
-            if p.slot == 0 {
-                self.chunks[p.chunk as usize].first = addr;
+            if p.slot() == 0 {
+                self.chunks[p.chunk()].first = addr;
             }
             self.insert(front);
         }
@@ -386,7 +414,7 @@ impl VmaTree {
     fn last_starting_below(&self, addr: usize) -> Option<Pos> {
         let c = self.chunks.partition_point(|c| c.first < addr).checked_sub(1)?;
         let s = self.chunks[c].vmas.partition_point(|v| v.start < addr) - 1;
-        Some(Pos { chunk: c as u32, slot: s as u32 })
+        Some(Pos::new(c, s))
     }
 
     /// The highest free range of `len` bytes within `[low, high)`, leaving stacks
@@ -395,7 +423,7 @@ impl VmaTree {
         let mut p = self.last_starting_below(high);
         let above = match p {
             Some(q) => self.next(q),
-            None => (self.len != 0).then_some(Pos { chunk: 0, slot: 0 }),
+            None => (self.len != 0).then_some(Pos::new(0, 0)),
         };
         // Free space, if there is any before `p`'s successor, ends at `top`.
         let mut top = above.map_or(high, |a| self.get(a).start_gap().min(high));
@@ -412,10 +440,10 @@ impl VmaTree {
             top = top.min(v.start_gap());
             p = self.prev(q);
             while let Some(r) = p
-                && r.chunk != q.chunk
-                && self.chunk_is_dense(r.chunk as usize, len, top)
+                && r.chunk() != q.chunk()
+                && self.chunk_is_dense(r.chunk(), len, top)
             {
-                let first = Pos { slot: 0, ..r };
+                let first = r.with_slot(0);
                 top = top.min(self.get(first).start_gap());
                 p = self.prev(first);
             }
@@ -459,14 +487,14 @@ impl VmaTree {
             p = self.next(q);
             // Skip chunks without a large enough gap.
             if let Some(n) = p
-                && n.slot == 0
+                && n.slot() == 0
             {
-                let mut c = n.chunk as usize;
+                let mut c = n.chunk();
                 while c < self.chunks.len() && self.chunks[c].gap < len {
                     at = self.chunks[c].vmas.last().map_or(at, |v| v.end);
                     c += 1;
                 }
-                p = (c < self.chunks.len()).then_some(Pos { chunk: c as u32, slot: 0 });
+                p = (c < self.chunks.len()).then_some(Pos::new(c, 0));
             }
         }
         (at.checked_add(len)? <= high).then_some(at)

@@ -73,7 +73,8 @@ unsafe fn raw_copy(dst: *mut u8, src: *const u8, len: usize) -> usize {
     {
         let left: usize;
         // Words first, then bytes. A fault among the words leaves RCX words and the
-        // tail; retrying the rest bytewise finds the exact byte that faults.
+        // tail. If the word crosses a page, some of its bytes may be reachable: going
+        // on bytewise finds out.
         // SAFETY: the caller vouches for the kernel side; faults on the user side are
         // recovered through the exception table.
         unsafe {
@@ -87,6 +88,14 @@ unsafe fn raw_copy(dst: *mut u8, src: *const u8, len: usize) -> usize {
                 "3: rep movsb",
                 "jmp 5f",
                 "4: lea rcx, [{tail} + rcx*8]",
+                "mov {tail:e}, esi",
+                "and {tail:e}, 0xfff",
+                "cmp {tail:e}, 0xff8",
+                "ja 6f",
+                "mov {tail:e}, edi",
+                "and {tail:e}, 0xfff",
+                "cmp {tail:e}, 0xff8",
+                "jbe 5f",
                 "6: rep movsb",
                 "5:",
                 extable!("2", "4b", 3),
