@@ -173,13 +173,10 @@ fn prepare_namespace() -> ! {
 
 /// Descriptors 0, 1 and 2 of the first process: the console (`console_on_rootfs`).
 fn console_on_rootfs() {
-    use linux_raw_sys::general::{AT_FDCWD, O_RDWR};
-    let opened = fs::open::do_filp_open(AT_FDCWD, b"/dev/console", O_RDWR, 0)
-        .and_then(|f| fs::file::current_files().map(|files| (f, files)));
-    match opened {
-        Ok((f, files)) => {
+    match fs::open::filp_open(b"/dev/console", linux_raw_sys::general::O_RDWR) {
+        Ok(f) => {
             for _ in 0..3 {
-                let _ = files.install(f.clone(), false, 0);
+                let _ = fs::file::fd_install(f.clone(), 0);
             }
         }
         Err(_) => crate::pr_err!("Warning: unable to open an initial console.\n"),

@@ -1,21 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Character devices: from a node's number to its driver (Linux 6.1, `fs/char_dev.c`).
+//! Which driver a device number belongs to (Linux 6.1, `fs/char_dev.c`).
 
-use crate::drivers;
 use crate::errno::{ENXIO, Result};
 use crate::fs::file_table::FileOps;
-use crate::fs::inode::{Inode, InodeOps};
+use crate::fs::inode::mode::S_IFCHR;
+use crate::fs::inode::{Dev, Inode};
 use alloc::sync::Arc;
 
-/// A device node.
-pub struct CharDev;
+/// A driver's way to open one of its devices.
+pub type OpenFn = fn(Dev, u32) -> Result<Arc<dyn FileOps>>;
 
-impl InodeOps for CharDev {
-    fn open(&self, inode: &Arc<Inode>, _flags: u32) -> Result<Arc<dyn FileOps>> {
-        match inode.rdev.major() {
-            1 => drivers::char::mem::open(inode.rdev.minor()),
-            4 | 5 => drivers::tty::open(inode.rdev),
-            _ => Err(ENXIO),
-        }
+/// A device that has a node in `/dev`.
+pub struct Device {
+    /// The node's name.
+    pub name: &'static str,
+    /// Its number.
+    pub dev: Dev,
+    /// Its permissions.
+    pub mode: u32,
+    /// Opens it.
+    pub open: OpenFn,
+}
+
+/// The devices that are always there.
+fn fixed() -> impl Iterator<Item = &'static Device> {
+    crate::drivers::char::mem::DEVICES.iter().chain(crate::drivers::tty::tty_io::DEVICES)
+}
+
+/// Calls `f` for each device there is: name, number, permissions.
+pub fn for_each_device(mut f: impl FnMut(&str, Dev, u32)) {
+    for d in fixed() {
+        f(d.name, d.dev, d.mode);
     }
+    for port in crate::drivers::tty::serial::ports() {
+        f(&alloc::format!("ttyS{port}"), crate::drivers::tty::serial::dev(port), 0o660);
+    }
+}
+
+/// Opens a device by its inode (`chrdev_open`).
+pub fn open(inode: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>> {
+    if inode.kind() != S_IFCHR {
+        return Err(ENXIO);
+    }
+    let dev = inode.rdev;
+    if let Some(d) = fixed().find(|d| d.dev == dev) {
+        return (d.open)(dev, flags);
+    }
+    crate::drivers::tty::tty_io::open_serial(dev, flags)
 }

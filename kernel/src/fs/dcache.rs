@@ -6,8 +6,10 @@
 //! Directories that are made up on the spot (`/proc/PID`) have no children here;
 //! their inodes find names in [`InodeOps::lookup`](crate::fs::inode::InodeOps).
 
-use crate::errno::{EEXIST, Result};
+use crate::arch::x86::lib::usercopy::copy_to_user;
+use crate::errno::{EEXIST, ENOENT, ERANGE, Result};
 use crate::fs::inode::Inode;
+use crate::kernel::task::current;
 use crate::locking::SpinLock;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -179,6 +181,24 @@ impl Dentry {
             todo.extend(children.into_values());
         }
     }
+}
+
+/// `getcwd(2)`.
+pub fn sys_getcwd(buf: usize, size: usize) -> Result<usize> {
+    let fs = current().fs.get();
+    let pwd = fs.pwd();
+    if pwd.dentry.is_unhashed() {
+        return Err(ENOENT);
+    }
+    let (path, reached) = pwd.path_from(&fs.root());
+    let mut text = if reached { Vec::new() } else { b"(unreachable)".to_vec() };
+    text.extend_from_slice(&path);
+    text.push(0);
+    if text.len() > size {
+        return Err(ERANGE);
+    }
+    copy_to_user(buf, &text)?;
+    Ok(text.len())
 }
 
 impl Drop for Dentry {

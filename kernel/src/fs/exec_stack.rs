@@ -1,149 +1,192 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A new program's stack: strings, vectors, auxiliary vector (Linux 6.1, `fs/exec.c`,
-//! `copy_strings`; `fs/binfmt_elf.c`, `create_elf_tables`).
-//!
-//! From the top down: a null word; the file name; the environment's strings; the
-//! arguments' strings; alignment; the platform's name; 16 random bytes; and, at a
-//! multiple of 16, argc, argv, envp and the auxiliary vector.
+//! The stack of a program that is about to run: its strings are written straight into
+//! the new address space (Linux 6.1, `fs/exec.c`, `copy_strings` and its neighbours).
 
-use crate::arch::x86::kernel::signal::get_sigframe_size;
-use crate::errno::Result;
+use crate::arch::x86::lib::usercopy::{get_user, strncpy_from_user};
+use crate::arch::x86::mm::mmap::{STACK_TOP, get_random_u64};
+use crate::errno::{E2BIG, ENAMETOOLONG, Result};
+use crate::kernel::signal::state::rlimit;
 use crate::mm::Mm;
+use crate::mm::page_alloc::PAGE_SIZE;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use linux_raw_sys::auxvec as at;
 
-/// What goes on the stack.
-pub struct StackInfo<'a> {
-    /// Arguments.
-    pub argv: &'a [Vec<u8>],
-    /// Environment.
-    pub envp: &'a [Vec<u8>],
-    /// `AT_EXECFN`.
-    pub filename: &'a [u8],
-    /// `AT_PHDR`.
-    pub phdr: u64,
-    /// `AT_PHNUM`.
-    pub phnum: u64,
-    /// `AT_BASE`.
-    pub base: u64,
-    /// `AT_ENTRY`.
-    pub entry: u64,
-    /// Real and effective user, real and effective group.
-    pub ids: [u32; 4],
-    /// `AT_RANDOM`'s bytes.
-    pub random: [u64; 2],
-    /// Bytes left out below the strings, to vary the stack pointer.
-    pub align_noise: usize,
+/// Longest string, its NUL included (`MAX_ARG_STRLEN`).
+const MAX_ARG_STRLEN: usize = 32 * PAGE_SIZE;
+/// Most strings (`MAX_ARG_STRINGS`).
+const MAX_ARG_STRINGS: usize = 0x7fff_ffff;
+/// What strings may always take (`ARG_MAX`).
+const ARG_MAX: u64 = 131_072;
+/// The usual limit of a stack (`_STK_LIM`).
+const STK_LIM: u64 = 8 << 20;
+
+/// Pages by which stacks differ (`STACK_RND_MASK`).
+const STACK_RND_MASK: u64 = 0x3f_ffff;
+
+/// Where a program's strings come from.
+#[derive(Clone, Copy)]
+pub enum Strings<'a> {
+    /// A vector of pointers in the memory of the task that calls `execve`.
+    User(usize),
+    /// The kernel's own.
+    Kernel(&'a [Vec<u8>]),
 }
 
-/// The stack's bytes, built downwards from `top`.
-struct Builder {
-    top: usize,
-    /// In reverse: the last byte is the lowest address.
-    bytes: Vec<u8>,
-}
-
-impl Builder {
-    fn sp(&self) -> usize {
-        self.top - self.bytes.len()
+impl Strings<'_> {
+    /// How many there are.
+    fn count(self) -> Result<usize> {
+        let at = match self {
+            Self::Kernel(v) => return Ok(v.len()),
+            Self::User(0) => return Ok(0),
+            Self::User(at) => at,
+        };
+        let mut n = 0;
+        while get_user::<u64>(at + n * 8)? != 0 {
+            n += 1;
+            if n >= MAX_ARG_STRINGS {
+                return Err(E2BIG);
+            }
+        }
+        Ok(n)
     }
-    fn push(&mut self, b: &[u8]) -> usize {
-        self.bytes.extend(b.iter().rev());
-        self.sp()
-    }
-    fn string(&mut self, s: &[u8]) -> usize {
-        self.push(&[0]);
-        self.push(s)
-    }
-    fn align(&mut self, to: usize) {
-        while !self.sp().is_multiple_of(to) {
-            self.bytes.push(0);
+    /// The `i`th.
+    fn get(self, i: usize) -> Result<Vec<u8>> {
+        match self {
+            Self::Kernel(v) => Ok(v[i].clone()),
+            Self::User(at) => {
+                let p: u64 = get_user(at + i * 8)?;
+                strncpy_from_user(p as usize, MAX_ARG_STRLEN)
+                    .map_err(|e| if e == ENAMETOOLONG { E2BIG } else { e })
+            }
         }
     }
 }
 
-/// What the CPU offers, for `AT_HWCAP`.
-fn hwcap() -> u64 {
-    // SAFETY: every x86_64 CPU has leaf 1.
-    #[allow(unused_unsafe)]
-    let r = unsafe { core::arch::x86_64::__cpuid(1) };
-    u64::from(r.edx)
+/// How many bytes strings and their pointers may take, by the stack's limit
+/// (`bprm_stack_limits`).
+fn string_room(stack_limit: u64) -> u64 {
+    (stack_limit / 4).clamp(ARG_MAX, STK_LIM / 4 * 3)
 }
 
-/// The words at the stack pointer, and the bytes above them.
-struct Plan {
-    words: Vec<u64>,
-    strings: Builder,
-    arg: (usize, usize),
-    env: (usize, usize),
+/// The new stack, filled from the top down.
+pub struct ArgStack {
+    /// The new address space.
+    pub mm: Arc<Mm>,
+    /// The lowest byte in use (`bprm->p`).
+    pub p: usize,
+    /// Strings may not reach below.
+    argmin: usize,
+    /// Number of arguments.
+    pub argc: usize,
+    /// Number of environment strings.
+    pub envc: usize,
+    /// Bytes of the first argument, its NUL included.
+    arg0: usize,
+    /// Where the file name's string is.
+    pub exec: usize,
+    /// Where the environment's strings begin and end.
+    pub env: (usize, usize),
 }
 
-fn plan(top: usize, i: &StackInfo<'_>, hwcap: u64, minsigstksz: u64) -> Plan {
-    let mut b = Builder { top, bytes: Vec::new() };
-    b.push(&[0; 8]);
-    let execfn = b.string(i.filename);
-    let env_end = b.sp();
-    let mut envp: Vec<usize> = i.envp.iter().rev().map(|s| b.string(s)).collect();
-    envp.reverse();
-    let env_start = b.sp();
-    let mut argv: Vec<usize> = i.argv.iter().rev().map(|s| b.string(s)).collect();
-    argv.reverse();
-    let arg_start = b.sp();
-    b.align(16);
-    for _ in 0..i.align_noise {
-        b.bytes.push(0);
+/// A page somewhat below the top (`randomize_stack_top`), for a program that is not
+/// the current one yet.
+fn random_stack_top() -> usize {
+    STACK_TOP - (get_random_u64() & STACK_RND_MASK) as usize * PAGE_SIZE
+}
+
+impl ArgStack {
+    /// A new address space with nothing but the beginning of a stack, at a random
+    /// place if the program is to be `randomized`.
+    pub fn new(randomized: bool) -> Result<Self> {
+        let mm = Mm::new()?;
+        let top = if randomized { random_stack_top() } else { STACK_TOP };
+        mm.setup_stack(top, false)?;
+        // The topmost word stays empty.
+        let p = top - size_of::<usize>();
+        Ok(Self { mm, p, argmin: 0, argc: 0, envc: 0, arg0: 0, exec: 0, env: (0, 0) })
     }
-    b.align(16);
-    let platform = b.string(b"x86_64");
-    let random = b.push(&[i.random[0].to_le_bytes(), i.random[1].to_le_bytes()].concat());
-    b.align(16);
-    let [uid, euid, gid, egid] = i.ids.map(u64::from);
-    let auxv: [(u32, u64); 19] = [
-        (at::AT_HWCAP, hwcap),
-        (at::AT_PAGESZ, 4096),
-        (at::AT_CLKTCK, 100),
-        (at::AT_PHDR, i.phdr),
-        (at::AT_PHENT, 56),
-        (at::AT_PHNUM, i.phnum),
-        (at::AT_BASE, i.base),
-        (at::AT_FLAGS, 0),
-        (at::AT_ENTRY, i.entry),
-        (at::AT_UID, uid),
-        (at::AT_EUID, euid),
-        (at::AT_GID, gid),
-        (at::AT_EGID, egid),
-        (at::AT_SECURE, 0),
-        (at::AT_RANDOM, random as u64),
-        (at::AT_HWCAP2, 0),
-        (at::AT_EXECFN, execfn as u64),
-        (at::AT_PLATFORM, platform as u64),
-        (at::AT_NULL, 0),
-    ];
-    let mut words = alloc::vec![argv.len() as u64];
-    words.extend(argv.iter().map(|&a| a as u64));
-    words.push(0);
-    words.extend(envp.iter().map(|&a| a as u64));
-    words.push(0);
-    // x86's own comes first.
-    words.extend([u64::from(at::AT_MINSIGSTKSZ), minsigstksz]);
-    words.extend(auxv.iter().flat_map(|a| [u64::from(a.0), a.1]));
-    Plan { words, strings: b, arg: (arg_start, env_start), env: (env_start, env_end) }
-}
 
-/// Writes the stack below `top`; returns the stack pointer.
-pub fn build_stack(mm: &Mm, top: usize, i: &StackInfo<'_>) -> Result<usize> {
-    let p = plan(top, i, hwcap(), get_sigframe_size() as u64);
-    let sp = (p.strings.sp() - p.words.len() * 8) & !15;
-    let mut image: Vec<u8> = p.words.iter().flat_map(|w| w.to_le_bytes()).collect();
-    image.resize(p.strings.sp() - sp, 0);
-    image.extend(p.strings.bytes.iter().rev());
-    mm.write_bytes(sp, &image)?;
-    let mut st = mm.lock();
-    (st.layout.arg_start, st.layout.arg_end) = p.arg;
-    (st.layout.env_start, st.layout.env_end) = p.env;
-    st.saved_auxv =
-        p.words[p.words.iter().position(|&w| w == u64::from(at::AT_MINSIGSTKSZ)).unwrap_or(0)..].to_vec();
-    Ok(sp)
+    /// Writes the file name, the environment and the arguments.
+    pub fn fill(&mut self, filename: &[u8], argv: Strings<'_>, envp: Strings<'_>) -> Result {
+        (self.argc, self.envc) = (argv.count()?, envp.count()?);
+        let room = string_room(rlimit(rlimit::STACK));
+        let pointers = (self.argc.max(1) + self.envc) as u64 * 8;
+        let room = room.checked_sub(pointers).filter(|&r| r != 0).ok_or(E2BIG)?;
+        self.argmin = self.p - room as usize;
+        self.push(filename)?;
+        self.exec = self.p;
+        for i in (0..self.envc).rev() {
+            self.push(&envp.get(i)?)?;
+        }
+        self.env = (self.p, self.exec);
+        for i in (0..self.argc).rev() {
+            let s = argv.get(i)?;
+            self.arg0 = s.len() + 1;
+            self.push(&s)?;
+        }
+        if self.argc == 0 {
+            // A program may count on argv[0].
+            self.push_arg(&[])?;
+        }
+        Ok(())
+    }
+
+    /// Writes one string below the others (`copy_string_kernel`).
+    fn push(&mut self, s: &[u8]) -> Result {
+        if s.len() >= MAX_ARG_STRLEN {
+            return Err(E2BIG);
+        }
+        let p = self.p.checked_sub(s.len() + 1).filter(|&p| p >= self.argmin).ok_or(E2BIG)?;
+        // From the top down, so that the stack grows by less than its guard gap.
+        self.mm.write_bytes(p + s.len(), &[0]).map_err(|_| E2BIG)?;
+        let mut end = s.len();
+        while end != 0 {
+            let start = end.saturating_sub(PAGE_SIZE);
+            self.mm.write_bytes(p + start, &s[start..end]).map_err(|_| E2BIG)?;
+            end = start;
+        }
+        self.p = p;
+        Ok(())
+    }
+
+    /// Writes one more first argument.
+    pub fn push_arg(&mut self, s: &[u8]) -> Result {
+        self.push(s)?;
+        self.arg0 = s.len() + 1;
+        self.argc += 1;
+        Ok(())
+    }
+
+    /// Takes the first argument away (`remove_arg_zero`). Only once between pushes.
+    pub fn remove_arg_zero(&mut self) {
+        self.p += core::mem::take(&mut self.arg0);
+        self.argc -= 1;
+    }
+
+    /// The addresses of `n` strings that lie one behind the other from `at` on.
+    pub fn string_addresses(&self, mut at: usize, n: usize, out: &mut Vec<u64>) -> Result<usize> {
+        let mut chunk = [0u8; 256];
+        let mut starts = true;
+        let mut left = n;
+        while left != 0 {
+            let len = chunk.len().min(PAGE_SIZE - at % PAGE_SIZE);
+            self.mm.read_bytes(at, &mut chunk[..len])?;
+            for (i, &b) in chunk[..len].iter().enumerate() {
+                if starts {
+                    out.push((at + i) as u64);
+                }
+                starts = b == 0;
+                if starts {
+                    left -= 1;
+                    if left == 0 {
+                        return Ok(at + i + 1);
+                    }
+                }
+            }
+            at += len;
+        }
+        Ok(at)
+    }
 }
 
 #[cfg(test)]
@@ -151,38 +194,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vectors_point_at_their_strings() {
-        let argv = [b"/bin/x".to_vec(), b"two".to_vec()];
-        let envp = [b"A=b".to_vec()];
-        let info = StackInfo {
-            argv: &argv,
-            envp: &envp,
-            filename: b"/bin/x",
-            phdr: 0x40_0040,
-            phnum: 3,
-            base: 0,
-            entry: 0x40_1000,
-            ids: [0; 4],
-            random: [1, 2],
-            align_noise: 0,
-        };
-        let top = 0x7fff_ffff_f000;
-        let p = plan(top, &info, 7, 3632);
-        let at = |addr: u64| {
-            let off = top - addr as usize;
-            let s: Vec<u8> = p.strings.bytes[..off].iter().rev().copied().take_while(|&b| b != 0).collect();
-            s
-        };
-        assert_eq!(p.words[0], 2);
-        assert_eq!(at(p.words[1]), b"/bin/x");
-        assert_eq!(at(p.words[2]), b"two");
-        assert_eq!(p.words[3], 0);
-        assert_eq!(at(p.words[4]), b"A=b");
-        assert_eq!(p.words[5], 0);
-        assert_eq!(&p.words[6..10], &[51, 3632, 16, 7]);
-        assert_eq!(p.words[p.words.len() - 2], 0);
-        assert!(p.strings.sp().is_multiple_of(16));
-        // Arguments lie directly below the environment, as ps relies on.
-        assert_eq!(p.arg.1, p.env.0);
+    fn strings_get_a_quarter_of_the_stack() {
+        assert_eq!(string_room(8 << 20), 2 << 20);
+        assert_eq!(string_room(u64::MAX), 6 << 20);
+        assert_eq!(string_room(4096), 131_072);
     }
 }

@@ -3,12 +3,15 @@
 
 use crate::errno::{EBADF, EINVAL, EMFILE, Result};
 use crate::fs::file_table::File;
-use crate::kernel::signal::rlimit;
+use crate::kernel::signal::state::rlimit;
 use crate::kernel::task::current;
 use crate::locking::SpinLock;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use linux_raw_sys::general as abi;
+use linux_raw_sys::general::O_CLOEXEC;
+
+/// No table grows beyond this (`sysctl_nr_open`).
+const NR_OPEN: usize = 1024 * 1024;
 
 #[derive(Clone)]
 struct Slot {
@@ -16,9 +19,45 @@ struct Slot {
     cloexec: bool,
 }
 
-/// The open files of a process.
 #[derive(Default)]
-pub struct FilesStruct(SpinLock<Vec<Option<Slot>>>);
+struct Table {
+    slots: Vec<Option<Slot>>,
+    /// No free descriptor is below this.
+    next: usize,
+}
+
+/// The descriptors of a process; threads share them.
+#[derive(Default)]
+pub struct FilesStruct(SpinLock<Table>);
+
+impl Table {
+    fn get(&self, fd: i32) -> Option<&Slot> {
+        self.slots.get(usize::try_from(fd).ok()?)?.as_ref()
+    }
+    /// The lowest free descriptor from `from` up.
+    fn find_free(&self, from: usize) -> usize {
+        let from = from.max(self.next);
+        (from..self.slots.len()).find(|&i| self.slots[i].is_none()).unwrap_or(from.max(self.slots.len()))
+    }
+    /// Puts `slot` at `fd`, returning what was there.
+    fn put(&mut self, fd: usize, slot: Slot) -> Option<Slot> {
+        if fd >= self.slots.len() {
+            self.slots.resize(fd + 1, None);
+        }
+        if fd == self.next {
+            self.next = fd + 1;
+        }
+        self.slots[fd].replace(slot)
+    }
+    fn take(&mut self, fd: i32) -> Option<Slot> {
+        let i = usize::try_from(fd).ok()?;
+        let s = self.slots.get_mut(i)?.take();
+        if s.is_some() {
+            self.next = self.next.min(i);
+        }
+        s
+    }
+}
 
 impl FilesStruct {
     /// No open files.
@@ -27,145 +66,172 @@ impl FilesStruct {
     }
     /// A copy for `fork` without `CLONE_FILES`.
     pub fn fork(&self) -> Arc<Self> {
-        Arc::new(Self(SpinLock::new(self.0.lock().clone())))
-    }
-    /// The file behind a descriptor.
-    #[inline]
-    pub fn get(&self, fd: i32) -> Result<Arc<File>> {
         let t = self.0.lock();
-        t.get(fd as usize).and_then(Option::as_ref).map(|s| s.file.clone()).ok_or(EBADF)
+        let used = t.slots.iter().rposition(Option::is_some).map_or(0, |i| i + 1);
+        Arc::new(Self(SpinLock::new(Table { slots: t.slots[..used].to_vec(), next: t.next.min(used) })))
     }
-    /// Puts a file at the lowest free descriptor from `min` on.
-    pub fn install(&self, file: Arc<File>, cloexec: bool, min: usize) -> Result<i32> {
-        let limit = current().signal.rlimit_cur(rlimit::NOFILE) as usize;
+    /// The open file behind `fd`, not if it is only a place (`fget`).
+    #[inline]
+    pub fn fget(&self, fd: i32) -> Result<Arc<File>> {
+        let f = self.fget_raw(fd)?;
+        if f.is_path() { Err(EBADF) } else { Ok(f) }
+    }
+    /// The open file behind `fd` (`fget_raw`).
+    #[inline]
+    pub fn fget_raw(&self, fd: i32) -> Result<Arc<File>> {
+        self.0.lock().get(fd).map(|s| s.file.clone()).ok_or(EBADF)
+    }
+    /// Gives `file` the lowest free descriptor from `min` up.
+    pub fn install_from(&self, file: Arc<File>, min: usize, cloexec: bool) -> Result<i32> {
+        let limit = (rlimit(rlimit::NOFILE) as usize).min(NR_OPEN);
         let mut t = self.0.lock();
-        let fd = (min..t.len()).find(|&i| t[i].is_none()).unwrap_or(t.len().max(min));
+        let fd = t.find_free(min);
         if fd >= limit {
+            drop(t);
             return Err(EMFILE);
         }
-        if fd >= t.len() {
-            t.resize(fd + 1, None);
-        }
-        t[fd] = Some(Slot { file, cloexec });
+        t.put(fd, Slot { file, cloexec });
         Ok(fd as i32)
     }
-    /// Puts a file at just this descriptor, closing what was there.
-    fn install_at(&self, fd: usize, file: Arc<File>, cloexec: bool) {
-        let mut t = self.0.lock();
-        if fd >= t.len() {
-            t.resize(fd + 1, None);
-        }
-        let old = t[fd].replace(Slot { file, cloexec });
-        drop(t);
-        drop(old);
+    /// Gives `file` the lowest free descriptor.
+    pub fn install(&self, file: Arc<File>, flags: u32) -> Result<i32> {
+        self.install_from(file, 0, flags & O_CLOEXEC != 0)
     }
-    /// Closes a descriptor.
+    /// Closes `fd`.
     pub fn close(&self, fd: i32) -> Result {
-        let slot = self.0.lock().get_mut(fd as usize).and_then(Option::take);
-        slot.map(drop).ok_or(EBADF)
+        // The file is let go after the lock.
+        let s = self.0.lock().take(fd);
+        s.map(drop).ok_or(EBADF)
     }
-    /// Whether a descriptor closes on exec.
+    /// Whether `fd` is closed by `exec`.
     pub fn cloexec(&self, fd: i32) -> Result<bool> {
-        let t = self.0.lock();
-        t.get(fd as usize).and_then(Option::as_ref).map(|s| s.cloexec).ok_or(EBADF)
+        self.0.lock().get(fd).map(|s| s.cloexec).ok_or(EBADF)
     }
-    /// Sets whether a descriptor closes on exec.
+    /// Says whether `fd` is to be closed by `exec`.
     pub fn set_cloexec(&self, fd: i32, on: bool) -> Result {
         let mut t = self.0.lock();
-        t.get_mut(fd as usize).and_then(Option::as_mut).map(|s| s.cloexec = on).ok_or(EBADF)
+        let i = usize::try_from(fd).map_err(|_| EBADF)?;
+        t.slots.get_mut(i).and_then(Option::as_mut).ok_or(EBADF)?.cloexec = on;
+        Ok(())
     }
-    /// Closes what is to be closed on exec (`do_close_on_exec`).
+    /// Closes what is marked so; for `exec` (`do_close_on_exec`).
     pub fn close_on_exec(&self) {
+        let mut t = self.0.lock();
         let mut gone = Vec::new();
-        for s in self.0.lock().iter_mut() {
-            if s.as_ref().is_some_and(|s| s.cloexec) {
-                gone.extend(s.take());
+        for fd in 0..t.slots.len() {
+            if t.slots[fd].as_ref().is_some_and(|s| s.cloexec) {
+                gone.extend(t.take(fd as i32));
             }
         }
+        drop(t);
+        drop(gone);
     }
-    /// The open descriptors, in order.
+    /// The descriptors in use, with their files.
     pub fn list(&self) -> Vec<(i32, Arc<File>)> {
         let t = self.0.lock();
-        t.iter().enumerate().filter_map(|(i, s)| s.as_ref().map(|s| (i as i32, s.file.clone()))).collect()
+        t.slots.iter().enumerate().filter_map(|(i, s)| Some((i as i32, s.as_ref()?.file.clone()))).collect()
     }
-    /// Number of slots (`FDSize` of `/proc/PID/status`).
-    pub fn slots(&self) -> usize {
-        self.0.lock().len().next_multiple_of(64).max(64)
+    /// Slots that there is room for, for `/proc/PID/status`.
+    pub fn capacity(&self) -> usize {
+        self.0.lock().slots.len().next_multiple_of(64)
+    }
+
+    fn dup3(&self, old: i32, new: i32, cloexec: bool) -> Result<i32> {
+        let at = usize::try_from(new).map_err(|_| EBADF)?;
+        if at as u64 >= rlimit(rlimit::NOFILE) || at >= NR_OPEN {
+            return Err(EBADF);
+        }
+        let mut t = self.0.lock();
+        let file = t.get(old).ok_or(EBADF)?.file.clone();
+        let replaced = t.put(at, Slot { file, cloexec });
+        drop(t);
+        drop(replaced);
+        Ok(new)
+    }
+    fn close_range(&self, first: u32, last: u32, cloexec: bool) {
+        let mut t = self.0.lock();
+        let mut gone = Vec::new();
+        let end = t.slots.len().min((last as usize).saturating_add(1));
+        for fd in first as usize..end {
+            if cloexec {
+                if let Some(s) = &mut t.slots[fd] {
+                    s.cloexec = true;
+                }
+            } else {
+                gone.extend(t.take(fd as i32));
+            }
+        }
+        drop(t);
+        drop(gone);
     }
 }
 
-/// The current process's files.
-pub fn current_files() -> Result<Arc<FilesStruct>> {
-    current().files.lock().clone().ok_or(EBADF)
+/// The current task's descriptors.
+#[inline]
+pub fn current_files() -> Arc<FilesStruct> {
+    current().files.lock().clone().unwrap_or_default()
 }
 
-/// The current process's file `fd` (`fget`).
+/// The current task's open file behind `fd`, not if it is only a place.
 #[inline]
 pub fn fget(fd: i32) -> Result<Arc<File>> {
     match &*current().files.lock() {
-        Some(f) => f.get(fd),
+        Some(f) => f.fget(fd),
         None => Err(EBADF),
     }
 }
 
-/// `close(2)`.
-pub fn sys_close(fd: i32) -> Result<usize> {
-    current_files()?.close(fd).map(|()| 0)
+/// The current task's open file behind `fd`.
+pub fn fget_raw(fd: i32) -> Result<Arc<File>> {
+    current_files().fget_raw(fd)
 }
 
-/// `CLOSE_RANGE_*` (Linux 6.1, `uapi/linux/close_range.h`).
-const CLOSE_RANGE_UNSHARE: u32 = 2;
-const CLOSE_RANGE_CLOEXEC: u32 = 4;
+/// Gives `file` the lowest free descriptor of the current task.
+pub fn fd_install(file: Arc<File>, flags: u32) -> Result<i32> {
+    current_files().install(file, flags)
+}
+
+/// `close(2)`.
+pub fn sys_close(fd: i32) -> Result<usize> {
+    current_files().close(fd)?;
+    Ok(0)
+}
 
 /// `close_range(2)`.
 pub fn sys_close_range(first: u32, last: u32, flags: u32) -> Result<usize> {
-    if first > last || flags & !(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE) != 0 {
+    const UNSHARE: u32 = 2;
+    const CLOEXEC: u32 = 4;
+    if flags & !(UNSHARE | CLOEXEC) != 0 || first > last {
         return Err(EINVAL);
     }
-    let files = current_files()?;
-    for (fd, _) in files.list() {
-        if (first..=last).contains(&(fd as u32)) {
-            if flags & CLOSE_RANGE_CLOEXEC != 0 {
-                files.set_cloexec(fd, true)?;
-            } else {
-                files.close(fd)?;
-            }
-        }
+    if flags & UNSHARE != 0 {
+        let own = current_files().fork();
+        *current().files.lock() = Some(own);
     }
+    current_files().close_range(first, last, flags & CLOEXEC != 0);
     Ok(0)
 }
 
 /// `dup(2)`.
 pub fn sys_dup(fd: i32) -> Result<usize> {
-    let files = current_files()?;
-    let f = files.get(fd)?;
-    files.install(f, false, 0).map(|n| n as usize)
+    let files = current_files();
+    Ok(files.install(files.fget_raw(fd)?, 0)? as usize)
 }
 
 /// `dup2(2)`.
 pub fn sys_dup2(old: i32, new: i32) -> Result<usize> {
+    let files = current_files();
     if old == new {
-        fget(old)?;
+        files.fget_raw(old)?;
         return Ok(new as usize);
     }
-    dup_at(old, new, false)
+    Ok(files.dup3(old, new, false)? as usize)
 }
 
 /// `dup3(2)`.
 pub fn sys_dup3(old: i32, new: i32, flags: u32) -> Result<usize> {
-    if flags & !abi::O_CLOEXEC != 0 || old == new {
+    if flags & !O_CLOEXEC != 0 || old == new {
         return Err(EINVAL);
     }
-    dup_at(old, new, flags & abi::O_CLOEXEC != 0)
-}
-
-fn dup_at(old: i32, new: i32, cloexec: bool) -> Result<usize> {
-    let limit = current().signal.rlimit_cur(rlimit::NOFILE);
-    if new < 0 || new as u64 >= limit {
-        return Err(EBADF);
-    }
-    let files = current_files()?;
-    let f = files.get(old)?;
-    files.install_at(new as usize, f, cloexec);
-    Ok(new as usize)
+    Ok(current_files().dup3(old, new, flags & O_CLOEXEC != 0)? as usize)
 }

@@ -1,186 +1,246 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Open files (Linux 6.1, `fs/file_table.c`, `include/linux/fs.h`).
+//! Open files (Linux 6.1, `fs/file_table.c`, `struct file`).
 
-use crate::errno::{EBADF, EINVAL, ENODEV, ENOTTY, ESPIPE, Result};
+use crate::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, Result};
+use crate::fs::filemap::AddressSpace;
+use crate::fs::inode::Inode;
+use crate::fs::libfs::DirContext;
 use crate::fs::namespace::Path;
-use crate::kernel::wait::WaitQueue;
+use crate::fs::select::PollTable;
+use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
+use crate::mm::page_alloc::Page;
 use crate::mm::vma::VmFile;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
-use linux_raw_sys::general as abi;
+use linux_raw_sys::general::{
+    O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END,
+    SEEK_HOLE, SEEK_SET,
+};
 
-/// Something can be read.
-pub const POLLIN: u32 = 0x001 | 0x040;
-/// Something can be written.
-pub const POLLOUT: u32 = 0x004 | 0x100;
-/// An error is pending.
-pub const POLLERR: u32 = 0x008;
-/// The other side has gone.
-pub const POLLHUP: u32 = 0x010;
-
-/// A range of user memory that a call reads or fills.
-#[derive(Clone, Copy, Debug)]
-pub struct UserBuf {
-    /// Where it starts.
-    pub addr: usize,
-    /// Bytes.
-    pub len: usize,
+/// How a file answers `mmap`.
+pub enum Mapping {
+    /// Its pages are mapped ([`FileOps::fault_page`]).
+    Pages,
+    /// Zeroes (`/dev/zero`).
+    Zero,
 }
 
-/// What kinds of open file do differently (`file_operations`). Offsets are the
-/// caller's: a kind that has no use for them ignores them.
+/// Poll bits, as `poll(2)` has them.
+#[allow(missing_docs)]
+pub mod poll {
+    pub const IN: u32 = 0x1;
+    pub const PRI: u32 = 0x2;
+    pub const OUT: u32 = 0x4;
+    pub const ERR: u32 = 0x8;
+    pub const HUP: u32 = 0x10;
+    pub const NVAL: u32 = 0x20;
+    pub const RDNORM: u32 = 0x40;
+    pub const RDBAND: u32 = 0x80;
+    pub const WRNORM: u32 = 0x100;
+    pub const WRBAND: u32 = 0x200;
+    /// What a file that never blocks always is.
+    pub const DEFAULT: u32 = IN | OUT | RDNORM | WRNORM;
+}
+
+/// What an open file does. The defaults are those of a file that cannot do it.
 pub trait FileOps: Send + Sync {
-    /// Reads into user memory.
-    fn read(&self, f: &File, buf: UserBuf, pos: u64) -> Result<usize> {
-        let _ = (f, buf, pos);
+    /// Reads at `pos`, and moves it.
+    fn read(&self, file: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
+        let _ = (file, to, pos);
         Err(EINVAL)
     }
-    /// Writes from user memory.
-    fn write(&self, f: &File, buf: UserBuf, pos: u64) -> Result<usize> {
-        let _ = (f, buf, pos);
+    /// Writes at `pos`, and moves it.
+    fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
+        let _ = (file, from, pos);
         Err(EINVAL)
     }
-    /// Device control.
-    fn ioctl(&self, f: &File, cmd: u32, arg: usize) -> Result<usize> {
-        let _ = (f, cmd, arg);
+    /// What could be done now without waiting; `table` is told where to wait.
+    fn poll(&self, file: &File, table: &mut PollTable) -> u32 {
+        let _ = (file, table);
+        poll::DEFAULT
+    }
+    /// `ioctl(2)`, but for the commands that are the same for all files.
+    fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {
+        let _ = (file, cmd, arg);
         Err(ENOTTY)
     }
-    /// What would not block now.
-    fn poll(&self, f: &File) -> u32 {
-        let _ = f;
-        POLLIN | POLLOUT
-    }
-    /// Who is woken when `poll`'s answer changes.
-    fn poll_queue(&self) -> Option<&WaitQueue> {
-        None
-    }
-    /// Whether offsets mean something.
-    fn seekable(&self) -> bool {
-        false
-    }
-    /// Moves the offset; the default is right for files with a size.
-    fn llseek(&self, f: &File, off: i64, whence: u32) -> Result<u64> {
-        if !self.seekable() {
-            return Err(ESPIPE);
-        }
-        let size = f.path.dentry.inode.ops.size() as i64;
-        let mut pos = f.pos.lock();
-        let base = match whence {
-            abi::SEEK_SET => 0,
-            abi::SEEK_CUR => *pos as i64,
-            abi::SEEK_END => size,
-            abi::SEEK_DATA if off >= 0 && off < size => 0,
-            abi::SEEK_HOLE if off >= 0 && off < size => size - off,
-            abi::SEEK_DATA | abi::SEEK_HOLE => return Err(crate::errno::ENXIO),
-            _ => return Err(EINVAL),
-        };
-        let new = base.checked_add(off).filter(|&p| p >= 0).ok_or(EINVAL)?;
-        *pos = new as u64;
-        Ok(*pos)
-    }
-    /// The file as a mapping's backing.
-    fn mmap(&self, f: &File) -> Result<Arc<dyn VmFile>> {
-        let _ = f;
+    /// Whether and how it can be mapped.
+    fn mmap(&self, file: &File) -> Result<Mapping> {
+        let _ = file;
         Err(ENODEV)
     }
-    /// The last descriptor is gone.
-    fn release(&self, f: &File) {
-        let _ = f;
+    /// A page for a mapping.
+    fn fault_page(&self, file: &File, pgoff: u64) -> Result<Page> {
+        let _ = (file, pgoff);
+        Err(EINVAL)
+    }
+    /// The page if it is there already.
+    fn cached_page(&self, file: &File, pgoff: u64) -> Option<Page> {
+        let _ = (file, pgoff);
+        None
+    }
+    /// Lists a directory.
+    fn readdir(&self, file: &File, ctx: &mut DirContext<'_>) -> Result {
+        let _ = (file, ctx);
+        Err(ENOTDIR)
+    }
+    /// Moves the position.
+    fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {
+        generic_seek(file, offset, whence)
+    }
+    /// Whether there is a position to move (pipes and terminals have none).
+    fn seekable(&self) -> bool {
+        true
+    }
+    /// The last reference is gone.
+    fn release(&self, file: &File) {
+        let _ = file;
+    }
+    /// The file as something more particular.
+    fn as_any(&self) -> Option<&dyn core::any::Any> {
+        None
     }
 }
 
-/// An open file: what `open` makes, and `dup` and `fork` share.
+/// One open file. Descriptors that were duplicated share it.
 pub struct File {
-    /// What was opened.
+    /// Where it was found.
     pub path: Path,
-    /// `O_*`.
+    /// What it is.
+    pub inode: Arc<Inode>,
+    /// `O_*`, as `fcntl(F_GETFL)` shows them.
     flags: AtomicU32,
-    /// The offset.
+    /// Where the next read or write goes.
     pub pos: SpinLock<u64>,
     /// What it does.
-    pub ops: Arc<dyn FileOps>,
-    vm: spin::Once<Arc<dyn VmFile>>,
-    counted_writer: bool,
+    pub op: Arc<dyn FileOps>,
+    wrote_access: bool,
 }
 
+/// Flags that `fcntl(F_SETFL)` changes.
+pub const SETFL_MASK: u32 =
+    O_APPEND | O_NONBLOCK | linux_raw_sys::general::O_DIRECT | linux_raw_sys::general::O_NOATIME | FASYNC;
+/// `FASYNC`.
+pub const FASYNC: u32 = 0o20000;
+
 impl File {
-    /// Wraps what an inode's `open` returned. `counted_writer`: the file took the
-    /// inode's write access, and gives it back.
-    pub fn new(path: Path, flags: u32, ops: Arc<dyn FileOps>, counted_writer: bool) -> Arc<Self> {
-        Arc::new(Self {
-            path,
-            flags: AtomicU32::new(flags),
-            pos: SpinLock::new(0),
-            ops,
-            vm: spin::Once::new(),
-            counted_writer,
-        })
+    /// An open file at `path`; `wrote_access`: it holds write access to the inode.
+    pub fn new(path: Path, flags: u32, op: Arc<dyn FileOps>, wrote_access: bool) -> Arc<Self> {
+        let inode = path.dentry.inode.clone();
+        Arc::new(Self { path, inode, flags: AtomicU32::new(flags), pos: SpinLock::new(0), op, wrote_access })
     }
-    /// `O_*`.
+    /// `O_*` flags.
+    #[inline]
     pub fn flags(&self) -> u32 {
         self.flags.load(Ordering::Relaxed)
     }
-    /// Replaces the flags that `fcntl(F_SETFL)` may change.
+    /// Changes the flags in [`SETFL_MASK`].
     pub fn set_flags(&self, flags: u32) {
-        const SETFL: u32 = abi::O_APPEND | abi::O_NONBLOCK | abi::O_DIRECT | abi::O_NOATIME | abi::FASYNC;
-        self.flags.store(self.flags() & !SETFL | flags & SETFL, Ordering::Relaxed);
+        let old = self.flags();
+        self.flags.store(old & !SETFL_MASK | flags & SETFL_MASK, Ordering::Relaxed);
     }
-    /// Opened for reading.
+    /// Whether it was opened for reading.
+    #[inline]
     pub fn readable(&self) -> bool {
         let f = self.flags();
-        f & abi::O_PATH == 0 && matches!(f & abi::O_ACCMODE, abi::O_RDONLY | abi::O_RDWR)
+        f & O_PATH == 0 && matches!(f & O_ACCMODE, O_RDONLY | O_RDWR)
     }
-    /// Opened for writing.
+    /// Whether it was opened for writing.
+    #[inline]
     pub fn writable(&self) -> bool {
         let f = self.flags();
-        f & abi::O_PATH == 0 && matches!(f & abi::O_ACCMODE, abi::O_WRONLY | abi::O_RDWR)
+        f & O_PATH == 0 && matches!(f & O_ACCMODE, O_WRONLY | O_RDWR)
     }
-    /// `O_NONBLOCK`.
+    /// Whether reads and writes must not wait.
+    #[inline]
     pub fn nonblock(&self) -> bool {
-        self.flags() & abi::O_NONBLOCK != 0
+        self.flags() & O_NONBLOCK != 0
     }
-    /// Reads at `pos`, or at the file's offset, which moves on.
-    pub fn read(&self, buf: UserBuf, pos: Option<u64>) -> Result<usize> {
-        if !self.readable() {
-            return Err(EBADF);
-        }
-        let at = pos.unwrap_or_else(|| *self.pos.lock());
-        let n = self.ops.read(self, buf, at)?;
-        if pos.is_none() && self.ops.seekable() {
-            *self.pos.lock() = at + n as u64;
-        }
-        Ok(n)
+    /// Whether it only stands for a place (`O_PATH`).
+    pub fn is_path(&self) -> bool {
+        self.flags() & O_PATH != 0
     }
-    /// Writes at `pos`, or at the file's offset (its end with `O_APPEND`), which moves on.
-    pub fn write(&self, buf: UserBuf, pos: Option<u64>) -> Result<usize> {
-        if !self.writable() {
-            return Err(EBADF);
-        }
-        let append = self.flags() & abi::O_APPEND != 0 && self.ops.seekable();
-        let at =
-            if append { self.path.dentry.inode.ops.size() } else { pos.unwrap_or_else(|| *self.pos.lock()) };
-        let n = self.ops.write(self, buf, at)?;
-        if pos.is_none() && self.ops.seekable() {
-            *self.pos.lock() = at + n as u64;
-        }
-        Ok(n)
+    /// `EBADF` unless it can be read.
+    #[inline]
+    pub fn want_read(&self) -> Result {
+        if self.readable() { Ok(()) } else { Err(EBADF) }
     }
-    /// The file as a mapping's backing: always the same one.
-    pub fn mmap(&self) -> Result<Arc<dyn VmFile>> {
-        if let Some(v) = self.vm.get() {
-            return Ok(v.clone());
+    /// `EBADF` unless it can be written.
+    #[inline]
+    pub fn want_write(&self) -> Result {
+        if self.writable() { Ok(()) } else { Err(EBADF) }
+    }
+
+    /// Reads into the kernel, at a place, as much as there is (`kernel_read`).
+    pub fn kernel_read(&self, buf: &mut [u8], mut pos: u64) -> Result<usize> {
+        let mut done = 0;
+        while done < buf.len() {
+            let n = self.op.read(self, &mut IovIter::sink(&mut buf[done..]), &mut pos)?;
+            if n == 0 {
+                break;
+            }
+            done += n;
         }
-        let v = self.ops.mmap(self)?;
-        Ok(self.vm.call_once(|| v).clone())
+        Ok(done)
+    }
+
+    /// The file as a mapping's backing: itself, or for `/dev/zero` new zeroes.
+    pub fn mmap(self: &Arc<Self>) -> Result<Arc<dyn VmFile>> {
+        match self.op.mmap(self)? {
+            Mapping::Pages => Ok(self.clone()),
+            Mapping::Zero => Ok(crate::fs::memfd::zero_file()?),
+        }
     }
 }
 
 impl Drop for File {
     fn drop(&mut self) {
-        self.ops.release(self);
-        if self.counted_writer {
-            self.path.dentry.inode.put_write_access();
+        self.op.release(self);
+        if self.wrote_access {
+            self.inode.put_write_access();
         }
     }
+}
+
+impl VmFile for File {
+    fn fault_page(&self, pgoff: u64) -> Result<Page> {
+        self.op.fault_page(self, pgoff)
+    }
+    fn cached_page(&self, pgoff: u64) -> Option<Page> {
+        self.op.cached_page(self, pgoff)
+    }
+    fn size(&self) -> u64 {
+        self.inode.ops.size()
+    }
+    fn name(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.path.d_path());
+    }
+    fn dev_ino(&self) -> (u64, u64) {
+        (self.inode.sb.dev.user(), self.inode.ino)
+    }
+    fn mapping_id(&self) -> usize {
+        self.inode.ops.mapping().map_or(0, AddressSpace::id)
+    }
+}
+
+/// `lseek` within a file that has a size (`generic_file_llseek`).
+pub fn generic_seek(file: &File, offset: i64, whence: u32) -> Result<u64> {
+    let mut pos = file.pos.lock();
+    let size = file.inode.ops.size() as i64;
+    let new = match whence {
+        SEEK_SET => offset,
+        SEEK_CUR => (*pos as i64).checked_add(offset).ok_or(EINVAL)?,
+        SEEK_END => size.checked_add(offset).ok_or(EINVAL)?,
+        SEEK_DATA if (0..size).contains(&offset) => offset,
+        SEEK_HOLE if (0..size).contains(&offset) => size,
+        SEEK_DATA | SEEK_HOLE => return Err(crate::errno::ENXIO),
+        _ => return Err(EINVAL),
+    };
+    if new < 0 {
+        return Err(EINVAL);
+    }
+    *pos = new as u64;
+    Ok(new as u64)
 }

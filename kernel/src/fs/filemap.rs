@@ -1,206 +1,210 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The page cache: files that live in memory (Linux 6.1, `mm/filemap.c`, `mm/shmem.c`).
+//! Pages of files (Linux 6.1, `mm/filemap.c`): what is read, written and mapped.
 //!
-//! No lock is held while user memory is copied: pages are reference-counted, so a
-//! page that is being copied outlives a truncation.
+//! The cache's lock is never held while user memory is touched: a fault in such a
+//! copy may want a page of the same file.
 
-use crate::arch::x86::lib::usercopy::{clear_user, copy_from_user_partial, copy_to_user_partial};
-use crate::errno::{EFAULT, EFBIG, EIO, Result};
+use crate::errno::{EFAULT, EFBIG, Errno, Result};
 use crate::fs::superblock::SuperBlock;
+use crate::kernel::fork::for_each_process;
+use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
+use crate::mm::memory::unmap_mapping_range;
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
-use crate::mm::vma::VmFile;
+use crate::mm::vma::{VmFlags, Vma};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-/// Largest file.
-pub const MAX_FILE: u64 = i64::MAX as u64;
+/// Largest offset in a file (`MAX_LFS_FILESIZE`).
+pub const MAX_FILE_SIZE: u64 = i64::MAX as u64;
 
-/// A file's pages and size.
-pub struct AddressSpace {
-    sb: Arc<SuperBlock>,
-    pages: SpinLock<BTreeMap<u64, Page>>,
-    size: AtomicU64,
+/// `F_SEAL_*` bits of a memory file.
+#[allow(missing_docs)]
+pub mod seal {
+    pub const SEAL: u32 = 1;
+    pub const SHRINK: u32 = 2;
+    pub const GROW: u32 = 4;
+    pub const WRITE: u32 = 8;
+    pub const FUTURE_WRITE: u32 = 16;
+    pub const ALL: u32 = 31;
 }
 
-/// The bytes of `page` from `off` on, as a slice for a copy. Mappings may change them
-/// meanwhile, as they may during any read of a shared file.
-fn page_bytes(page: &Page, off: usize, len: usize) -> &[u8] {
-    assert!(off + len <= PAGE_SIZE);
-    // SAFETY: within the page, which the reference keeps alive; bytes are always valid.
-    unsafe { core::slice::from_raw_parts(page.as_ptr().add(off), len) }
+#[derive(Default)]
+struct Cache {
+    pages: BTreeMap<u64, Page>,
+    size: u64,
+}
+
+/// A file's content: pages where something was written, zeroes elsewhere.
+pub struct AddressSpace {
+    sb: Arc<SuperBlock>,
+    cache: SpinLock<Cache>,
+    /// `F_SEAL_*`.
+    pub seals: AtomicU32,
+}
+
+static ZEROES: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
+
+/// The bytes of a page, for a copy that the compiler does not look into.
+fn bytes(p: &Page, at: usize, len: usize) -> &[u8] {
+    debug_assert!(at + len <= PAGE_SIZE);
+    // SAFETY: within the page, which the reference keeps; other mappings may change it,
+    // but it is only handed to the copy loops, which are assembly or `memcpy`.
+    unsafe { core::slice::from_raw_parts(p.as_ptr().add(at), len) }
+}
+
+#[allow(clippy::mut_from_ref)]
+fn bytes_mut(p: &Page, at: usize, len: usize) -> &mut [u8] {
+    debug_assert!(at + len <= PAGE_SIZE);
+    // SAFETY: as in `bytes`; nobody else holds a Rust reference into the page.
+    unsafe { core::slice::from_raw_parts_mut(p.as_ptr().add(at), len) }
 }
 
 impl AddressSpace {
-    /// An empty file.
+    /// An empty file on `sb`.
     pub fn new(sb: &Arc<SuperBlock>) -> Self {
-        Self { sb: sb.clone(), pages: SpinLock::new(BTreeMap::new()), size: AtomicU64::new(0) }
+        Self { sb: sb.clone(), cache: SpinLock::new(Cache::default()), seals: AtomicU32::new(seal::SEAL) }
     }
     /// Bytes in the file.
     pub fn size(&self) -> u64 {
-        self.size.load(Ordering::Acquire)
+        self.cache.lock().size
     }
-    /// Pages in memory.
+    /// Pages that it has.
     pub fn nr_pages(&self) -> usize {
-        self.pages.lock().len()
+        self.cache.lock().pages.len()
     }
-    /// The page, if it is there; a hole reads as zeroes.
-    pub fn find(&self, idx: u64) -> Option<Page> {
-        self.pages.lock().get(&idx).cloned()
+
+    /// The page at `index` if there is one.
+    pub fn find_page(&self, index: u64) -> Option<Page> {
+        self.cache.lock().pages.get(&index).cloned()
     }
-    /// The page, made if it is not there.
-    pub fn find_or_create(&self, idx: u64) -> Result<Page> {
-        if let Some(p) = self.find(idx) {
-            return Ok(p);
+    /// The page at `index`, made if need be.
+    fn grab_page(&self, index: u64) -> Result<Page> {
+        let mut c = self.cache.lock();
+        if let Some(p) = c.pages.get(&index) {
+            return Ok(p.clone());
         }
         self.sb.charge_page()?;
-        let p = Page::alloc_user_zeroed().inspect_err(|_| self.sb.uncharge_pages(1))?;
-        self.pages.lock().insert(idx, p.clone());
+        let p = Page::alloc_zeroed().inspect_err(|_| self.sb.uncharge_pages(1))?;
+        c.pages.insert(index, p.clone());
         Ok(p)
     }
-    /// Makes the file `size` bytes long.
-    pub fn truncate(&self, size: u64) {
-        let old = self.size.swap(size, Ordering::AcqRel);
-        if size >= old {
-            return;
+    /// The page at `index` for a mapping; `EFAULT` (a `SIGBUS`) behind the end of the file.
+    pub fn fault_page(&self, index: u64) -> Result<Page> {
+        if index >= self.size().div_ceil(PAGE_SIZE as u64) {
+            return Err(EFAULT);
         }
-        let keep = size.div_ceil(PAGE_SIZE as u64);
-        let gone = self.pages.lock().split_off(&keep);
-        self.sb.uncharge_pages(gone.len());
-        if !gone.is_empty() {
-            crate::mm::memory::unmap_mapping_range(core::ptr::from_ref(self) as usize, keep);
-        }
-        drop(gone);
-        let tail = (size % PAGE_SIZE as u64) as usize;
-        if tail != 0
-            && let Some(p) = self.find(keep - 1)
-        {
-            p.write(tail, &[0; PAGE_SIZE][tail..]);
-        }
+        self.grab_page(index)
     }
-    /// Copies out of the file; returns how much there was.
-    pub fn read_kernel(&self, pos: u64, buf: &mut [u8]) -> usize {
-        let end = self.size().min(pos.saturating_add(buf.len() as u64));
-        let mut at = pos;
-        while at < end {
-            let (idx, off) = (at / PAGE_SIZE as u64, (at % PAGE_SIZE as u64) as usize);
-            let n = (PAGE_SIZE - off).min((end - at) as usize);
-            let out = &mut buf[(at - pos) as usize..][..n];
-            match self.find(idx) {
-                Some(p) => p.read(off, out),
-                None => out.fill(0),
-            }
-            at += n as u64;
-        }
-        at.saturating_sub(pos) as usize
+    /// The page at `index` if a mapping may have it.
+    pub fn cached_page(&self, index: u64) -> Option<Page> {
+        let c = self.cache.lock();
+        if index < c.size.div_ceil(PAGE_SIZE as u64) { c.pages.get(&index).cloned() } else { None }
     }
-    /// Copies into the file, growing it.
-    pub fn write_kernel(&self, pos: u64, buf: &[u8]) -> Result<usize> {
+
+    /// Reads from `pos` (`generic_file_read_iter`).
+    pub fn read(&self, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         let mut done = 0;
-        while done < buf.len() {
-            let at = pos + done as u64;
-            let off = (at % PAGE_SIZE as u64) as usize;
-            let n = (PAGE_SIZE - off).min(buf.len() - done);
-            match self.find_or_create(at / PAGE_SIZE as u64) {
-                Ok(p) => p.write(off, &buf[done..done + n]),
-                Err(e) if done == 0 => return Err(e),
-                Err(_) => break,
+        while to.count() != 0 {
+            let size = self.size();
+            if *pos >= size {
+                break;
             }
-            done += n;
-        }
-        self.size.fetch_max(pos + done as u64, Ordering::AcqRel);
-        Ok(done)
-    }
-    /// Copies to user memory (`filemap_read`).
-    pub fn read_user(&self, pos: u64, dst: usize, len: usize) -> Result<usize> {
-        let end = self.size().min(pos.saturating_add(len as u64));
-        let mut at = pos;
-        while at < end {
-            let (idx, off) = (at / PAGE_SIZE as u64, (at % PAGE_SIZE as u64) as usize);
-            let n = (PAGE_SIZE - off).min((end - at) as usize);
-            let to = dst + (at - pos) as usize;
-            let left = match self.find(idx) {
-                Some(p) => copy_to_user_partial(to, page_bytes(&p, off, n)),
-                None => clear_user(to, n),
+            let at = (*pos % PAGE_SIZE as u64) as usize;
+            let n = (PAGE_SIZE - at).min((size - *pos) as usize).min(to.count());
+            let copied = match self.find_page(*pos / PAGE_SIZE as u64) {
+                Some(p) => to.copy_to(bytes(&p, at, n)),
+                None => to.copy_to(&ZEROES[..n]),
             };
-            at += (n - left) as u64;
-            if left != 0 {
-                return if at == pos { Err(EFAULT) } else { Ok((at - pos) as usize) };
-            }
-        }
-        Ok(at.saturating_sub(pos) as usize)
-    }
-    /// Copies from user memory, growing the file (`generic_perform_write`).
-    pub fn write_user(&self, pos: u64, src: usize, len: usize) -> Result<usize> {
-        if pos.checked_add(len as u64).is_none_or(|e| e > MAX_FILE) {
-            return Err(EFBIG);
-        }
-        let mut bounce = [0u8; 512];
-        let mut done = 0;
-        while done < len {
-            let at = pos + done as u64;
-            let off = (at % PAGE_SIZE as u64) as usize;
-            let n = (PAGE_SIZE - off).min(len - done).min(bounce.len());
-            let left = copy_from_user_partial(&mut bounce[..n], src + done);
-            let got = n - left;
-            if got != 0 {
-                match self.write_kernel(at, &bounce[..got]) {
-                    Ok(w) => done += w,
-                    Err(e) if done == 0 => return Err(e),
-                    Err(_) => break,
-                }
-            }
-            if left != 0 {
+            *pos += copied as u64;
+            done += copied;
+            if copied < n {
                 return if done == 0 { Err(EFAULT) } else { Ok(done) };
             }
         }
         Ok(done)
     }
+
+    /// Writes at `pos`, enlarging the file as needed (`generic_perform_write`).
+    pub fn write(&self, from: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
+        let mut done = 0;
+        let stop = |e: Errno, done: usize| if done == 0 { Err(e) } else { Ok(done) };
+        while from.count() != 0 {
+            if *pos >= MAX_FILE_SIZE {
+                return stop(EFBIG, done);
+            }
+            let at = (*pos % PAGE_SIZE as u64) as usize;
+            let n = (PAGE_SIZE - at).min(from.count()).min((MAX_FILE_SIZE - *pos) as usize);
+            let page = match self.grab_page(*pos / PAGE_SIZE as u64) {
+                Ok(p) => p,
+                Err(e) => return stop(e, done),
+            };
+            let copied = from.copy_from(bytes_mut(&page, at, n));
+            *pos += copied as u64;
+            done += copied;
+            let mut c = self.cache.lock();
+            c.size = c.size.max(*pos);
+            drop(c);
+            if copied < n {
+                return stop(EFAULT, done);
+            }
+        }
+        Ok(done)
+    }
+
+    /// Changes the size; what is cut off is gone for good (`truncate_setsize`).
+    pub fn truncate(&self, size: u64) {
+        let mut c = self.cache.lock();
+        let shrinks = size < c.size;
+        c.size = size;
+        if !shrinks {
+            return;
+        }
+        let gone = c.pages.split_off(&size.div_ceil(PAGE_SIZE as u64));
+        let at = (size % PAGE_SIZE as u64) as usize;
+        if at != 0
+            && let Some(p) = c.pages.get(&(size / PAGE_SIZE as u64))
+        {
+            p.write(at, &ZEROES[at..]);
+        }
+        drop(c);
+        self.sb.uncharge_pages(gone.len());
+    }
+
+    /// `F_SEAL_*` bits.
+    pub fn seals(&self) -> u32 {
+        self.seals.load(Ordering::Relaxed)
+    }
+}
+
+impl AddressSpace {
+    /// What its mappings are told apart by ([`VmFile::mapping_id`](crate::mm::VmFile::mapping_id)).
+    pub fn id(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+    /// Takes the pages behind `size` out of everybody's mappings: the file got shorter.
+    pub fn unmap_from(&self, size: u64) {
+        unmap_mapping_range(self.id(), size.div_ceil(PAGE_SIZE as u64));
+    }
+    /// Whether somebody may write it through a shared mapping.
+    pub fn is_mapped_writable(&self) -> bool {
+        let wanted = VmFlags::SHARED | VmFlags::MAYWRITE;
+        let ours = |v: &Vma| {
+            v.flags.contains(wanted) && v.backing.file().is_some_and(|f| f.mapping_id() == self.id())
+        };
+        let mut found = false;
+        for_each_process(|t| {
+            if let Some(mm) = t.get_mm() {
+                found |= mm.lock().vmas.iter().any(ours);
+            }
+        });
+        found
+    }
 }
 
 impl Drop for AddressSpace {
     fn drop(&mut self) {
-        self.sb.uncharge_pages(self.pages.lock().len());
-    }
-}
-
-/// A regular file as a mapping's backing.
-pub struct MappedFile {
-    /// Which file, under which name.
-    pub path: crate::fs::namespace::Path,
-}
-
-impl MappedFile {
-    fn mapping(&self) -> Result<&AddressSpace> {
-        self.path.dentry.inode.ops.mapping().ok_or(EIO)
-    }
-}
-
-impl VmFile for MappedFile {
-    fn fault_page(&self, pgoff: u64) -> Result<Page> {
-        let m = self.mapping()?;
-        if pgoff >= m.size().div_ceil(PAGE_SIZE as u64) {
-            return Err(EIO);
-        }
-        m.find_or_create(pgoff)
-    }
-    fn cached_page(&self, pgoff: u64) -> Option<Page> {
-        let m = self.mapping().ok()?;
-        if pgoff >= m.size().div_ceil(PAGE_SIZE as u64) { None } else { m.find(pgoff) }
-    }
-    fn size(&self) -> u64 {
-        self.mapping().map_or(0, AddressSpace::size)
-    }
-    fn mapping_id(&self) -> usize {
-        self.mapping().map_or(0, |m| core::ptr::from_ref(m) as usize)
-    }
-    fn name(&self, out: &mut Vec<u8>) {
-        out.extend(self.path.d_path());
-    }
-    fn dev_ino(&self) -> (u64, u64) {
-        let i = &self.path.dentry.inode;
-        (i.sb.dev.user(), i.ino)
+        self.sb.uncharge_pages(self.nr_pages());
     }
 }

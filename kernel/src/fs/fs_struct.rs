@@ -1,57 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Root, working directory and umask (Linux 6.1, `fs/fs_struct.c`).
+//! A process's root, working directory and umask (Linux 6.1, `fs/fs_struct.c`).
 
+use crate::errno::Result;
 use crate::fs::namespace::{Path, rootfs};
+use crate::kernel::task::current;
 use crate::locking::SpinLock;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
 
-/// What path names start from.
-pub struct FsStruct {
-    root: SpinLock<Path>,
-    pwd: SpinLock<Path>,
-    umask: AtomicU32,
+#[derive(Clone)]
+struct Inner {
+    /// `None`: the first mount, which the boot task need not have seen yet.
+    root: Option<Path>,
+    pwd: Option<Path>,
+    umask: u32,
 }
+
+/// Root, working directory, umask.
+pub struct FsStruct(SpinLock<Inner>);
 
 impl FsStruct {
     /// Root and working directory at the root of the initramfs.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
-            root: SpinLock::new(rootfs()),
-            pwd: SpinLock::new(rootfs()),
-            umask: AtomicU32::new(0o022),
-        })
+        Arc::new(Self(SpinLock::new(Inner { root: None, pwd: None, umask: 0o022 })))
     }
     /// A copy for `fork` without `CLONE_FS`.
     pub fn fork(&self) -> Arc<Self> {
-        Arc::new(Self {
-            root: SpinLock::new(self.root()),
-            pwd: SpinLock::new(self.pwd()),
-            umask: AtomicU32::new(self.umask()),
-        })
+        Arc::new(Self(SpinLock::new(self.0.lock().clone())))
     }
-    /// `/`.
+    /// The root directory.
     pub fn root(&self) -> Path {
-        self.root.lock().clone()
+        let p = self.0.lock().root.clone();
+        p.unwrap_or_else(rootfs)
     }
     /// The working directory.
     pub fn pwd(&self) -> Path {
-        self.pwd.lock().clone()
+        let p = self.0.lock().pwd.clone();
+        p.unwrap_or_else(rootfs)
     }
-    /// Changes `/`.
+    /// Changes the root directory.
     pub fn set_root(&self, p: Path) {
-        *self.root.lock() = p;
+        let old = self.0.lock().root.replace(p);
+        drop(old);
     }
     /// Changes the working directory.
     pub fn set_pwd(&self, p: Path) {
-        *self.pwd.lock() = p;
+        let old = self.0.lock().pwd.replace(p);
+        drop(old);
     }
     /// Permissions that new files do not get.
     pub fn umask(&self) -> u32 {
-        self.umask.load(Ordering::Relaxed)
+        self.0.lock().umask
     }
-    /// Sets the umask, returning the old one.
-    pub fn set_umask(&self, m: u32) -> u32 {
-        self.umask.swap(m & 0o777, Ordering::Relaxed)
-    }
+}
+
+/// `umask(2)`.
+pub fn sys_umask(mask: u32) -> Result<usize> {
+    let fs = current().fs.get();
+    Ok(core::mem::replace(&mut fs.0.lock().umask, mask & 0o777) as usize)
 }

@@ -1,23 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Unpacking the initramfs (Linux 6.1, `init/initramfs.c`).
 
-use crate::errno::Result;
+use crate::errno::{ENOENT, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, Time};
+use crate::fs::namei::{Last, user_path_parent};
 use crate::fs::namespace::rootfs;
 use crate::fs::ramfs;
-use crate::lib::cpio::{self, Entry};
-use alloc::borrow::Cow;
+use crate::lib::cpio::{Entry, Error, Item, Reader};
+use crate::lib::iov_iter::IovIter;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use linux_raw_sys::general::AT_FDCWD;
 use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+use miniz_oxide::inflate::core::inflate_flags::{
+    TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
+};
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
-/// Hard links seen so far: device and inode number of the archive.
-type Links = BTreeMap<(u32, u32, u32), Arc<Inode>>;
+/// Linux decompresses in pieces of this size, and unpacks each at once.
+const CHUNK: usize = 0x8000;
+
+/// What is wrong, in Linux's words.
+type Why = &'static str;
 
 /// Unpacks the archives of `image` into the rootfs; what is wrong is logged, and boot
 /// goes on with what there is.
@@ -37,206 +44,288 @@ pub fn populate_rootfs(image: &[u8]) {
 fn default_rootfs() {
     let root = rootfs().dentry;
     let sb = root.inode.sb.clone();
-    if let Ok(dev) = root.add(b"dev", ramfs::new_inode(&sb, S_IFDIR | 0o755, Dev(0))) {
-        let _ = dev.add(b"console", ramfs::new_inode(&sb, S_IFCHR | 0o600, Dev::new(5, 1)));
+    if let Ok(dev) = add(&root, b"dev", ramfs::new_dir(&sb, 0o755)) {
+        let _ = add(&dev, b"console", ramfs::new_node(&sb, S_IFCHR | 0o600, Dev::new(5, 1)));
     }
-    let _ = root.add(b"root", ramfs::new_inode(&sb, S_IFDIR | 0o700, Dev(0)));
+    let _ = add(&root, b"root", ramfs::new_dir(&sb, 0o700));
 }
 
-/// Archives follow one another, plain or compressed, with zeroes between.
-fn unpack(mut image: &[u8]) -> Result<(), &'static str> {
-    let mut links = Links::new();
-    while let Some(start) = image.iter().position(|&b| b != 0) {
-        image = &image[start..];
-        if image[0] == b'0' {
-            let used = write_archive(image, &mut links)?;
-            image = &image[used..];
-        } else if image.starts_with(&[0x1f, 0x8b]) {
-            let (data, used) = gunzip(image)?;
-            let mut rest: &[u8] = &data;
-            while let Some(s) = rest.iter().position(|&b| b != 0) {
-                rest = &rest[s..];
-                let used = write_archive(rest, &mut links)?;
-                rest = &rest[used..];
-            }
-            image = &image[used..];
-        } else {
-            return Err("invalid magic at start of compressed archive");
-        }
-    }
-    Ok(())
+/// Hangs `inode` below `dir`, whose links it counts.
+fn add(dir: &Arc<Dentry>, name: &[u8], inode: Arc<Inode>) -> Result<Arc<Dentry>> {
+    let is_dir = inode.is_dir();
+    let d = dir.add(name, inode)?;
+    dir.inode.attr.lock().nlink += u32::from(is_dir);
+    Ok(d)
 }
 
-/// Expands one gzip member: the data, and how many bytes it took.
-fn gunzip(z: &[u8]) -> Result<(Vec<u8>, usize), &'static str> {
-    let header = gzip_header_len(z).ok_or(if z.get(2).is_none_or(|&m| m == 8) {
-        "read error"
-    } else {
-        "uncompression error"
-    })?;
-    let body = &z[header..];
-    let mut out = alloc::vec![0u8; (body.len() * 3).max(4096)];
-    let mut d = DecompressorOxide::new();
-    let (mut used, mut len) = (0, 0);
-    loop {
-        let (st, n, m) =
-            decompress(&mut d, &body[used..], &mut out, len, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF);
-        used += n;
-        len += m;
-        match st {
-            TINFLStatus::Done => break,
-            TINFLStatus::HasMoreOutput => {
-                let free = crate::mm::page_alloc::nr_free_pages() * 4096;
-                if out.len() > free / 2 {
-                    return Err("no memory");
+/// What must be remembered from member to member.
+#[derive(Default)]
+struct Unpacker {
+    /// Hard links seen so far: device, inode number and kind in the archive.
+    links: BTreeMap<((u32, u32), u32, u32), Arc<Inode>>,
+    /// Directories, whose times are set last.
+    dirs: Vec<(Arc<Inode>, u32)>,
+}
+
+/// Archives follow one another, plain or compressed, with zeroes between
+/// (`unpack_to_rootfs`).
+fn unpack(image: &[u8]) -> Result<(), Why> {
+    let mut u = Unpacker::default();
+    let r = u.archives(image);
+    for (dir, mtime) in &u.dirs {
+        let t = Time { sec: i64::from(*mtime), nsec: 0 };
+        let mut a = dir.attr.lock();
+        (a.atime, a.mtime) = (t, t);
+    }
+    r
+}
+
+impl Unpacker {
+    fn archives(&mut self, image: &[u8]) -> Result<(), Why> {
+        let mut reader = Reader::new(image);
+        loop {
+            match reader.next_item().map_err(Error::message)? {
+                Item::End => return Ok(()),
+                Item::Trailer => self.links.clear(),
+                Item::Member(e) => self.member(&e)?,
+                Item::Other(rest) => {
+                    let used = self.compressed(rest)?;
+                    reader.skip(used);
                 }
-                out.resize(out.len() * 2, 0);
             }
-            TINFLStatus::FailedCannotMakeProgress | TINFLStatus::NeedsMoreInput => return Err("read error"),
-            _ => return Err("uncompression error"),
         }
     }
-    out.truncate(len);
-    if body.len() < used + 8 {
-        return Err("read error");
-    }
-    Ok((out, header + used + 8))
-}
 
-/// Length of a gzip header with its optional fields (RFC 1952).
-fn gzip_header_len(z: &[u8]) -> Option<usize> {
-    if z.len() < 10 || z[2] != 8 {
-        return None;
+    /// A compressed archive at the beginning of `z`; returns its length.
+    fn compressed(&mut self, z: &[u8]) -> Result<usize, Why> {
+        const OTHERS: [(&[u8], Why); 6] = [
+            (b"BZh", "compression method bzip2 not configured"),
+            (&[0x5d, 0], "compression method lzma not configured"),
+            (&[0xfd, b'7', b'z', b'X', b'Z'], "compression method xz not configured"),
+            (&[0x89, b'L', b'Z', b'O'], "compression method lzo not configured"),
+            (&[2, 0x21, 0x4c, 0x18], "compression method lz4 not configured"),
+            (&[0x28, 0xb5, 0x2f, 0xfd], "compression method zstd not configured"),
+        ];
+        if !z.starts_with(&[0x1f, 0x8b]) {
+            let known = OTHERS.iter().find(|(magic, _)| z.starts_with(magic));
+            return Err(known.map_or("invalid magic at start of compressed archive", |k| k.1));
+        }
+        let g = gunzip(z);
+        let whole = self.decompressed(&g.data)?;
+        g.end?;
+        if !whole {
+            return Err("junk at the end of compressed archive");
+        }
+        Ok(g.used)
     }
-    let flags = z[3];
-    let mut at = 10;
-    if flags & 4 != 0 {
-        at += 2 + usize::from(u16::from_le_bytes([*z.get(at)?, *z.get(at + 1)?]));
-    }
-    for bit in [8, 16] {
-        if flags & bit != 0 {
-            at += z.get(at..)?.iter().position(|&b| b == 0)? + 1;
+
+    /// What came out of a compressed archive; says whether it ended with a whole member.
+    fn decompressed(&mut self, data: &[u8]) -> Result<bool, Why> {
+        let mut reader = Reader::new(data);
+        loop {
+            match reader.next_item().map_err(Error::message)? {
+                Item::End => return Ok(reader.is_whole()),
+                Item::Trailer => self.links.clear(),
+                Item::Member(e) => self.member(&e)?,
+                Item::Other(_) => return Err("junk within compressed archive"),
+            }
         }
     }
-    if flags & 2 != 0 {
-        at += 2;
-    }
-    (at <= z.len()).then_some(at)
-}
 
-/// Unpacks one cpio archive; returns its length.
-fn write_archive(image: &[u8], links: &mut Links) -> Result<usize, &'static str> {
-    let mut reader = cpio::Reader::new(image);
-    while let Some(e) = reader.next_entry()? {
-        // A file that cannot be made is left out, as Linux does.
-        let _ = make(&e, links);
-    }
-    links.clear();
-    Ok(reader.consumed())
-}
-
-/// The directory of a path, and its last component; missing directories are an error.
-fn place(path: &[u8]) -> Result<(Arc<Dentry>, Cow<'_, [u8]>)> {
-    let mut dir = rootfs().dentry;
-    let mut names = path.split(|&b| b == b'/').filter(|n| !n.is_empty() && *n != b".").peekable();
-    let mut last: Cow<'_, [u8]> = Cow::Borrowed(b".");
-    while let Some(n) = names.next() {
-        if names.peek().is_none() {
-            last = Cow::Borrowed(n);
-            break;
+    fn member(&mut self, e: &Entry<'_>) -> Result<(), Why> {
+        // What cannot be made is left out, without a word.
+        match self.make(e) {
+            Ok(inode) => fill(&inode, e),
+            Err(_) => Ok(()),
         }
-        dir = dir.child(n).ok_or(crate::errno::ENOENT)?;
+    }
+
+    /// Makes what `e` describes, but for a file's content.
+    fn make(&mut self, e: &Entry<'_>) -> Result<Arc<Inode>> {
+        let p = user_path_parent(AT_FDCWD, e.name)?;
+        let (dir, kind) = (&p.dir.dentry, e.mode & S_IFMT);
+        let Last::Name(name) = &p.last else {
+            // The root itself, by any of its names.
+            set_attr(&dir.inode, e);
+            return Ok(dir.inode.clone());
+        };
         dir.inode.want_dir()?;
+        if let Some(old) = dir.child(name) {
+            let inode = old.inode.clone();
+            if inode.kind() == kind && matches!(kind, S_IFDIR | S_IFREG) && !self.is_link(e) {
+                // Written over, with its other names if it has some.
+                if let Some(pages) = inode.ops.mapping() {
+                    pages.truncate(0);
+                }
+                set_attr(&inode, e);
+                return Ok(inode);
+            }
+            remove(dir, &old)?;
+        }
+        if let Some(first) = self.find_link(e) {
+            dir.add(name, first.clone())?;
+            first.attr.lock().nlink += 1;
+            return Ok(first);
+        }
+        let sb = &dir.inode.sb;
+        let inode = match kind {
+            S_IFREG => ramfs::new_file(sb, e.mode),
+            S_IFDIR => ramfs::new_dir(sb, e.mode),
+            S_IFLNK => ramfs::new_symlink(sb, e.data.split(|&b| b == 0).next().unwrap_or(&[])),
+            S_IFCHR | S_IFBLK | S_IFIFO | S_IFSOCK => {
+                ramfs::new_node(sb, e.mode, Dev::new(e.rdev.0, e.rdev.1))
+            }
+            _ => return Err(ENOENT),
+        };
+        set_attr(&inode, e);
+        add(dir, name, inode.clone())?;
+        if kind == S_IFDIR {
+            self.dirs.push((inode.clone(), e.mtime));
+        } else if e.nlink >= 2 {
+            self.links.insert(link_key(e), inode.clone());
+        }
+        Ok(inode)
     }
-    Ok((dir, last))
+
+    fn is_link(&self, e: &Entry<'_>) -> bool {
+        self.find_link(e).is_some()
+    }
+    fn find_link(&self, e: &Entry<'_>) -> Option<Arc<Inode>> {
+        let linked = e.nlink >= 2 && !matches!(e.mode & S_IFMT, S_IFDIR | S_IFLNK);
+        if linked { self.links.get(&link_key(e)).cloned() } else { None }
+    }
 }
 
-fn make(e: &Entry<'_>, links: &mut Links) -> Result {
-    let (dir, name) = place(e.name)?;
-    let sb = dir.inode.sb.clone();
-    if &*name == b"." {
-        dir.inode.attr.lock().mode = e.mode;
-        return Ok(());
-    }
-    let kind = e.mode & S_IFMT;
-    // A later entry replaces an earlier one of another kind (clean_path).
-    if let Some(old) = dir.child(&name) {
-        if kind == S_IFDIR && old.inode.is_dir() {
-            set_attr(&old.inode, e);
-            return Ok(());
-        }
-        if old.inode.is_dir() && !old.is_empty() {
+fn link_key(e: &Entry<'_>) -> ((u32, u32), u32, u32) {
+    (e.dev, e.ino, e.mode & S_IFMT)
+}
+
+/// Makes room for something of another kind (`clean_path`).
+fn remove(dir: &Arc<Dentry>, old: &Arc<Dentry>) -> Result {
+    if old.inode.is_dir() {
+        if !old.is_empty() {
             return Err(crate::errno::ENOTEMPTY);
         }
-        old.unhash();
-    }
-    let key = (e.major, e.minor, e.ino);
-    if e.nlink > 1
-        && kind != S_IFDIR
-        && let Some(first) = links.get(&key)
-    {
-        first.attr.lock().nlink += 1;
-        fill(first, e);
-        dir.add(&name, first.clone())?;
-        return Ok(());
-    }
-    let inode = match kind {
-        S_IFLNK => ramfs::new_symlink(&sb, e.data.strip_suffix(b"\0").unwrap_or(e.data)),
-        S_IFDIR | S_IFREG | S_IFCHR | S_IFBLK | S_IFIFO | S_IFSOCK => {
-            ramfs::new_inode(&sb, e.mode & (S_IFMT | S_IALLUGO), Dev::new(e.rmajor, e.rminor))
-        }
-        _ => return Err(crate::errno::EINVAL),
-    };
-    set_attr(&inode, e);
-    fill(&inode, e);
-    if e.nlink > 1 && kind != S_IFDIR {
-        links.insert(key, inode.clone());
-    }
-    let is_dir = inode.is_dir();
-    dir.add(&name, inode)?;
-    if is_dir {
-        dir.inode.attr.lock().nlink += 1;
+        crate::fs::namei_calls::drop_dir(dir, old);
+    } else {
+        crate::fs::namei_calls::drop_name(dir, old);
     }
     Ok(())
-}
-
-fn fill(inode: &Inode, e: &Entry<'_>) {
-    if e.cut && inode.is_reg() {
-        // Linux never closes a file whose end did not come: it cannot be run (`ETXTBSY`).
-        let _ = inode.get_write_access();
-    }
-    if let Some(m) = inode.ops.mapping()
-        && !e.data.is_empty()
-        && m.write_kernel(0, e.data) != Ok(e.data.len())
-    {
-        crate::pr_emerg!("Initramfs unpacking failed: write error\n");
-    }
 }
 
 fn set_attr(inode: &Inode, e: &Entry<'_>) {
+    let time = Time { sec: i64::from(e.mtime), nsec: 0 };
     let mut a = inode.attr.lock();
-    a.mode = e.mode & (S_IFMT | S_IALLUGO);
-    a.uid = e.uid;
-    a.gid = e.gid;
-    a.mtime = Time { sec: i64::from(e.mtime), nsec: 0 };
+    if a.mode & S_IFMT != S_IFLNK {
+        a.mode = a.mode & S_IFMT | e.mode & S_IALLUGO;
+    }
+    (a.uid, a.gid) = (e.uid, e.gid);
+    (a.atime, a.mtime) = (time, time);
+}
+
+/// Writes a regular file's content.
+fn fill(inode: &Arc<Inode>, e: &Entry<'_>) -> Result<(), Why> {
+    let Some(pages) = inode.ops.mapping() else {
+        return Ok(());
+    };
+    let written = pages.write(&mut IovIter::source(e.data), &mut 0);
+    pages.truncate(pages.size().max(u64::from(e.size)));
+    if e.data.len() < e.size as usize {
+        // As on Linux, a file that did not come whole stays open: it cannot be run.
+        let _ = inode.get_write_access();
+    }
+    if !e.data.is_empty() && written != Ok(e.data.len()) {
+        return Err("write error");
+    }
+    if e.checksum_fits() { Ok(()) } else { Err("bad data checksum") }
+}
+
+/// What came out of a gzip member.
+struct Gunzipped {
+    data: Vec<u8>,
+    /// Its length, trailer included.
+    used: usize,
+    end: Result<(), Why>,
+}
+
+/// Expands one gzip member. Of a damaged one there is what came before the damage, in
+/// whole pieces, as Linux would have unpacked it (Linux 6.1, `lib/decompress_inflate.c`).
+fn gunzip(z: &[u8]) -> Gunzipped {
+    let failed = |why| Gunzipped { data: Vec::new(), used: 0, end: Err(why) };
+    if z.len() < 10 {
+        return failed("read error");
+    }
+    if z[2] != 8 {
+        return failed("Not a gzip file");
+    }
+    let Some(header) = gzip_header_len(z) else {
+        return failed("header error");
+    };
+    let body = &z[header..];
+    let mut data: Vec<u8> = Vec::new();
+    let mut state = DecompressorOxide::new();
+    let (mut used, mut len) = (0, 0);
+    let end = loop {
+        if data.len() - len < CHUNK {
+            // The size that the trailer promises is only a hint.
+            let more = data.len().max(4 * CHUNK);
+            if data.try_reserve_exact(more).is_err() {
+                break Err("Out of memory while allocating output buffer");
+            }
+            data.resize(data.len() + more, 0);
+        }
+        let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF | TINFL_FLAG_HAS_MORE_INPUT;
+        let (status, n, m) = decompress(&mut state, &body[used..], &mut data, len, flags);
+        used += n;
+        len += m;
+        match status {
+            TINFLStatus::Done => break Ok(()),
+            TINFLStatus::HasMoreOutput => {}
+            TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => break Err("read error"),
+            _ => break Err("uncompression error"),
+        }
+    };
+    data.truncate(if end.is_ok() { len } else { len - len % CHUNK });
+    Gunzipped { data, used: (header + used + 8).min(z.len()), end }
+}
+
+/// Length of a gzip header: Linux knows of no field but the name.
+fn gzip_header_len(z: &[u8]) -> Option<usize> {
+    const FNAME: u8 = 8;
+    if z[3] & FNAME == 0 {
+        return Some(10);
+    }
+    z[10..].iter().position(|&b| b == 0).map(|n| 10 + n + 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn gzip_headers() {
         assert_eq!(gzip_header_len(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]), Some(10));
         assert_eq!(gzip_header_len(b"\x1f\x8b\x08\x08\0\0\0\0\0\x03name\0"), Some(15));
         assert_eq!(gzip_header_len(b"\x1f\x8b\x08\x08\0\0\0\0\0\x03name"), None);
-        assert_eq!(gzip_header_len(b"\x1f\x8b\x07\0\0\0\0\0\0\x03"), None);
     }
 
     #[test]
-    fn damaged_gzip_is_an_error() {
-        assert!(gunzip(b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xff\xff\xff\xff").is_err());
+    fn damage_is_told_in_linuxs_words() {
+        let end = |z: &[u8]| gunzip(z).end;
+        assert_eq!(end(b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xff\xff\xff\xff"), Err("uncompression error"));
+        assert_eq!(end(b"\x1f\x8b\x08\0\0\0\0\0\0\x03"), Err("read error"));
+        assert_eq!(end(b"\x1f\x8b\x08"), Err("read error"));
+        assert_eq!(end(b"\x1f\x8b\x07\0\0\0\0\0\0\x03"), Err("Not a gzip file"));
         let stored = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x01\x02\0\xfd\xffhi\0\0\0\0\0\0\0\0";
-        assert_eq!(gunzip(stored), Ok((b"hi".to_vec(), stored.len())));
+        let g = gunzip(stored);
+        assert_eq!((&g.data[..], g.used, g.end), (&b"hi"[..], stored.len(), Ok(())));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_expanded_to_some_end(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = gunzip(&[&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], &body].concat());
+        }
     }
 }

@@ -4,19 +4,22 @@
 //! | here | what |
 //! |---|---|
 //! | [`inode`], [`dcache`], [`namespace`] | objects, their names, and how file systems are joined to one tree |
-//! | [`namei`], [`namei_calls`] | path names: walking, and the calls that change names |
+//! | [`namei`] | path names: walking, and the calls that change names |
 //! | [`file_table`], [`mod@file`], [`fs_struct`] | open files, descriptor tables, root and working directory |
 //! | [`filemap`], [`ramfs`], [`libfs`] | files kept in memory |
-//! | [`pipe`] | files that are a stream between processes |
-//! | [`exec`], [`elf_image`], [`exec_stack`] | running programs |
+//! | [`pipe`], [`memfd`] | files without a name |
+//! | [`exec`], [`exec_stack`], [`binfmt_elf`], [`binfmt_script`], [`elf_image`], [`elf_tables`] | running programs |
 //! | [`initramfs`] | the archive that the boot loader hands over |
 //! | [`proc`], [`sysfs`], [`devtmpfs`] | the kernel's own files |
 //!
 //! The rest are the system calls, in the files where Linux has them.
+pub mod binfmt_elf;
+pub mod binfmt_script;
 pub mod char_dev;
 pub mod dcache;
 pub mod devtmpfs;
 pub mod elf_image;
+pub mod elf_tables;
 pub mod exec;
 pub mod exec_stack;
 pub mod fcntl;
@@ -26,7 +29,9 @@ pub mod filemap;
 pub mod fs_struct;
 pub mod initramfs;
 pub mod inode;
+pub mod ioctl;
 pub mod libfs;
+pub mod memfd;
 pub mod namei;
 pub mod namei_calls;
 pub mod namespace;
@@ -36,10 +41,15 @@ pub mod proc;
 pub mod ramfs;
 pub mod read_write;
 pub mod readdir;
+pub mod rename;
 pub mod select;
+pub mod splice;
 pub mod stat;
+pub mod statfs;
 pub mod superblock;
+pub mod sync;
 pub mod sysfs;
+pub mod utimes;
 
 pub use file::FilesStruct;
 pub use file_table::File;

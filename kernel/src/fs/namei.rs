@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Walking path names (Linux 6.1, `fs/namei.c`).
 
+use crate::arch::x86::lib::usercopy::{getname, strncpy_from_user};
 use crate::errno::{EBADF, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, Result};
-use crate::fs::file::fget;
+use crate::fs::dcache::Dentry;
+use crate::fs::file::fget_raw;
 use crate::fs::inode::{Link, MAY_EXEC};
-use crate::fs::namespace::{Path, rootfs};
+use crate::fs::namespace::Path;
 use crate::kernel::cred::Cred;
 use crate::kernel::task::current;
+use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use linux_raw_sys::general as abi;
+use linux_raw_sys::general::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW};
 
-/// Symbolic links followed in one walk (`MAXSYMLINKS`).
+/// Longest component of a path (`NAME_MAX`).
+pub const NAME_MAX: usize = 255;
+/// Most symbolic links on the way (`MAXSYMLINKS`).
 const MAXSYMLINKS: u32 = 40;
-/// Longest name of a directory entry (`NAME_MAX`).
-const NAME_MAX: usize = 255;
 
-/// Whether the last component, if it is a symbolic link, is followed.
+/// Whether a symbolic link at the end of a path is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Follow {
@@ -24,150 +27,240 @@ pub enum Follow {
     No,
 }
 
-/// One walk.
-struct Walk {
+impl Follow {
+    /// From `AT_SYMLINK_NOFOLLOW`.
+    pub fn unless_nofollow(flags: u32) -> Self {
+        if flags & AT_SYMLINK_NOFOLLOW != 0 { Self::No } else { Self::Yes }
+    }
+}
+
+/// The last component of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// An ordinary name.
+    Name(Vec<u8>),
+    /// `.`
+    Dot,
+    /// `..`
+    DotDot,
+    /// There is none: the path is `/`.
+    Root,
+}
+
+/// Where a path's last component is to be looked up.
+pub struct Parent {
+    /// The directory.
+    pub dir: Path,
+    /// The component.
+    pub last: Last,
+    /// Slashes follow it: it must be a directory.
+    pub trailing: bool,
+}
+
+/// One walk: who walks, and how many links were followed.
+pub struct Walk {
     root: Path,
-    at: Path,
     cred: Arc<Cred>,
     links: u32,
 }
 
-/// The place of a name that need not exist.
-pub struct Parent {
-    /// The directory.
-    pub dir: Path,
-    /// The last component; empty for `/`, and possibly `.` or `..`.
-    pub name: Vec<u8>,
-    /// The path ended in a slash.
-    pub trailing_slash: bool,
-}
-
 impl Walk {
-    fn start(dirfd: i32, path: &[u8]) -> Result<Self> {
+    /// A walk of the current task.
+    pub fn new() -> Self {
         let cur = current();
-        let fs = cur.fs.get();
-        let root = fs.root();
-        let at = if path.first() == Some(&b'/') {
-            root.clone()
-        } else if dirfd == abi::AT_FDCWD {
-            fs.pwd()
-        } else {
-            let p = fget(dirfd)?.path.clone();
-            if !path.is_empty() && !p.dentry.inode.is_dir() {
-                return Err(ENOTDIR);
-            }
-            p
-        };
-        Ok(Self { root, at, cred: cur.cred.get(), links: 0 })
+        Self { root: cur.fs.get().root(), cred: cur.cred.get(), links: 0 }
     }
 
-    /// Goes one name further; symbolic links are followed if `follow`.
-    fn step(&mut self, name: &[u8], follow: bool) -> Result {
-        let inode = &self.at.dentry.inode;
+    /// Who walks.
+    pub fn cred(&self) -> &Cred {
+        &self.cred
+    }
+
+    /// Follows `name` from `at` up to its last component (`link_path_walk`).
+    pub fn parent(&mut self, at: Path, name: &[u8]) -> Result<Parent> {
+        let mut rest: Cow<'_, [u8]> = Cow::Borrowed(name);
+        let mut dir = at;
+        let mut pos = 0;
+        if rest.first() == Some(&b'/') {
+            dir = self.root.clone().follow_mounts();
+        }
+        loop {
+            pos += slashes(&rest[pos..]);
+            let len = rest[pos..].iter().take_while(|&&b| b != b'/').count();
+            if len == 0 {
+                return Ok(Parent { dir, last: Last::Root, trailing: false });
+            }
+            self.may_search(&dir)?;
+            let last = component(&rest[pos..pos + len])?;
+            pos += len;
+            let gap = slashes(&rest[pos..]);
+            if pos + gap == rest.len() {
+                return Ok(Parent { dir, last, trailing: gap != 0 });
+            }
+            let next = match last {
+                Last::Name(n) => self.lookup(&dir, &n)?.ok_or(ENOENT)?,
+                other => self.step(dir.clone(), &other),
+            };
+            if next.dentry.inode.is_symlink() {
+                match self.follow_link(&next)? {
+                    Link::Place(p) => dir = p,
+                    Link::Text(mut t) => {
+                        if t.first() == Some(&b'/') {
+                            dir = self.root.clone().follow_mounts();
+                        }
+                        t.extend_from_slice(&rest[pos..]);
+                        rest = Cow::Owned(t);
+                        pos = 0;
+                        continue;
+                    }
+                }
+            } else {
+                dir = next;
+            }
+            dir.dentry.inode.want_dir()?;
+        }
+    }
+
+    fn may_search(&self, dir: &Path) -> Result {
+        let inode = &dir.dentry.inode;
         inode.want_dir()?;
-        inode.permission(&self.cred, MAY_EXEC)?;
-        match name {
-            b"." => return Ok(()),
-            b".." => {
-                self.at = self.at.clone().dotdot(&self.root);
-                return Ok(());
-            }
-            _ => {}
-        }
-        if name.len() > NAME_MAX {
-            return Err(ENAMETOOLONG);
-        }
-        let dentry = self.at.dentry.lookup(name)?.ok_or(ENOENT)?;
-        let next = Path { mnt: self.at.mnt.clone(), dentry }.follow_mounts();
-        if follow && next.dentry.inode.is_symlink() {
-            return self.follow_link(&next);
-        }
-        self.at = next;
-        Ok(())
+        inode.permission(&self.cred, MAY_EXEC)
     }
 
-    fn follow_link(&mut self, link: &Path) -> Result {
+    /// `.`, `..` and the root itself.
+    fn step(&self, dir: Path, last: &Last) -> Path {
+        if *last == Last::DotDot { dir.dotdot(&self.root) } else { dir }
+    }
+
+    /// Finds a name in a directory; mounts on it are entered.
+    pub fn lookup(&self, dir: &Path, name: &[u8]) -> Result<Option<Path>> {
+        let found = dir.dentry.lookup(name)?;
+        Ok(found.map(|dentry| Path { mnt: dir.mnt.clone(), dentry }.follow_mounts()))
+    }
+
+    /// Where a link leads; counts it.
+    pub fn follow_link(&mut self, link: &Path) -> Result<Link> {
         self.links += 1;
         if self.links > MAXSYMLINKS {
             return Err(ELOOP);
         }
         match link.dentry.inode.ops.get_link()? {
-            Link::Place(p) => {
-                self.at = p;
-                Ok(())
-            }
-            Link::Text(t) => {
-                if t.is_empty() {
-                    return Err(ENOENT);
-                }
-                if t[0] == b'/' {
-                    self.at = self.root.clone();
-                }
-                self.walk(&t, true)
-            }
+            Link::Text(t) if t.is_empty() => Err(ENOENT),
+            l => Ok(l),
         }
     }
 
-    /// Walks all components of `path`.
-    fn walk(&mut self, path: &[u8], follow_last: bool) -> Result {
-        let slash = path.ends_with(b"/");
-        let mut names = path.split(|&b| b == b'/').filter(|n| !n.is_empty()).peekable();
-        while let Some(n) = names.next() {
-            let last = names.peek().is_none();
-            self.step(n, !last || follow_last || slash)?;
+    /// Follows all of `name` (`path_lookupat`).
+    pub fn path(&mut self, at: Path, name: &[u8], follow: Follow) -> Result<Path> {
+        let mut p = self.parent(at, name)?;
+        let mut must_be_dir = false;
+        loop {
+            must_be_dir |= p.trailing;
+            let found = match &p.last {
+                Last::Name(n) => self.lookup(&p.dir, n)?.ok_or(ENOENT)?,
+                other => self.step(p.dir.clone(), other),
+            };
+            if found.dentry.inode.is_symlink() && (follow == Follow::Yes || must_be_dir) {
+                match self.follow_link(&found)? {
+                    Link::Text(t) => {
+                        p = self.parent(p.dir, &t)?;
+                        continue;
+                    }
+                    Link::Place(place) => return checked(place, must_be_dir),
+                }
+            }
+            return checked(found, must_be_dir);
         }
-        if slash { self.at.dentry.inode.want_dir() } else { Ok(()) }
     }
 }
 
-/// Finds what `path` names, from directory `dirfd` (or `AT_FDCWD`) on.
-pub fn user_path_at(dirfd: i32, path: &[u8], follow: Follow) -> Result<Path> {
-    if path.is_empty() {
+impl Default for Walk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn checked(p: Path, must_be_dir: bool) -> Result<Path> {
+    if must_be_dir {
+        p.dentry.inode.want_dir()?;
+    }
+    Ok(p)
+}
+
+fn slashes(s: &[u8]) -> usize {
+    s.iter().take_while(|&&b| b == b'/').count()
+}
+
+fn component(name: &[u8]) -> Result<Last> {
+    match name {
+        b"." => Ok(Last::Dot),
+        b".." => Ok(Last::DotDot),
+        n if n.len() > NAME_MAX => Err(ENAMETOOLONG),
+        n => Ok(Last::Name(n.to_vec())),
+    }
+}
+
+/// The directory that a relative path starts from: the working directory, or the
+/// one behind a descriptor.
+pub fn start(dfd: i32, name: &[u8]) -> Result<Path> {
+    if dfd == AT_FDCWD || name.first() == Some(&b'/') {
+        return Ok(current().fs.get().pwd());
+    }
+    let f = fget_raw(dfd)?;
+    if !name.is_empty() && !f.inode.is_dir() {
+        return Err(ENOTDIR);
+    }
+    Ok(f.path.clone())
+}
+
+/// Follows a path from `dfd` (`filename_lookup`).
+pub fn user_path_at(dfd: i32, name: &[u8], follow: Follow) -> Result<Path> {
+    if name.is_empty() {
         return Err(ENOENT);
     }
-    let mut w = Walk::start(dirfd, path)?;
-    w.walk(path, follow == Follow::Yes)?;
-    Ok(w.at)
+    Walk::new().path(start(dfd, name)?, name, follow)
 }
 
-/// As [`user_path_at`], where an empty path names `dirfd` itself (`AT_EMPTY_PATH`).
-pub fn path_or_fd(dirfd: i32, path: &[u8], flags: u32) -> Result<Path> {
-    if path.is_empty() && flags & abi::AT_EMPTY_PATH != 0 {
-        return if dirfd == abi::AT_FDCWD {
-            Ok(current().fs.get().pwd())
-        } else {
-            fget(dirfd).map(|f| f.path.clone()).map_err(|_| EBADF)
-        };
+/// The path name at `uname`, which may be empty with `AT_EMPTY_PATH` (`getname_flags`).
+pub fn getname_flags(uname: usize, flags: u32) -> Result<Vec<u8>> {
+    if flags & AT_EMPTY_PATH == 0 {
+        return getname(uname);
     }
-    let follow = if flags & abi::AT_SYMLINK_NOFOLLOW != 0 { Follow::No } else { Follow::Yes };
-    user_path_at(dirfd, path, follow)
+    strncpy_from_user(uname, 4096)
 }
 
-/// Finds the directory that has, or would have, the last component (`path_parentat`).
-pub fn parent_at(dirfd: i32, path: &[u8]) -> Result<Parent> {
-    if path.is_empty() {
-        return Err(ENOENT);
+/// Follows the path at `uname`; with `AT_EMPTY_PATH` an empty one means `dfd` itself
+/// (`user_path_at_empty`).
+pub fn user_path_at_empty(dfd: i32, uname: usize, flags: u32) -> Result<Path> {
+    let name = getname_flags(uname, flags)?;
+    if name.is_empty() {
+        return if dfd == AT_FDCWD { Ok(current().fs.get().pwd()) } else { Ok(fget_raw(dfd)?.path.clone()) };
     }
-    let mut w = Walk::start(dirfd, path)?;
-    let end = path.iter().rposition(|&b| b != b'/').map_or(0, |i| i + 1);
-    let (dirs, name) = match path[..end].iter().rposition(|&b| b == b'/') {
-        Some(i) => (&path[..=i], &path[i + 1..end]),
-        None => (&[][..], &path[..end]),
-    };
-    w.walk(dirs, true)?;
-    w.at.dentry.inode.want_dir()?;
-    if name.len() > NAME_MAX {
-        return Err(ENAMETOOLONG);
-    }
-    Ok(Parent { dir: w.at, name: name.to_vec(), trailing_slash: end < path.len() && end > 0 })
+    user_path_at(dfd, &name, Follow::unless_nofollow(flags))
 }
 
-/// Whether a path leads somewhere, as root and from the root.
+/// Whether there is something at `path`, seen from the root (`init_eaccess`).
 pub fn exists(path: &[u8]) -> bool {
-    user_path_at(abi::AT_FDCWD, path, Follow::Yes).is_ok()
+    user_path_at(AT_FDCWD, path, Follow::Yes).is_ok()
 }
 
-/// The root of everything, for boot.
-pub fn root() -> Path {
-    rootfs()
+/// The directory and name for a call that makes or removes a name
+/// (`filename_parentat`).
+pub fn user_path_parent(dfd: i32, name: &[u8]) -> Result<Parent> {
+    if name.is_empty() {
+        return Err(ENOENT);
+    }
+    Walk::new().parent(start(dfd, name)?, name)
+}
+
+/// The inode's path in the mount of `p`, for a fresh dentry.
+pub fn sibling(p: &Path, dentry: Arc<Dentry>) -> Path {
+    Path { mnt: p.mnt.clone(), dentry }
+}
+
+/// A descriptor that must be a directory.
+pub fn dir_of_fd(fd: i32) -> Result<Path> {
+    let f = fget_raw(fd).map_err(|_| EBADF)?;
+    f.inode.want_dir()?;
+    Ok(f.path.clone())
 }

@@ -1,446 +1,296 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The calls that make, remove and change names (Linux 6.1, `fs/namei.c`).
+//! Calls that make and remove names (Linux 6.1, `fs/namei.c`, its second half).
 
-use crate::arch::x86::lib::usercopy::{copy_to_user, getname, strncpy_from_user};
+use crate::arch::x86::lib::usercopy::getname;
 use crate::errno::{
-    EACCES, EBUSY, EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EROFS, EXDEV, Result,
+    EBUSY, EEXIST, EINVAL, EISDIR, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EROFS, EXDEV, Result,
 };
 use crate::fs::dcache::{Dentry, lock_tree};
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, MAY_EXEC, MAY_WRITE};
-use crate::fs::namei::{Follow, Parent, parent_at, path_or_fd, user_path_at};
+use crate::fs::namei::{self, Follow, Last, Parent, user_path_at_empty, user_path_parent};
+use crate::fs::namespace::Path;
 use crate::fs::ramfs;
+use crate::kernel::cred::Cred;
 use crate::kernel::task::current;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
-use linux_raw_sys::general as abi;
+use linux_raw_sys::general::{AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW};
 
-/// Whether names may be made in or taken from the directory (`may_create`, `may_delete`).
-pub fn may_change(p: &Parent) -> Result {
-    if p.dir.mnt.is_readonly() {
+/// Whether names may be made in or removed from the directory at `dir`.
+pub fn may_change(dir: &Path, cred: &Cred) -> Result {
+    let inode = &dir.dentry.inode;
+    inode.want_dir()?;
+    if dir.dentry.is_unhashed() {
+        return Err(ENOENT);
+    }
+    if dir.mnt.is_readonly() {
         return Err(EROFS);
     }
-    let inode = &p.dir.dentry.inode;
-    inode.permission(&current().cred.get(), MAY_WRITE | MAY_EXEC)?;
-    if inode.ops.can_create() && !p.dir.dentry.is_unhashed() { Ok(()) } else { Err(EPERM) }
+    inode.permission(cred, MAY_WRITE | MAY_EXEC)?;
+    if inode.ops.can_create() { Ok(()) } else { Err(EPERM) }
 }
 
-/// Makes an inode owned by the caller, and names it.
-pub fn create(p: &Parent, make: impl FnOnce() -> Arc<Inode>) -> Result<Arc<Dentry>> {
-    may_change(p)?;
-    let inode = make();
-    let cred = current().cred.get();
+/// Whether the sticky bit of `dir` forbids `cred` to remove `victim` (`check_sticky`).
+pub fn check_sticky(dir: &Inode, victim: &Inode, cred: &Cred) -> Result {
+    let d = dir.attr.lock().clone();
+    let owner = victim.attr.lock().uid;
+    if d.mode & S_ISVTX == 0 || cred.euid == 0 || cred.euid == owner || cred.euid == d.uid {
+        return Ok(());
+    }
+    Err(EPERM)
+}
+
+/// What a new object is.
+pub enum New<'a> {
+    /// A directory.
+    Dir,
+    /// A regular file.
+    File,
+    /// A symbolic link to this.
+    Symlink(&'a [u8]),
+    /// A device, fifo or socket: its type.
+    Node(u32, Dev),
+}
+
+/// Makes a new object named `name` in `dir`, which was checked; owner and permissions
+/// follow from the current task's (`inode_init_owner`).
+pub fn create_in(dir: &Path, name: &[u8], what: &New<'_>, mode: u32, cred: &Cred) -> Result<Arc<Dentry>> {
+    let parent = &dir.dentry.inode;
+    let inode = match what {
+        New::Dir => ramfs::new_dir(&parent.sb, mode),
+        New::File => ramfs::new_file(&parent.sb, mode),
+        New::Symlink(to) => ramfs::new_symlink(&parent.sb, to),
+        New::Node(kind, dev) => ramfs::new_node(&parent.sb, kind | mode, *dev),
+    };
     {
+        let d = parent.attr.lock().clone();
         let mut a = inode.attr.lock();
         a.uid = cred.euid;
-        a.gid = cred.egid;
+        a.gid = if d.mode & S_ISGID != 0 { d.gid } else { cred.egid };
+        if d.mode & S_ISGID != 0 && matches!(what, New::Dir) {
+            a.mode |= S_ISGID;
+        }
     }
-    let is_dir = inode.is_dir();
-    let d = p.dir.dentry.add(&p.name, inode)?;
-    let dir = &p.dir.dentry.inode;
-    if is_dir {
-        dir.attr.lock().nlink += 1;
+    let d = dir.dentry.add(name, inode)?;
+    parent.touch_mtime();
+    if matches!(what, New::Dir) {
+        parent.attr.lock().nlink += 1;
     }
-    dir.touch_mtime();
     Ok(d)
 }
 
-fn is_dot(name: &[u8]) -> bool {
-    matches!(name, b"" | b"." | b"..")
-}
-
-/// The place for a new name; `EEXIST` if it is taken.
-fn new_place(dirfd: i32, path: usize, dir: bool) -> Result<Parent> {
-    let p = parent_at(dirfd, &getname(path)?)?;
-    if is_dot(&p.name) || p.dir.dentry.lookup(&p.name)?.is_some() {
+/// Makes an object at a path (`filename_create` and what follows it).
+pub fn create_at(dfd: i32, name: &[u8], what: &New<'_>, mode: u32) -> Result<Path> {
+    let p = user_path_parent(dfd, name)?;
+    let Last::Name(last) = &p.last else {
+        return Err(EEXIST);
+    };
+    let cred = current().cred.get();
+    let _tree = lock_tree();
+    if p.dir.dentry.lookup(last)?.is_some() {
         return Err(EEXIST);
     }
-    if p.trailing_slash && !dir { Err(ENOENT) } else { Ok(p) }
-}
-
-/// `mkdirat(2)`.
-pub fn sys_mkdirat(dirfd: i32, path: usize, mode: u32) -> Result<usize> {
-    let p = new_place(dirfd, path, true)?;
-    let mode = mode & (0o777 | S_ISVTX) & !current().fs.get().umask();
-    let sb = p.dir.dentry.inode.sb.clone();
-    create(&p, || ramfs::new_inode(&sb, S_IFDIR | mode, Dev(0)))?;
-    Ok(0)
-}
-
-/// `mkdir(2)`.
-pub fn sys_mkdir(path: usize, mode: u32) -> Result<usize> {
-    sys_mkdirat(abi::AT_FDCWD, path, mode)
-}
-
-/// `mknodat(2)`.
-pub fn sys_mknodat(dirfd: i32, path: usize, mode: u32, dev: u32) -> Result<usize> {
-    let kind = if mode & S_IFMT == 0 { S_IFREG } else { mode & S_IFMT };
-    match kind {
-        S_IFDIR => return Err(EPERM),
-        S_IFREG | S_IFCHR | S_IFBLK | S_IFIFO | S_IFSOCK => {}
-        _ => return Err(EINVAL),
+    if p.trailing && !matches!(what, New::Dir) {
+        return Err(ENOENT);
     }
-    let p = new_place(dirfd, path, false)?;
-    if matches!(kind, S_IFCHR | S_IFBLK) && current().cred.get().euid != 0 {
-        return Err(EPERM);
-    }
-    let mode = kind | mode & S_IALLUGO & !current().fs.get().umask();
-    let sb = p.dir.dentry.inode.sb.clone();
-    create(&p, || ramfs::new_inode(&sb, mode, Dev::from_user(dev)))?;
-    Ok(0)
+    may_change(&p.dir, &cred)?;
+    let umask = current().fs.get().umask();
+    let d = create_in(&p.dir, last, what, mode & !umask, &cred)?;
+    Ok(namei::sibling(&p.dir, d))
 }
 
-/// `mknod(2)`.
-pub fn sys_mknod(path: usize, mode: u32, dev: u32) -> Result<usize> {
-    sys_mknodat(abi::AT_FDCWD, path, mode, dev)
+/// Finds what is to be removed.
+fn victim(p: &Parent, last: &[u8]) -> Result<Arc<Dentry>> {
+    p.dir.dentry.lookup(last)?.ok_or(ENOENT)
 }
 
-/// `symlinkat(2)`.
-pub fn sys_symlinkat(target: usize, dirfd: i32, path: usize) -> Result<usize> {
-    let target = getname(target)?;
-    let p = new_place(dirfd, path, false)?;
-    let sb = p.dir.dentry.inode.sb.clone();
-    create(&p, || ramfs::new_symlink(&sb, &target))?;
-    Ok(0)
-}
-
-/// `symlink(2)`.
-pub fn sys_symlink(target: usize, path: usize) -> Result<usize> {
-    sys_symlinkat(target, abi::AT_FDCWD, path)
-}
-
-/// `linkat(2)`.
-pub fn sys_linkat(olddir: i32, old: usize, newdir: i32, new: usize, flags: u32) -> Result<usize> {
-    if flags & !(abi::AT_SYMLINK_FOLLOW | abi::AT_EMPTY_PATH) != 0 {
-        return Err(EINVAL);
-    }
-    let from = if flags & abi::AT_EMPTY_PATH != 0 {
-        path_or_fd(olddir, &strncpy_from_user(old, 4096)?, flags)?
-    } else {
-        let follow = if flags & abi::AT_SYMLINK_FOLLOW != 0 { Follow::Yes } else { Follow::No };
-        user_path_at(olddir, &getname(old)?, follow)?
+/// Removes a directory (`do_rmdir`).
+pub fn do_rmdir(dfd: i32, name: &[u8]) -> Result {
+    let p = user_path_parent(dfd, name)?;
+    let last = match &p.last {
+        Last::Name(n) => n,
+        Last::DotDot => return Err(ENOTEMPTY),
+        Last::Dot => return Err(EINVAL),
+        Last::Root => return Err(EBUSY),
     };
-    let p = new_place(newdir, new, false)?;
-    if !Arc::ptr_eq(&from.mnt, &p.dir.mnt) {
+    let cred = current().cred.get();
+    let _tree = lock_tree();
+    let d = victim(&p, last)?;
+    may_change(&p.dir, &cred)?;
+    check_sticky(&p.dir.dentry.inode, &d.inode, &cred)?;
+    d.inode.want_dir()?;
+    if d.mounted.load(Ordering::Relaxed) != 0 {
+        return Err(EBUSY);
+    }
+    if !d.is_empty() {
+        return Err(ENOTEMPTY);
+    }
+    drop_dir(&p.dir.dentry, &d);
+    Ok(())
+}
+
+/// Takes an empty directory's name away.
+pub fn drop_dir(dir: &Arc<Dentry>, d: &Arc<Dentry>) {
+    d.inode.attr.lock().nlink = 0;
+    d.unhash();
+    dir.inode.attr.lock().nlink -= 1;
+    dir.inode.touch_mtime();
+}
+
+/// Takes a name away from something that is no directory.
+pub fn drop_name(dir: &Arc<Dentry>, d: &Arc<Dentry>) {
+    {
+        let mut a = d.inode.attr.lock();
+        a.nlink = a.nlink.saturating_sub(1);
+    }
+    d.inode.touch_ctime();
+    d.unhash();
+    dir.inode.touch_mtime();
+}
+
+/// Removes a name of anything but a directory (`do_unlinkat`).
+pub fn do_unlink(dfd: i32, name: &[u8]) -> Result {
+    let p = user_path_parent(dfd, name)?;
+    let Last::Name(last) = &p.last else {
+        return Err(EISDIR);
+    };
+    let cred = current().cred.get();
+    let tree = lock_tree();
+    let d = victim(&p, last)?;
+    if p.trailing {
+        return Err(if d.inode.is_dir() { EISDIR } else { ENOTDIR });
+    }
+    may_change(&p.dir, &cred)?;
+    check_sticky(&p.dir.dentry.inode, &d.inode, &cred)?;
+    if d.inode.is_dir() {
+        return Err(EISDIR);
+    }
+    if d.mounted.load(Ordering::Relaxed) != 0 {
+        return Err(EBUSY);
+    }
+    drop_name(&p.dir.dentry, &d);
+    drop(tree);
+    Ok(())
+}
+
+/// Gives `old` another name (`vfs_link`).
+pub fn do_link(old: &Path, newdfd: i32, newname: &[u8]) -> Result {
+    let p = user_path_parent(newdfd, newname)?;
+    let Last::Name(last) = &p.last else {
+        return Err(EEXIST);
+    };
+    let cred = current().cred.get();
+    let _tree = lock_tree();
+    if p.dir.dentry.lookup(last)?.is_some() {
+        return Err(EEXIST);
+    }
+    if p.trailing {
+        return Err(ENOENT);
+    }
+    if !Arc::ptr_eq(&p.dir.mnt, &old.mnt) {
         return Err(EXDEV);
     }
-    let inode = from.dentry.inode.clone();
+    may_change(&p.dir, &cred)?;
+    let inode = &old.dentry.inode;
     if inode.is_dir() {
         return Err(EPERM);
     }
-    may_change(&p)?;
-    p.dir.dentry.add(&p.name, inode.clone())?;
+    let nlink = inode.attr.lock().nlink;
+    if nlink == 0 {
+        return Err(ENOENT);
+    }
+    if nlink == u32::MAX {
+        return Err(EMLINK);
+    }
+    p.dir.dentry.add(last, inode.clone())?;
     inode.attr.lock().nlink += 1;
     inode.touch_ctime();
     p.dir.dentry.inode.touch_mtime();
-    Ok(0)
+    Ok(())
+}
+
+/// `mkdir(2)`.
+pub fn sys_mkdir(name: usize, mode: u32) -> Result<usize> {
+    sys_mkdirat(AT_FDCWD, name, mode)
+}
+
+/// `mkdirat(2)`.
+pub fn sys_mkdirat(dfd: i32, name: usize, mode: u32) -> Result<usize> {
+    create_at(dfd, &getname(name)?, &New::Dir, mode & (S_IRWXUGO | S_ISVTX)).map(|_| 0)
+}
+
+/// `rmdir(2)`.
+pub fn sys_rmdir(name: usize) -> Result<usize> {
+    do_rmdir(AT_FDCWD, &getname(name)?).map(|()| 0)
+}
+
+/// `unlink(2)`.
+pub fn sys_unlink(name: usize) -> Result<usize> {
+    do_unlink(AT_FDCWD, &getname(name)?).map(|()| 0)
+}
+
+/// `unlinkat(2)`.
+pub fn sys_unlinkat(dfd: i32, name: usize, flags: u32) -> Result<usize> {
+    if flags & !AT_REMOVEDIR != 0 {
+        return Err(EINVAL);
+    }
+    let name = getname(name)?;
+    if flags & AT_REMOVEDIR != 0 { do_rmdir(dfd, &name) } else { do_unlink(dfd, &name) }.map(|()| 0)
+}
+
+/// `symlink(2)`.
+pub fn sys_symlink(target: usize, name: usize) -> Result<usize> {
+    sys_symlinkat(target, AT_FDCWD, name)
+}
+
+/// `symlinkat(2)`.
+pub fn sys_symlinkat(target: usize, dfd: i32, name: usize) -> Result<usize> {
+    let target = getname(target)?;
+    create_at(dfd, &getname(name)?, &New::Symlink(&target), S_IRWXUGO).map(|_| 0)
 }
 
 /// `link(2)`.
 pub fn sys_link(old: usize, new: usize) -> Result<usize> {
-    sys_linkat(abi::AT_FDCWD, old, abi::AT_FDCWD, new, 0)
+    sys_linkat(AT_FDCWD, old, AT_FDCWD, new, 0)
 }
 
-/// Whether the sticky bit keeps the caller from removing the name (`check_sticky`).
-fn check_sticky(dir: &Inode, inode: &Inode) -> Result {
-    let cred = current().cred.get();
-    let (d, i) = (dir.attr.lock().clone(), inode.attr.lock().uid);
-    if d.mode & S_ISVTX != 0 && cred.euid != 0 && cred.euid != i && cred.euid != d.uid {
-        Err(EPERM)
-    } else {
-        Ok(())
-    }
-}
-
-fn remove(p: &Parent, d: &Arc<Dentry>) -> Result {
-    may_change(p)?;
-    check_sticky(&p.dir.dentry.inode, &d.inode)?;
-    if d.mounted.load(Ordering::Relaxed) != 0 {
-        return Err(EBUSY);
-    }
-    let dir = &p.dir.dentry.inode;
-    let links = if d.inode.is_dir() { 2 } else { 1 };
-    if links == 2 {
-        dir.attr.lock().nlink -= 1;
-    }
-    d.unhash();
-    let mut a = d.inode.attr.lock();
-    a.nlink = a.nlink.saturating_sub(links);
-    drop(a);
-    d.inode.touch_ctime();
-    dir.touch_mtime();
-    Ok(())
-}
-
-/// `unlinkat(2)`.
-pub fn sys_unlinkat(dirfd: i32, path: usize, flags: u32) -> Result<usize> {
-    if flags & !abi::AT_REMOVEDIR != 0 {
+/// `linkat(2)`.
+pub fn sys_linkat(olddfd: i32, old: usize, newdfd: i32, new: usize, flags: u32) -> Result<usize> {
+    if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(EINVAL);
     }
-    let p = parent_at(dirfd, &getname(path)?)?;
-    let rmdir = flags & abi::AT_REMOVEDIR != 0;
-    if rmdir {
-        match &p.name[..] {
-            b"" => return Err(EBUSY),
-            b"." => return Err(EINVAL),
-            b".." => return Err(ENOTEMPTY),
-            _ => {}
-        }
-    } else if is_dot(&p.name) {
-        return Err(EISDIR);
+    let mut how = flags & AT_EMPTY_PATH;
+    if flags & AT_SYMLINK_FOLLOW == 0 {
+        how |= AT_SYMLINK_NOFOLLOW;
     }
-    let _tree = lock_tree();
-    let d = p.dir.dentry.lookup(&p.name)?.ok_or(ENOENT)?;
-    if rmdir {
-        d.inode.want_dir()?;
-        if !d.is_empty() {
-            return Err(ENOTEMPTY);
-        }
-    } else if d.inode.is_dir() {
-        return Err(EISDIR);
-    } else if p.trailing_slash {
-        return Err(ENOTDIR);
-    }
-    remove(&p, &d)?;
-    Ok(0)
+    let old = user_path_at_empty(olddfd, old, how)?;
+    do_link(&old, newdfd, &getname(new)?).map(|()| 0)
 }
 
-/// `unlink(2)`.
-pub fn sys_unlink(path: usize) -> Result<usize> {
-    sys_unlinkat(abi::AT_FDCWD, path, 0)
+/// `mknod(2)`.
+pub fn sys_mknod(name: usize, mode: u32, dev: u32) -> Result<usize> {
+    sys_mknodat(AT_FDCWD, name, mode, dev)
 }
 
-/// `rmdir(2)`.
-pub fn sys_rmdir(path: usize) -> Result<usize> {
-    sys_unlinkat(abi::AT_FDCWD, path, abi::AT_REMOVEDIR)
-}
-
-/// `renameat2(2)`; `RENAME_EXCHANGE` is not supported.
-pub fn sys_renameat2(olddir: i32, old: usize, newdir: i32, new: usize, flags: u32) -> Result<usize> {
-    if flags & !abi::RENAME_NOREPLACE != 0 {
-        return Err(EINVAL);
-    }
-    let from = parent_at(olddir, &getname(old)?)?;
-    let to = parent_at(newdir, &getname(new)?)?;
-    if !Arc::ptr_eq(&from.dir.mnt, &to.dir.mnt) {
-        return Err(EXDEV);
-    }
-    if is_dot(&from.name) || is_dot(&to.name) {
-        return Err(EBUSY);
-    }
-    let _tree = lock_tree();
-    let d = from.dir.dentry.lookup(&from.name)?.ok_or(ENOENT)?;
-    may_change(&from)?;
-    may_change(&to)?;
-    check_sticky(&from.dir.dentry.inode, &d.inode)?;
-    if d.inode.is_dir() && to.dir.dentry.is_below(&d) {
-        return Err(EINVAL);
-    }
-    if !d.inode.is_dir() && (from.trailing_slash || to.trailing_slash) {
-        return Err(ENOTDIR);
-    }
-    if let Some(t) = to.dir.dentry.lookup(&to.name)? {
-        if flags & abi::RENAME_NOREPLACE != 0 {
-            return Err(EEXIST);
-        }
-        if Arc::ptr_eq(&t.inode, &d.inode) {
-            return Ok(0);
-        }
-        match (d.inode.is_dir(), t.inode.is_dir()) {
-            (true, false) => return Err(ENOTDIR),
-            (false, true) => return Err(EISDIR),
-            (true, true) if !t.is_empty() => return Err(ENOTEMPTY),
-            _ => remove(&to, &t)?,
-        }
-    }
-    if d.mounted.load(Ordering::Relaxed) != 0 {
-        return Err(EBUSY);
-    }
-    if d.inode.is_dir() {
-        from.dir.dentry.inode.attr.lock().nlink -= 1;
-        to.dir.dentry.inode.attr.lock().nlink += 1;
-    }
-    d.rehash(&to.dir.dentry, &to.name);
-    for dir in [&from.dir, &to.dir] {
-        dir.dentry.inode.touch_mtime();
-    }
-    d.inode.touch_ctime();
-    Ok(0)
-}
-
-/// `renameat(2)`.
-pub fn sys_renameat(olddir: i32, old: usize, newdir: i32, new: usize) -> Result<usize> {
-    sys_renameat2(olddir, old, newdir, new, 0)
-}
-
-/// `rename(2)`.
-pub fn sys_rename(old: usize, new: usize) -> Result<usize> {
-    sys_renameat2(abi::AT_FDCWD, old, abi::AT_FDCWD, new, 0)
-}
-
-/// `readlinkat(2)`.
-pub fn sys_readlinkat(dirfd: i32, path: usize, buf: usize, size: i32) -> Result<usize> {
-    if size <= 0 {
-        return Err(EINVAL);
-    }
-    let name = strncpy_from_user(path, 4096)?;
-    let flags = abi::AT_SYMLINK_NOFOLLOW | if name.is_empty() { abi::AT_EMPTY_PATH } else { 0 };
-    let p = path_or_fd(dirfd, &name, flags)?;
-    if !p.dentry.inode.is_symlink() {
-        return Err(if name.is_empty() { ENOENT } else { EINVAL });
-    }
-    let t = p.dentry.inode.ops.readlink()?;
-    let n = t.len().min(size as usize);
-    copy_to_user(buf, &t[..n])?;
-    Ok(n)
-}
-
-/// `readlink(2)`.
-pub fn sys_readlink(path: usize, buf: usize, size: i32) -> Result<usize> {
-    sys_readlinkat(abi::AT_FDCWD, path, buf, size)
-}
-
-/// `chdir(2)`.
-pub fn sys_chdir(path: usize) -> Result<usize> {
-    enter(user_path_at(abi::AT_FDCWD, &getname(path)?, Follow::Yes)?)
-}
-
-/// `fchdir(2)`.
-pub fn sys_fchdir(fd: i32) -> Result<usize> {
-    enter(crate::fs::file::fget(fd)?.path.clone())
-}
-
-fn enter(p: crate::fs::namespace::Path) -> Result<usize> {
-    let cur = current();
-    p.dentry.inode.want_dir()?;
-    p.dentry.inode.permission(&cur.cred.get(), MAY_EXEC)?;
-    cur.fs.get().set_pwd(p);
-    Ok(0)
-}
-
-/// `chroot(2)`.
-pub fn sys_chroot(path: usize) -> Result<usize> {
-    let p = user_path_at(abi::AT_FDCWD, &getname(path)?, Follow::Yes)?;
-    p.dentry.inode.want_dir()?;
-    if current().cred.get().euid != 0 {
+/// `mknodat(2)`.
+pub fn sys_mknodat(dfd: i32, name: usize, mode: u32, dev: u32) -> Result<usize> {
+    let kind = mode & S_IFMT;
+    let new = match kind {
+        0 | S_IFREG => New::File,
+        S_IFCHR | S_IFBLK => New::Node(kind, Dev::from_user(dev)),
+        S_IFIFO | S_IFSOCK => New::Node(kind, Dev::default()),
+        S_IFDIR => return Err(EPERM),
+        _ => return Err(EINVAL),
+    };
+    let device = matches!(kind, S_IFCHR | S_IFBLK);
+    if device && current().cred.get().euid != 0 {
         return Err(EPERM);
     }
-    current().fs.get().set_root(p);
-    Ok(0)
+    create_at(dfd, &getname(name)?, &new, mode & S_IALLUGO).map(|_| 0)
 }
 
-/// `getcwd(2)`: returns the length with the NUL.
-pub fn sys_getcwd(buf: usize, size: usize) -> Result<usize> {
-    let fs = current().fs.get();
-    let pwd = fs.pwd();
-    if pwd.dentry.is_unhashed() {
-        return Err(ENOENT);
-    }
-    let (mut path, reached) = pwd.path_from(&fs.root());
-    if !reached {
-        path.splice(0..0, *b"(unreachable)");
-    }
-    path.push(0);
-    if path.len() > size {
-        return Err(crate::errno::ERANGE);
-    }
-    copy_to_user(buf, &path)?;
-    Ok(path.len())
-}
-
-/// `umask(2)`.
-pub fn sys_umask(mask: u32) -> Result<usize> {
-    Ok(current().fs.get().set_umask(mask) as usize)
-}
-
-/// `fchmodat(2)`.
-pub fn sys_fchmodat(dirfd: i32, path: usize, mode: u32) -> Result<usize> {
-    chmod(&user_path_at(dirfd, &getname(path)?, Follow::Yes)?, mode)
-}
-
-/// `chmod(2)`.
-pub fn sys_chmod(path: usize, mode: u32) -> Result<usize> {
-    sys_fchmodat(abi::AT_FDCWD, path, mode)
-}
-
-/// `fchmod(2)`.
-pub fn sys_fchmod(fd: i32, mode: u32) -> Result<usize> {
-    chmod(&crate::fs::file::fget(fd)?.path.clone(), mode)
-}
-
-fn chmod(p: &crate::fs::namespace::Path, mode: u32) -> Result<usize> {
-    if p.mnt.is_readonly() {
-        return Err(EROFS);
-    }
-    let mut a = p.dentry.inode.attr.lock();
-    crate::fs::inode::owner_or_root(&a, &current().cred.get())?;
-    a.mode = a.mode & S_IFMT | mode & S_IALLUGO;
-    drop(a);
-    p.dentry.inode.touch_ctime();
-    Ok(0)
-}
-
-/// `fchownat(2)`.
-pub fn sys_fchownat(dirfd: i32, path: usize, uid: u32, gid: u32, flags: u32) -> Result<usize> {
-    if flags & !(abi::AT_SYMLINK_NOFOLLOW | abi::AT_EMPTY_PATH) != 0 {
-        return Err(EINVAL);
-    }
-    chown(&path_or_fd(dirfd, &strncpy_from_user(path, 4096)?, flags)?, uid, gid)
-}
-
-/// `chown(2)`.
-pub fn sys_chown(path: usize, uid: u32, gid: u32) -> Result<usize> {
-    sys_fchownat(abi::AT_FDCWD, path, uid, gid, 0)
-}
-
-/// `lchown(2)`.
-pub fn sys_lchown(path: usize, uid: u32, gid: u32) -> Result<usize> {
-    sys_fchownat(abi::AT_FDCWD, path, uid, gid, abi::AT_SYMLINK_NOFOLLOW)
-}
-
-/// `fchown(2)`.
-pub fn sys_fchown(fd: i32, uid: u32, gid: u32) -> Result<usize> {
-    chown(&crate::fs::file::fget(fd)?.path.clone(), uid, gid)
-}
-
-fn chown(p: &crate::fs::namespace::Path, uid: u32, gid: u32) -> Result<usize> {
-    if p.mnt.is_readonly() {
-        return Err(EROFS);
-    }
-    if current().cred.get().euid != 0 {
-        return Err(EPERM);
-    }
-    let mut a = p.dentry.inode.attr.lock();
-    if uid != u32::MAX {
-        a.uid = uid;
-    }
-    if gid != u32::MAX {
-        a.gid = gid;
-    }
-    Ok(0)
-}
-
-/// `faccessat(2)`, `faccessat2(2)`: with the real ids, unless `AT_EACCESS`.
-pub fn sys_faccessat2(dirfd: i32, path: usize, mode: u32, flags: u32) -> Result<usize> {
-    if mode & !7 != 0 || flags & !(abi::AT_EACCESS | abi::AT_SYMLINK_NOFOLLOW | abi::AT_EMPTY_PATH) != 0 {
-        return Err(EINVAL);
-    }
-    let p = path_or_fd(dirfd, &strncpy_from_user(path, 4096)?, flags)?;
-    let cred = current().cred.get();
-    let (uid, gid) = if flags & abi::AT_EACCESS != 0 { (cred.euid, cred.egid) } else { (cred.uid, cred.gid) };
-    let a = p.dentry.inode.attr.lock().clone();
-    if mode != 0 {
-        crate::fs::inode::permission(&a, uid, gid, mode).map_err(|_| EACCES)?;
-    }
-    if mode & MAY_WRITE != 0 && p.mnt.is_readonly() { Err(EROFS) } else { Ok(0) }
-}
-
-/// `faccessat(2)`.
-pub fn sys_faccessat(dirfd: i32, path: usize, mode: u32) -> Result<usize> {
-    sys_faccessat2(dirfd, path, mode, 0)
-}
-
-/// `access(2)`.
-pub fn sys_access(path: usize, mode: u32) -> Result<usize> {
-    sys_faccessat2(abi::AT_FDCWD, path, mode, 0)
+/// What `name` is, for those who unpack archives: no link is followed.
+pub fn lookup_nofollow(name: &[u8]) -> Result<Path> {
+    namei::user_path_at(AT_FDCWD, name, Follow::No)
 }

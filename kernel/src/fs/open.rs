@@ -1,175 +1,498 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Opening files (Linux 6.1, `fs/open.c`, `do_open` in `fs/namei.c`).
+//! Opening files, and changing what they are (Linux 6.1, `fs/open.c`).
 
-use crate::arch::x86::lib::usercopy::getname;
-use crate::errno::{EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, EROFS, Result};
-use crate::fs::file::{current_files, fget};
+use crate::arch::x86::lib::usercopy::{get_user, getname};
+use crate::errno::{
+    EACCES, EEXIST, EFBIG, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EPERM, EROFS, ETXTBSY, Result,
+};
+use crate::fs::dcache::lock_tree;
+use crate::fs::file::{fd_install, fget, fget_raw};
 use crate::fs::file_table::{File, FileOps};
+use crate::fs::filemap::seal;
 use crate::fs::inode::mode::*;
-use crate::fs::inode::{Dev, MAY_READ, MAY_WRITE};
-use crate::fs::namei::{Follow, parent_at, user_path_at};
-use crate::fs::namei_calls::create;
+use crate::fs::inode::{Inode, Link, MAY_EXEC, MAY_READ, MAY_WRITE, owner_or_root, permission};
+use crate::fs::namei::{Last, Parent, Walk, start, user_path_at_empty};
+use crate::fs::namei_calls::{New, create_in, may_change};
 use crate::fs::namespace::Path;
-use crate::fs::ramfs;
+use crate::kernel::cred::Cred;
 use crate::kernel::task::current;
 use alloc::sync::Arc;
-use linux_raw_sys::general as abi;
+use linux_raw_sys::general::{
+    AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, MS_NODEV, O_ACCMODE, O_APPEND, O_CLOEXEC,
+    O_CREAT, O_DIRECT, O_DIRECTORY, O_DSYNC, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW,
+    O_NONBLOCK, O_PATH, O_RDONLY, O_SYNC, O_TMPFILE, O_TRUNC, O_WRONLY,
+};
 
-/// A file that can only be named (`O_PATH`).
-struct PathOnly;
-impl FileOps for PathOnly {}
+/// What `open` knows; other bits are ignored by it and refused by `openat2`.
+const VALID_OPEN_FLAGS: u32 = O_ACCMODE
+    | O_CREAT
+    | O_EXCL
+    | O_NOCTTY
+    | O_TRUNC
+    | O_APPEND
+    | O_NONBLOCK
+    | O_SYNC
+    | O_DSYNC
+    | O_DIRECT
+    | O_LARGEFILE
+    | O_DIRECTORY
+    | O_NOFOLLOW
+    | O_NOATIME
+    | O_CLOEXEC
+    | O_PATH
+    | O_TMPFILE
+    | crate::fs::file_table::FASYNC;
+/// `__O_TMPFILE`.
+const TMPFILE_BIT: u32 = O_TMPFILE & !O_DIRECTORY;
 
-/// Opens `path`, making it if `O_CREAT` says so (`do_filp_open`).
-pub fn do_filp_open(dirfd: i32, path: &[u8], flags: u32, mode: u32) -> Result<Arc<File>> {
-    let nofollow = flags & abi::O_NOFOLLOW != 0 || flags & abi::O_CREAT != 0 && flags & abi::O_EXCL != 0;
-    let follow = if nofollow { Follow::No } else { Follow::Yes };
-    let mut created = false;
-    let found = match user_path_at(dirfd, path, follow) {
-        Err(ENOENT) if flags & abi::O_CREAT != 0 && flags & abi::O_PATH == 0 => {
-            created = true;
-            create_file(dirfd, path, mode)?
+/// How a file is to be opened (`struct open_flags`).
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// `O_*`.
+    pub flags: u32,
+    /// Permissions of a file that is made.
+    pub mode: u32,
+}
+
+impl How {
+    /// From the arguments of `open` (`build_open_how`, `build_open_flags`).
+    pub fn new(flags: u32, mode: u32) -> Result<Self> {
+        let mut flags = flags & VALID_OPEN_FLAGS;
+        if flags & O_PATH != 0 {
+            flags &= O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC;
         }
-        r => r?,
-    };
-    let inode = &found.dentry.inode;
-    if flags & abi::O_PATH != 0 {
-        return Ok(File::new(found, flags, Arc::new(PathOnly), false));
+        let creates = flags & (O_CREAT | TMPFILE_BIT) != 0;
+        if flags & TMPFILE_BIT != 0
+            && (flags & O_TMPFILE != O_TMPFILE || flags & O_CREAT != 0 || flags & O_ACCMODE == O_RDONLY)
+        {
+            return Err(EINVAL);
+        }
+        Ok(Self { flags, mode: if creates { mode & S_IALLUGO } else { 0 } })
     }
-    if flags & abi::O_CREAT != 0 && !created {
-        if flags & abi::O_EXCL != 0 {
-            return Err(EEXIST);
-        }
-        if inode.is_dir() {
+    fn has(self, f: u32) -> bool {
+        self.flags & f != 0
+    }
+    /// `MAY_*` that the access mode asks for.
+    fn access(self) -> u32 {
+        let acc = match self.flags & O_ACCMODE {
+            O_RDONLY => MAY_READ,
+            O_WRONLY => MAY_WRITE,
+            _ => MAY_READ | MAY_WRITE,
+        };
+        if self.has(O_TRUNC) { acc | MAY_WRITE } else { acc }
+    }
+}
+
+/// Opens a path for the current task (`do_filp_open`).
+pub fn do_filp_open(dfd: i32, name: &[u8], how: How) -> Result<Arc<File>> {
+    if name.is_empty() {
+        return Err(ENOENT);
+    }
+    let mut walk = Walk::new();
+    let at = start(dfd, name)?;
+    if how.has(TMPFILE_BIT) {
+        return open_tmpfile(&mut walk, at, name, how);
+    }
+    let mut p = walk.parent(at, name)?;
+    let mut must_be_dir = how.has(O_DIRECTORY);
+    loop {
+        must_be_dir |= p.trailing;
+        if how.has(O_CREAT) && p.trailing {
             return Err(EISDIR);
         }
+        let (found, created) = last_step(&walk, &p, how)?;
+        if found.dentry.inode.is_symlink() && (!how.has(O_NOFOLLOW) || p.trailing) {
+            if how.has(O_CREAT) && how.has(O_EXCL) {
+                return Err(EEXIST);
+            }
+            match walk.follow_link(&found)? {
+                Link::Text(t) => {
+                    p = walk.parent(p.dir, &t)?;
+                    continue;
+                }
+                Link::Place(place) => return do_open(&walk, place, how, must_be_dir, false),
+            }
+        }
+        return do_open(&walk, found, how, must_be_dir, created);
+    }
+}
+
+/// Looks the last component up, making a file if it is to be made (`lookup_open`);
+/// says whether one was made.
+fn last_step(walk: &Walk, p: &Parent, how: How) -> Result<(Path, bool)> {
+    let name = match &p.last {
+        Last::Name(n) => n,
+        _ if how.has(O_CREAT) => return Err(EISDIR),
+        Last::DotDot => return Ok((p.dir.clone().dotdot(&current().fs.get().root()), false)),
+        Last::Dot | Last::Root => return Ok((p.dir.clone(), false)),
+    };
+    let _tree = how.has(O_CREAT).then(lock_tree);
+    if let Some(found) = walk.lookup(&p.dir, name)? {
+        if how.has(O_CREAT) && how.has(O_EXCL) {
+            return Err(EEXIST);
+        }
+        return Ok((found, false));
+    }
+    if !how.has(O_CREAT) {
+        return Err(ENOENT);
+    }
+    may_change(&p.dir, walk.cred()).map_err(|e| if e == EPERM { EACCES } else { e })?;
+    let umask = current().fs.get().umask();
+    let d = create_in(&p.dir, name, &New::File, how.mode & !umask, walk.cred())?;
+    Ok((Path { mnt: p.dir.mnt.clone(), dentry: d }, true))
+}
+
+fn open_tmpfile(walk: &mut Walk, at: Path, name: &[u8], how: How) -> Result<Arc<File>> {
+    let dir = walk.path(at, name, crate::fs::namei::Follow::Yes)?;
+    may_change(&dir, walk.cred()).map_err(|e| if e == EPERM { crate::errno::EOPNOTSUPP } else { e })?;
+    let inode = crate::fs::ramfs::new_file(&dir.dentry.inode.sb, how.mode & !current().fs.get().umask());
+    {
+        let mut a = inode.attr.lock();
+        a.nlink = 0;
+        (a.uid, a.gid) = (walk.cred().euid, walk.cred().egid);
+    }
+    let mut label = alloc::vec::Vec::from(&b"#"[..]);
+    label.extend_from_slice(alloc::format!("{}", inode.ino).as_bytes());
+    let dentry = crate::fs::dcache::Dentry::transient(&dir.dentry, &label, inode);
+    dentry.unhash();
+    vfs_open(Path { mnt: dir.mnt, dentry }, how)
+}
+
+/// The checks behind the walk (`do_open`, `may_open`).
+fn do_open(walk: &Walk, path: Path, how: How, must_be_dir: bool, created: bool) -> Result<Arc<File>> {
+    let inode = path.dentry.inode.clone();
+    if how.has(O_CREAT) && inode.is_dir() {
+        return Err(EISDIR);
+    }
+    if must_be_dir && !inode.is_dir() {
+        return Err(ENOTDIR);
+    }
+    if how.has(O_PATH) {
+        return Ok(File::new(path, how.flags & !O_CLOEXEC, Arc::new(NoOps), false));
     }
     if inode.is_symlink() {
         return Err(ELOOP);
     }
-    if flags & abi::O_DIRECTORY != 0 {
-        inode.want_dir()?;
-    }
-    dentry_open(found, flags, created)
-}
-
-/// Makes a regular file where the path leads, following a dangling link as Linux does.
-fn create_file(dirfd: i32, path: &[u8], mode: u32) -> Result<Path> {
-    let p = parent_at(dirfd, path)?;
-    if p.trailing_slash {
-        return Err(EISDIR);
-    }
-    if let Some(d) = p.dir.dentry.lookup(&p.name)?
-        && d.inode.is_symlink()
-        && let crate::fs::inode::Link::Text(t) = d.inode.ops.get_link()?
-    {
-        // The link's target is what gets made, seen from the link's directory.
-        let at = File::new(p.dir.clone(), abi::O_PATH, Arc::new(PathOnly), false);
-        let fd = current_files()?.install(at, true, 0)?;
-        let r = create_file(fd, &t, mode);
-        let _ = current_files()?.close(fd);
-        return r;
-    }
-    let sb = p.dir.dentry.inode.sb.clone();
-    let mode = S_IFREG | mode & S_IALLUGO & !current().fs.get().umask();
-    let dentry = create(&p, || ramfs::new_inode(&sb, mode, Dev(0)))?;
-    Ok(Path { mnt: p.dir.mnt.clone(), dentry })
-}
-
-/// Opens what was found: permissions, truncation, the inode's own `open` (`vfs_open`).
-pub fn dentry_open(path: Path, flags: u32, created: bool) -> Result<Arc<File>> {
-    let inode = path.dentry.inode.clone();
-    let write = matches!(flags & abi::O_ACCMODE, abi::O_WRONLY | abi::O_RDWR);
-    let read = flags & abi::O_ACCMODE != abi::O_WRONLY;
-    let wants_write = write || flags & abi::O_TRUNC != 0;
-    if inode.is_dir() && wants_write {
-        return Err(EISDIR);
-    }
-    if wants_write && path.mnt.is_readonly() && (inode.is_reg() || inode.is_dir()) {
-        return Err(EROFS);
-    }
+    let access = how.access();
     if !created {
-        let mask = if read { MAY_READ } else { 0 } | if wants_write { MAY_WRITE } else { 0 };
-        inode.permission(&current().cred.get(), mask)?;
+        inode.ops.revalidate(&inode);
+        may_open(&path, walk.cred(), access, how)?;
     }
-    let counted = write && inode.is_reg();
-    if counted {
+    let truncate = how.has(O_TRUNC) && !created && inode.is_reg();
+    if truncate {
         inode.get_write_access()?;
     }
-    let ops = inode.ops.open(&inode, flags).inspect_err(|_| {
-        if counted {
-            inode.put_write_access();
+    let file = vfs_open(path, how);
+    if truncate {
+        inode.put_write_access();
+        if file.is_ok() {
+            do_truncate(&inode, 0)?;
         }
-    })?;
-    if flags & abi::O_TRUNC != 0
-        && let Some(m) = inode.ops.mapping()
-    {
-        m.truncate(0);
-        inode.touch_mtime();
     }
-    Ok(File::new(path, flags & !(abi::O_CREAT | abi::O_EXCL | abi::O_NOCTTY | abi::O_TRUNC), ops, counted))
+    file
 }
 
-/// `openat(2)`.
-pub fn sys_openat(dirfd: i32, path: usize, flags: u32, mode: u32) -> Result<usize> {
-    let name = getname(path)?;
-    let f = do_filp_open(dirfd, &name, flags, mode)?;
-    let cloexec = flags & abi::O_CLOEXEC != 0;
-    current_files()?.install(f, cloexec, 0).map(|fd| fd as usize)
+fn may_open(path: &Path, cred: &Cred, access: u32, how: How) -> Result {
+    let inode = &path.dentry.inode;
+    let kind = inode.kind();
+    match kind {
+        S_IFDIR if access & MAY_WRITE != 0 => return Err(EISDIR),
+        S_IFSOCK => return Err(ENXIO),
+        S_IFBLK | S_IFCHR if path.mnt.flags.load(core::sync::atomic::Ordering::Relaxed) & MS_NODEV != 0 => {
+            return Err(EACCES);
+        }
+        _ => {}
+    }
+    if access & MAY_WRITE != 0 && path.mnt.is_readonly() && matches!(kind, S_IFREG | S_IFLNK) {
+        return Err(EROFS);
+    }
+    inode.permission(cred, access)?;
+    if how.has(O_NOATIME) {
+        owner_or_root(&inode.attr.lock(), cred)?;
+    }
+    Ok(())
+}
+
+/// Makes the open file (`vfs_open`, `do_dentry_open`).
+pub fn vfs_open(path: Path, how: How) -> Result<Arc<File>> {
+    let inode = path.dentry.inode.clone();
+    let writes = how.flags & O_ACCMODE != O_RDONLY && inode.is_reg();
+    if writes {
+        inode.get_write_access()?;
+    }
+    match inode.ops.open(&inode, how.flags) {
+        Ok(op) => {
+            let flags = how.flags & !(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+            Ok(File::new(path, flags | O_LARGEFILE, op, writes))
+        }
+        Err(e) => {
+            if writes {
+                inode.put_write_access();
+            }
+            Err(e)
+        }
+    }
+}
+
+/// A file that only stands for a place.
+struct NoOps;
+impl FileOps for NoOps {}
+
+/// Opens a file for the kernel itself, by a path from the root.
+pub fn filp_open(name: &[u8], flags: u32) -> Result<Arc<File>> {
+    do_filp_open(AT_FDCWD, name, How::new(flags, 0)?)
 }
 
 /// `open(2)`.
-pub fn sys_open(path: usize, flags: u32, mode: u32) -> Result<usize> {
-    sys_openat(abi::AT_FDCWD, path, flags, mode)
+pub fn sys_open(name: usize, flags: u32, mode: u32) -> Result<usize> {
+    sys_openat(AT_FDCWD, name, flags, mode)
+}
+
+/// `openat(2)`.
+pub fn sys_openat(dfd: i32, name: usize, flags: u32, mode: u32) -> Result<usize> {
+    let how = How::new(flags, mode)?;
+    let name = getname(name)?;
+    let file = do_filp_open(dfd, &name, how)?;
+    Ok(fd_install(file, how.flags)? as usize)
+}
+
+/// `openat2(2)`: without `RESOLVE_*` flags, which nobody here needs.
+pub fn sys_openat2(dfd: i32, name: usize, uhow: usize, size: usize) -> Result<usize> {
+    if size < 24 {
+        return Err(EINVAL);
+    }
+    if size > 4096 {
+        return Err(crate::errno::E2BIG);
+    }
+    let [flags, mode, resolve]: [u64; 3] = get_user(uhow)?;
+    if flags & !u64::from(VALID_OPEN_FLAGS) != 0 || resolve != 0 || mode & !u64::from(S_IALLUGO) != 0 {
+        return Err(EINVAL);
+    }
+    sys_openat(dfd, name, flags as u32, mode as u32)
 }
 
 /// `creat(2)`.
-pub fn sys_creat(path: usize, mode: u32) -> Result<usize> {
-    sys_openat(abi::AT_FDCWD, path, abi::O_CREAT | abi::O_WRONLY | abi::O_TRUNC, mode)
+pub fn sys_creat(name: usize, mode: u32) -> Result<usize> {
+    sys_openat(AT_FDCWD, name, O_CREAT | O_WRONLY | O_TRUNC, mode)
+}
+
+/// Changes a file's size (`do_truncate`).
+pub fn do_truncate(inode: &Arc<Inode>, size: u64) -> Result {
+    let Some(pages) = inode.ops.mapping() else {
+        // Files of proc and devices take O_TRUNC for granted.
+        return Ok(());
+    };
+    let (old, seals) = (pages.size(), pages.seals());
+    if size < old && seals & seal::SHRINK != 0 || size > old && seals & seal::GROW != 0 {
+        return Err(EPERM);
+    }
+    if size > old {
+        crate::fs::read_write::check_size_limit(size)?;
+    }
+    pages.truncate(size);
+    if size < old {
+        pages.unmap_from(size);
+    }
+    inode.touch_mtime();
+    Ok(())
+}
+
+/// `truncate(2)`.
+pub fn sys_truncate(name: usize, len: i64) -> Result<usize> {
+    if len < 0 {
+        return Err(EINVAL);
+    }
+    let p = user_path_at_empty(AT_FDCWD, name, 0)?;
+    let inode = &p.dentry.inode;
+    if inode.is_dir() {
+        return Err(EISDIR);
+    }
+    if !inode.is_reg() {
+        return Err(EINVAL);
+    }
+    if p.mnt.is_readonly() {
+        return Err(EROFS);
+    }
+    inode.permission(&current().cred.get(), MAY_WRITE)?;
+    inode.get_write_access().map_err(|_| ETXTBSY)?;
+    let r = do_truncate(inode, len as u64);
+    inode.put_write_access();
+    r.map(|()| 0)
 }
 
 /// `ftruncate(2)`.
 pub fn sys_ftruncate(fd: i32, len: i64) -> Result<usize> {
-    let f = fget(fd)?;
-    if len < 0 || !f.writable() {
-        return Err(EINVAL);
-    }
-    truncate(&f.path, len)
-}
-
-/// `truncate(2)`.
-pub fn sys_truncate(path: usize, len: i64) -> Result<usize> {
-    let p = user_path_at(abi::AT_FDCWD, &getname(path)?, Follow::Yes)?;
     if len < 0 {
         return Err(EINVAL);
     }
-    if p.dentry.inode.is_dir() {
-        return Err(EISDIR);
+    let f = fget(fd)?;
+    if !f.inode.is_reg() || !f.writable() {
+        return Err(EINVAL);
     }
-    p.dentry.inode.permission(&current().cred.get(), MAY_WRITE)?;
-    truncate(&p, len)
+    do_truncate(&f.inode, len as u64).map(|()| 0)
 }
 
-fn truncate(p: &Path, len: i64) -> Result<usize> {
-    p.dentry.inode.ops.mapping().ok_or(EINVAL)?.truncate(len as u64);
-    p.dentry.inode.touch_mtime();
+/// `fallocate(2)`: only making a file larger.
+pub fn sys_fallocate(fd: i32, mode: u32, offset: i64, len: i64) -> Result<usize> {
+    if offset < 0 || len <= 0 {
+        return Err(EINVAL);
+    }
+    if mode & !1 != 0 {
+        return Err(crate::errno::EOPNOTSUPP);
+    }
+    let f = fget(fd)?;
+    f.want_write()?;
+    let end = offset.checked_add(len).ok_or(EFBIG)? as u64;
+    match f.inode.ops.mapping() {
+        Some(pages) if mode == 0 && end > pages.size() => do_truncate(&f.inode, end).map(|()| 0),
+        Some(_) => Ok(0),
+        None => Err(crate::errno::ENODEV),
+    }
+}
+
+/// `access(2)`.
+pub fn sys_access(name: usize, mode: u32) -> Result<usize> {
+    sys_faccessat2(AT_FDCWD, name, mode, 0)
+}
+
+/// `faccessat(2)`.
+pub fn sys_faccessat(dfd: i32, name: usize, mode: u32) -> Result<usize> {
+    sys_faccessat2(dfd, name, mode, 0)
+}
+
+/// `faccessat2(2)`: with the real ids unless `AT_EACCESS`.
+pub fn sys_faccessat2(dfd: i32, name: usize, mode: u32, flags: u32) -> Result<usize> {
+    if mode & !7 != 0 || flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+        return Err(EINVAL);
+    }
+    let p = user_path_at_empty(dfd, name, flags)?;
+    let inode = &p.dentry.inode;
+    inode.ops.revalidate(inode);
+    let cred = current().cred.get();
+    let (uid, gid) = if flags & AT_EACCESS != 0 { (cred.euid, cred.egid) } else { (cred.uid, cred.gid) };
+    let a = inode.attr.lock().clone();
+    permission(&a, uid, gid, mode)?;
+    let changes_fs = matches!(a.mode & S_IFMT, S_IFREG | S_IFDIR | S_IFLNK);
+    if mode & MAY_WRITE != 0 && p.mnt.is_readonly() && changes_fs {
+        return Err(EROFS);
+    }
     Ok(0)
 }
 
-/// `memfd_create(2)`: a file without a name.
-pub fn sys_memfd_create(name: usize, flags: u32) -> Result<usize> {
-    if flags & !(abi::MFD_CLOEXEC | abi::MFD_ALLOW_SEALING) != 0 {
+/// `chdir(2)`.
+pub fn sys_chdir(name: usize) -> Result<usize> {
+    let p = user_path_at_empty(AT_FDCWD, name, 0)?;
+    change_dir(p)
+}
+
+/// `fchdir(2)`.
+pub fn sys_fchdir(fd: i32) -> Result<usize> {
+    change_dir(fget_raw(fd)?.path.clone())
+}
+
+fn change_dir(p: Path) -> Result<usize> {
+    p.dentry.inode.want_dir()?;
+    p.dentry.inode.permission(&current().cred.get(), MAY_EXEC)?;
+    current().fs.get().set_pwd(p);
+    Ok(0)
+}
+
+/// `chroot(2)`.
+pub fn sys_chroot(name: usize) -> Result<usize> {
+    let p = user_path_at_empty(AT_FDCWD, name, 0)?;
+    p.dentry.inode.want_dir()?;
+    let cred = current().cred.get();
+    p.dentry.inode.permission(&cred, MAY_EXEC)?;
+    if cred.euid != 0 {
+        return Err(EPERM);
+    }
+    current().fs.get().set_root(p);
+    Ok(0)
+}
+
+fn chmod(p: &Path, mode: u32) -> Result<usize> {
+    if p.mnt.is_readonly() {
+        return Err(EROFS);
+    }
+    let inode = &p.dentry.inode;
+    if inode.is_symlink() {
+        return Err(crate::errno::EOPNOTSUPP);
+    }
+    let cred = current().cred.get();
+    let mut a = inode.attr.lock();
+    owner_or_root(&a, &cred)?;
+    a.mode = a.mode & S_IFMT | mode & S_IALLUGO;
+    a.ctime = crate::fs::inode::Time::now();
+    Ok(0)
+}
+
+/// `chmod(2)`.
+pub fn sys_chmod(name: usize, mode: u32) -> Result<usize> {
+    sys_fchmodat(AT_FDCWD, name, mode)
+}
+
+/// `fchmodat(2)`.
+pub fn sys_fchmodat(dfd: i32, name: usize, mode: u32) -> Result<usize> {
+    chmod(&user_path_at_empty(dfd, name, 0)?, mode)
+}
+
+/// `fchmod(2)`.
+pub fn sys_fchmod(fd: i32, mode: u32) -> Result<usize> {
+    chmod(&fget(fd)?.path, mode)
+}
+
+fn chown(p: &Path, uid: u32, gid: u32) -> Result<usize> {
+    if p.mnt.is_readonly() {
+        return Err(EROFS);
+    }
+    let cred = current().cred.get();
+    let mut a = p.dentry.inode.attr.lock();
+    let root = cred.euid == 0;
+    let same_user = uid == u32::MAX || uid == a.uid && cred.euid == a.uid;
+    let own_group = gid == u32::MAX || cred.euid == a.uid && gid == cred.egid;
+    if !(root || same_user && own_group) {
+        return Err(EPERM);
+    }
+    if uid != u32::MAX {
+        a.uid = uid;
+    }
+    if gid != u32::MAX {
+        a.gid = gid;
+    }
+    if a.mode & S_IFMT != S_IFDIR {
+        a.mode &= !S_ISUID;
+        if a.mode & 0o010 != 0 {
+            a.mode &= !S_ISGID;
+        }
+    }
+    a.ctime = crate::fs::inode::Time::now();
+    Ok(0)
+}
+
+/// `chown(2)`.
+pub fn sys_chown(name: usize, uid: u32, gid: u32) -> Result<usize> {
+    sys_fchownat(AT_FDCWD, name, uid, gid, 0)
+}
+
+/// `lchown(2)`.
+pub fn sys_lchown(name: usize, uid: u32, gid: u32) -> Result<usize> {
+    sys_fchownat(AT_FDCWD, name, uid, gid, AT_SYMLINK_NOFOLLOW)
+}
+
+/// `fchownat(2)`.
+pub fn sys_fchownat(dfd: i32, name: usize, uid: u32, gid: u32, flags: u32) -> Result<usize> {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(EINVAL);
     }
-    let name = crate::arch::x86::lib::usercopy::strncpy_from_user(name, 250)
-        .map_err(|e| if e == crate::errno::ENAMETOOLONG { EINVAL } else { e })?;
-    let sb = crate::fs::namespace::rootfs().dentry.inode.sb.clone();
-    let inode = ramfs::new_inode(&sb, S_IFREG | 0o777, Dev(0));
-    inode.attr.lock().nlink = 0;
-    let mut full = b"/memfd:".to_vec();
-    full.extend(name);
-    full.extend(b" (deleted)");
-    let dentry = crate::fs::dcache::Dentry::pseudo(&full, inode);
-    let path = Path { mnt: crate::fs::namespace::rootfs().mnt, dentry };
-    let f = dentry_open(path, abi::O_RDWR, true)?;
-    current_files()?.install(f, flags & abi::MFD_CLOEXEC != 0, 0).map(|fd| fd as usize)
+    chown(&user_path_at_empty(dfd, name, flags)?, uid, gid)
+}
+
+/// `fchown(2)`.
+pub fn sys_fchown(fd: i32, uid: u32, gid: u32) -> Result<usize> {
+    chown(&fget(fd)?.path, uid, gid)
+}
+
+/// Whether writes go to the end of the file.
+pub fn appends(f: &File) -> bool {
+    f.flags() & O_APPEND != 0
 }

@@ -1,215 +1,416 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Pipes and fifos (Linux 6.1, `fs/pipe.c`).
 
-use crate::arch::x86::lib::usercopy::{copy_from_user_partial, copy_to_user_partial, put_user};
-use crate::errno::{EAGAIN, EFAULT, EINVAL, ENXIO, EPIPE, Result};
+use crate::arch::x86::lib::usercopy::put_user;
+use crate::errno::{EAGAIN, EBUSY, EFAULT, EINVAL, ENOTTY, ENXIO, EPERM, EPIPE, ESPIPE, Result};
 use crate::fs::dcache::Dentry;
-use crate::fs::file::current_files;
-use crate::fs::file_table::{File, FileOps, POLLERR, POLLHUP, POLLIN, POLLOUT, UserBuf};
+use crate::fs::file::{current_files, fd_install};
+use crate::fs::file_table::{File, FileOps, poll};
 use crate::fs::inode::mode::S_IFIFO;
 use crate::fs::inode::{Dev, Inode, InodeOps};
-use crate::fs::namespace::{Path, rootfs};
+use crate::fs::ioctl::FIONREAD;
+use crate::fs::namespace::{Mount, Path};
+use crate::fs::select::PollTable;
+use crate::fs::superblock::{FsType, SuperBlock};
 use crate::kernel::signal::send_sig;
+use crate::kernel::signal::sigset::SIGPIPE;
 use crate::kernel::task::current;
 use crate::kernel::wait::WaitQueue;
+use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
+use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU32, Ordering};
-use linux_raw_sys::general as abi;
+use linux_raw_sys::general::{O_ACCMODE, O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY};
 
-/// Bytes that a pipe holds.
-const PIPE_SIZE: usize = 65536;
-/// Writes up to this size are not interleaved with others (`PIPE_BUF`).
-const PIPE_BUF: usize = 4096;
+/// Buffers of a new pipe (`PIPE_DEF_BUFFERS`).
+const DEF_BUFFERS: usize = 16;
+/// Largest size that others than root may ask for (`/proc/sys/fs/pipe-max-size`).
+const MAX_SIZE: usize = 1 << 20;
 
-/// The bytes on their way, and who is at the ends.
+struct Buffer {
+    page: Page,
+    offset: usize,
+    len: usize,
+    /// Written at once with `O_DIRECT`: read at once.
+    packet: bool,
+}
+
+#[derive(Default)]
+struct Ring {
+    bufs: VecDeque<Buffer>,
+    max: usize,
+    /// A page that was emptied, for the next write.
+    spare: Option<Page>,
+}
+
+/// A pipe.
 pub struct Pipe {
-    data: SpinLock<VecDeque<u8>>,
+    ring: SpinLock<Ring>,
+    rd_wait: Arc<WaitQueue>,
+    wr_wait: Arc<WaitQueue>,
     readers: AtomicU32,
     writers: AtomicU32,
-    wait: WaitQueue,
+    /// How often each side was opened: whom a fifo's opener waits for.
+    r_count: AtomicU32,
+    w_count: AtomicU32,
+}
+
+impl Ring {
+    fn full(&self) -> bool {
+        self.bufs.len() >= self.max
+    }
+    /// Appends to the last buffer what is no whole page, if it fits.
+    fn merge(&mut self, from: &mut IovIter<'_>) -> Result<usize> {
+        let chars = from.count() & (PAGE_SIZE - 1);
+        let Some(b) = self.bufs.back_mut().filter(|b| !b.packet) else {
+            return Ok(0);
+        };
+        let end = b.offset + b.len;
+        if chars == 0 || end + chars > PAGE_SIZE {
+            return Ok(0);
+        }
+        // What cannot be copied whole is not written at all.
+        if from.copy_from(page_bytes(&b.page, end, chars)) < chars {
+            return Err(EFAULT);
+        }
+        b.len += chars;
+        Ok(chars)
+    }
+    /// Fills one more buffer.
+    fn append(&mut self, from: &mut IovIter<'_>, packet: bool) -> Result<usize> {
+        let page = match self.spare.take() {
+            Some(p) => p,
+            None => Page::alloc()?,
+        };
+        let want = from.count().min(PAGE_SIZE);
+        if from.copy_from(page_bytes(&page, 0, want)) < want {
+            self.spare = Some(page);
+            return Err(EFAULT);
+        }
+        self.bufs.push_back(Buffer { page, offset: 0, len: want, packet });
+        Ok(want)
+    }
+    /// Takes what there is; says whether a buffer became free.
+    fn take(&mut self, to: &mut IovIter<'_>) -> (Result<usize>, bool) {
+        let (mut done, mut freed) = (0, false);
+        while let Some(b) = self.bufs.front_mut() {
+            if to.count() == 0 {
+                break;
+            }
+            let want = b.len.min(to.count());
+            let n = to.copy_to(page_bytes(&b.page, b.offset, want));
+            done += n;
+            if n < want && done == 0 {
+                return (Err(EFAULT), freed);
+            }
+            b.offset += n;
+            b.len -= n;
+            let packet = b.packet;
+            if b.len == 0 || packet {
+                freed = true;
+                self.spare = self.bufs.pop_front().map(|b| b.page).filter(|p| p.ref_count() == 1);
+            }
+            if n < want || packet {
+                break;
+            }
+        }
+        (Ok(done), freed)
+    }
+}
+
+/// The bytes of a buffer's page.
+#[allow(clippy::mut_from_ref)]
+fn page_bytes(p: &Page, at: usize, len: usize) -> &mut [u8] {
+    assert!(at + len <= PAGE_SIZE);
+    // SAFETY: within the page; the pipe's lock is held, and nobody else knows the page.
+    unsafe { core::slice::from_raw_parts_mut(p.as_ptr().add(at), len) }
 }
 
 impl Pipe {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            data: SpinLock::new(VecDeque::new()),
+            ring: SpinLock::new(Ring { max: DEF_BUFFERS, ..Ring::default() }),
+            rd_wait: Arc::default(),
+            wr_wait: Arc::default(),
             readers: AtomicU32::new(0),
             writers: AtomicU32::new(0),
-            wait: WaitQueue::new(),
+            r_count: AtomicU32::new(0),
+            w_count: AtomicU32::new(0),
         })
     }
-    fn len(&self) -> usize {
-        self.data.lock().len()
+    fn readers(&self) -> u32 {
+        self.readers.load(Ordering::Relaxed)
     }
-    fn has_readers(&self) -> bool {
-        self.readers.load(Ordering::Relaxed) != 0
+    fn writers(&self) -> u32 {
+        self.writers.load(Ordering::Relaxed)
     }
-    fn has_writers(&self) -> bool {
-        self.writers.load(Ordering::Relaxed) != 0
-    }
-    fn open_end(&self, f: u32, by: u32) {
-        if f & abi::O_ACCMODE != abi::O_WRONLY {
-            self.readers.fetch_add(by, Ordering::Relaxed);
-        }
-        if f & abi::O_ACCMODE != abi::O_RDONLY {
-            self.writers.fetch_add(by, Ordering::Relaxed);
-        }
-    }
-}
 
-/// An open end of a pipe.
-struct PipeFile(Arc<Pipe>);
-
-impl FileOps for PipeFile {
-    fn read(&self, f: &File, buf: UserBuf, _: u64) -> Result<usize> {
-        let p = &self.0;
-        if buf.len == 0 {
+    fn read(&self, to: &mut IovIter<'_>, nonblock: bool) -> Result<usize> {
+        if to.count() == 0 {
             return Ok(0);
         }
         loop {
-            if p.len() != 0 {
-                break;
+            let mut ring = self.ring.lock();
+            let was_full = ring.full();
+            if !ring.bufs.is_empty() {
+                let (r, freed) = ring.take(to);
+                drop(ring);
+                if was_full && freed {
+                    self.wr_wait.wake_up();
+                }
+                return r;
             }
-            if !p.has_writers() {
+            drop(ring);
+            if self.writers() == 0 {
                 return Ok(0);
             }
-            if f.nonblock() {
+            if nonblock {
                 return Err(EAGAIN);
             }
-            p.wait.wait_event_interruptible(|| p.len() != 0 || !p.has_writers())?;
+            self.rd_wait
+                .wait_event_interruptible(|| !self.ring.lock().bufs.is_empty() || self.writers() == 0)?;
         }
-        let mut chunk = [0u8; 512];
-        let mut done = 0;
-        while done < buf.len {
-            let mut d = p.data.lock();
-            let n = d.len().min(buf.len - done).min(chunk.len());
-            if n == 0 {
-                break;
-            }
-            for b in &mut chunk[..n] {
-                *b = d.pop_front().unwrap_or(0);
-            }
-            drop(d);
-            let left = copy_to_user_partial(buf.addr + done, &chunk[..n]);
-            done += n - left;
-            if left != 0 {
-                // What could not be copied stays in the pipe.
-                let mut d = p.data.lock();
-                for &b in chunk[n - left..n].iter().rev() {
-                    d.push_front(b);
-                }
-                drop(d);
-                if done == 0 {
-                    return Err(EFAULT);
-                }
-                break;
-            }
-        }
-        p.wait.wake_up();
-        Ok(done)
     }
 
-    fn write(&self, f: &File, buf: UserBuf, _: u64) -> Result<usize> {
-        let p = &self.0;
-        if buf.len == 0 {
+    fn write(&self, from: &mut IovIter<'_>, nonblock: bool, packet: bool) -> Result<usize> {
+        if from.count() == 0 {
             return Ok(0);
         }
-        // A whole page at a time, as Linux does: what cannot be copied whole is not written.
-        let mut small = [0u8; 512];
-        let mut large =
-            if buf.len > small.len() { alloc::vec![0u8; PIPE_BUF] } else { alloc::vec::Vec::new() };
-        let chunk = if large.is_empty() { &mut small[..] } else { &mut large[..] };
         let mut done = 0;
-        while done < buf.len {
-            if !p.has_readers() {
-                let _ = send_sig(abi::SIGPIPE as i32, &current(), false);
-                return if done == 0 { Err(EPIPE) } else { Ok(done) };
+        let mut first = true;
+        let r = loop {
+            if self.readers() == 0 {
+                let _ = send_sig(SIGPIPE, &current(), false);
+                break Err(EPIPE);
             }
-            let need = if buf.len <= PIPE_BUF { buf.len - done } else { 1 };
-            if PIPE_SIZE - p.len() < need {
-                if f.nonblock() {
-                    return if done == 0 { Err(EAGAIN) } else { Ok(done) };
-                }
-                let r = p.wait.wait_event_interruptible(|| PIPE_SIZE - p.len() >= need || !p.has_readers());
-                if let Err(e) = r {
-                    return if done == 0 { Err(e) } else { Ok(done) };
-                }
-                continue;
+            let mut ring = self.ring.lock();
+            let was_empty = ring.bufs.is_empty();
+            let r = fill(&mut ring, from, packet, core::mem::take(&mut first), &mut done);
+            drop(ring);
+            if was_empty {
+                self.rd_wait.wake_up();
             }
-            let n = (PIPE_SIZE - p.len()).min(buf.len - done).min(chunk.len());
-            if copy_from_user_partial(&mut chunk[..n], buf.addr + done) != 0 {
-                return if done == 0 { Err(EFAULT) } else { Ok(done) };
+            if r.is_err() || from.count() == 0 {
+                break r;
             }
-            p.data.lock().extend(&chunk[..n]);
-            done += n;
-            if done == buf.len || PIPE_SIZE - p.len() < need {
-                p.wait.wake_up();
+            if nonblock {
+                break Err(EAGAIN);
             }
-        }
-        Ok(done)
+            if let Err(e) =
+                self.wr_wait.wait_event_interruptible(|| !self.ring.lock().full() || self.readers() == 0)
+            {
+                break Err(e);
+            }
+        };
+        if done != 0 { Ok(done) } else { r.map(|()| 0) }
     }
 
-    fn poll(&self, f: &File) -> u32 {
-        let p = &self.0;
-        let mut m = 0;
-        if f.readable() {
-            m |= if p.len() != 0 { POLLIN } else { 0 } | if p.has_writers() { 0 } else { POLLHUP };
+    /// Sets the number of buffers (`pipe_set_size`).
+    fn set_size(&self, bytes: usize) -> Result<usize> {
+        if bytes > 1 << 31 {
+            return Err(EINVAL);
         }
-        if f.writable() {
-            m |= if PIPE_SIZE - p.len() >= PIPE_BUF { POLLOUT } else { 0 }
-                | if p.has_readers() { 0 } else { POLLERR };
+        let size = bytes.max(PAGE_SIZE).next_power_of_two();
+        if size > MAX_SIZE && current().cred.lock().euid != 0 {
+            return Err(EPERM);
         }
-        m
-    }
-    fn poll_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.0.wait)
-    }
-    fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
-        const FIONREAD: u32 = 0x541b;
-        if cmd != FIONREAD {
-            return Err(crate::errno::ENOTTY);
+        let mut ring = self.ring.lock();
+        if size / PAGE_SIZE < ring.bufs.len() {
+            return Err(EBUSY);
         }
-        put_user(arg, &(self.0.len() as i32))?;
-        Ok(0)
-    }
-    fn release(&self, f: &File) {
-        self.0.open_end(f.flags(), u32::MAX);
-        self.0.wait.wake_up();
+        ring.max = size / PAGE_SIZE;
+        drop(ring);
+        self.wr_wait.wake_up();
+        Ok(size)
     }
 }
 
-/// A pipe's inode.
-struct PipeInode;
-impl InodeOps for PipeInode {}
+/// Puts as much as there is room for into the ring.
+fn fill(ring: &mut Ring, from: &mut IovIter<'_>, packet: bool, first: bool, done: &mut usize) -> Result {
+    if first && !packet {
+        *done += ring.merge(from)?;
+    }
+    while from.count() != 0 && !ring.full() {
+        *done += ring.append(from, packet)?;
+    }
+    Ok(())
+}
+
+/// One open end (or, for a fifo opened for both, two).
+struct PipeEnd {
+    pipe: Arc<Pipe>,
+    reads: bool,
+    writes: bool,
+}
+
+impl PipeEnd {
+    fn new(pipe: &Arc<Pipe>, flags: u32) -> Arc<Self> {
+        let acc = flags & O_ACCMODE;
+        let (reads, writes) = (acc != O_WRONLY, acc != O_RDONLY);
+        pipe.readers.fetch_add(u32::from(reads), Ordering::Relaxed);
+        pipe.writers.fetch_add(u32::from(writes), Ordering::Relaxed);
+        pipe.r_count.fetch_add(u32::from(reads), Ordering::Relaxed);
+        pipe.w_count.fetch_add(u32::from(writes), Ordering::Relaxed);
+        Arc::new(Self { pipe: pipe.clone(), reads, writes })
+    }
+}
+
+impl Drop for PipeEnd {
+    fn drop(&mut self) {
+        self.pipe.readers.fetch_sub(u32::from(self.reads), Ordering::Relaxed);
+        self.pipe.writers.fetch_sub(u32::from(self.writes), Ordering::Relaxed);
+        self.pipe.rd_wait.wake_up();
+        self.pipe.wr_wait.wake_up();
+    }
+}
+
+impl FileOps for PipeEnd {
+    fn read(&self, file: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        self.pipe.read(to, file.nonblock())
+    }
+    fn write(&self, file: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        self.pipe.write(from, file.nonblock(), file.flags() & O_DIRECT != 0)
+    }
+    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+        let p = &self.pipe;
+        let mut mask = 0;
+        if self.reads {
+            table.wait(&p.rd_wait);
+        }
+        if self.writes {
+            table.wait(&p.wr_wait);
+        }
+        let ring = p.ring.lock();
+        if self.reads {
+            if !ring.bufs.is_empty() {
+                mask |= poll::IN | poll::RDNORM;
+            }
+            if p.writers() == 0 && p.w_count.load(Ordering::Relaxed) != 0 {
+                mask |= poll::HUP;
+            }
+        }
+        if self.writes {
+            if !ring.full() {
+                mask |= poll::OUT | poll::WRNORM;
+            }
+            if p.readers() == 0 {
+                mask |= poll::ERR;
+            }
+        }
+        mask
+    }
+    fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
+        if cmd != FIONREAD {
+            return Err(ENOTTY);
+        }
+        let n: usize = self.pipe.ring.lock().bufs.iter().map(|b| b.len).sum();
+        put_user(arg, &(n as i32)).map(|()| 0)
+    }
+    fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
+        Err(ESPIPE)
+    }
+    fn seekable(&self) -> bool {
+        false
+    }
+    fn as_any(&self) -> Option<&dyn core::any::Any> {
+        Some(self)
+    }
+}
+
+/// `fcntl`'s `F_GETPIPE_SZ` (`None`) and `F_SETPIPE_SZ`; `EBADF` if it is no pipe.
+pub fn pipe_size(file: &File, set: Option<usize>) -> Result<usize> {
+    let end = file.op.as_any().and_then(|a| a.downcast_ref::<PipeEnd>()).ok_or(crate::errno::EBADF)?;
+    match set {
+        Some(n) => end.pipe.set_size(n),
+        None => Ok(end.pipe.ring.lock().max * PAGE_SIZE),
+    }
+}
+
+/// A fifo's pipe, while somebody has it open.
+#[derive(Default)]
+pub struct FifoSlot(SpinLock<Weak<Pipe>>);
+
+/// Opens a fifo: waits for the other side unless told not to (`fifo_open`).
+pub fn fifo_open(slot: &FifoSlot, flags: u32) -> Result<Arc<dyn FileOps>> {
+    let pipe = {
+        let mut s = slot.0.lock();
+        s.upgrade().unwrap_or_else(|| {
+            let p = Pipe::new();
+            *s = Arc::downgrade(&p);
+            p
+        })
+    };
+    let nonblock = flags & O_NONBLOCK != 0;
+    if flags & O_ACCMODE == O_WRONLY && nonblock && pipe.readers() == 0 {
+        return Err(ENXIO);
+    }
+    let end = PipeEnd::new(&pipe, flags);
+    pipe.rd_wait.wake_up();
+    pipe.wr_wait.wake_up();
+    let wait = |queue: &WaitQueue, here: &AtomicU32, count: &AtomicU32| {
+        let seen = count.load(Ordering::Relaxed);
+        queue.wait_event_interruptible(|| {
+            here.load(Ordering::Relaxed) != 0 || count.load(Ordering::Relaxed) != seen
+        })
+    };
+    match flags & O_ACCMODE {
+        O_RDONLY if !nonblock => wait(&pipe.rd_wait, &pipe.writers, &pipe.w_count)?,
+        O_RDONLY if pipe.writers() == 0 => pipe.w_count.store(0, Ordering::Relaxed),
+        O_WRONLY => wait(&pipe.wr_wait, &pipe.readers, &pipe.r_count)?,
+        _ => {}
+    }
+    Ok(end)
+}
+
+/// What has no name in any directory: pipes, memory files.
+static PSEUDO: FsType = FsType { name: "pipefs", magic: 0x5049_5045, mount: |_| Err(EINVAL) };
+
+/// The instance that they all are on.
+pub fn pseudo_sb() -> Arc<SuperBlock> {
+    pseudo_mount().root.inode.sb.clone()
+}
+
+fn pseudo_mount() -> &'static Arc<Mount> {
+    static MOUNT: spin::Once<Arc<Mount>> = spin::Once::new();
+    MOUNT.call_once(|| {
+        let pages = crate::mm::page_alloc::totalram_pages() / 2;
+        let sb = SuperBlock::new(&PSEUDO, String::new(), pages);
+        Mount::new(crate::fs::ramfs::new_root(&sb, 0o555), b"none", 0)
+    })
+}
+
+/// A place for an inode without a name; `label` is what `/proc/PID/fd` shows.
+pub fn pseudo_path(label: &[u8], inode: Arc<Inode>) -> Path {
+    Path { mnt: pseudo_mount().clone(), dentry: Dentry::pseudo(label, inode) }
+}
+
+struct AnonPipe;
+impl InodeOps for AnonPipe {}
 
 /// `pipe2(2)`.
 pub fn sys_pipe2(fds: usize, flags: u32) -> Result<usize> {
-    if flags & !(abi::O_CLOEXEC | abi::O_NONBLOCK | abi::O_DIRECT) != 0 {
+    if flags & !(O_CLOEXEC | O_NONBLOCK | O_DIRECT) != 0 {
         return Err(EINVAL);
     }
-    let sb = rootfs().dentry.inode.sb.clone();
-    let inode = Inode::new(&sb, S_IFIFO | 0o600, Dev(0), Box::new(PipeInode));
-    let name = alloc::format!("pipe:[{}]", inode.ino);
-    let path = Path { mnt: rootfs().mnt, dentry: Dentry::pseudo(name.as_bytes(), inode) };
-    let p = Pipe::new();
-    let extra = flags & abi::O_NONBLOCK;
-    let open = |mode: u32| {
-        p.open_end(mode, 1);
-        File::new(path.clone(), mode | extra, Arc::new(PipeFile(p.clone())), false)
-    };
-    let (r, w) = (open(abi::O_RDONLY), open(abi::O_WRONLY));
-    let files = current_files()?;
-    let cloexec = flags & abi::O_CLOEXEC != 0;
-    let a = files.install(r, cloexec, 0)?;
-    let b = files.install(w, cloexec, 0).inspect_err(|_| {
-        let _ = files.close(a);
+    let pipe = Pipe::new();
+    let inode = Inode::new(&pseudo_sb(), S_IFIFO | 0o600, Dev::default(), Box::new(AnonPipe));
+    let path = pseudo_path(format!("pipe:[{}]", inode.ino).as_bytes(), inode);
+    let kept = flags & (O_NONBLOCK | O_DIRECT);
+    let read_end = File::new(path.clone(), O_RDONLY | kept & !O_DIRECT, PipeEnd::new(&pipe, O_RDONLY), false);
+    let write_end = File::new(path, O_WRONLY | kept, PipeEnd::new(&pipe, O_WRONLY), false);
+    let r = fd_install(read_end, flags)?;
+    let files = current_files();
+    let w = fd_install(write_end, flags).inspect_err(|_| {
+        let _ = files.close(r);
     })?;
-    if let Err(e) = put_user(fds, &[a, b]) {
-        let _ = files.close(a);
-        let _ = files.close(b);
+    if let Err(e) = put_user(fds, &[r, w]) {
+        let _ = files.close(r);
+        let _ = files.close(w);
         return Err(e);
     }
     Ok(0)
@@ -218,29 +419,4 @@ pub fn sys_pipe2(fds: usize, flags: u32) -> Result<usize> {
 /// `pipe(2)`.
 pub fn sys_pipe(fds: usize) -> Result<usize> {
     sys_pipe2(fds, 0)
-}
-
-/// A named pipe's inode.
-#[derive(Default)]
-pub struct Fifo(spin::Once<Arc<Pipe>>);
-
-impl InodeOps for Fifo {
-    /// Opening one end waits for the other (`fifo_open`).
-    fn open(&self, _: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>> {
-        let p = self.0.call_once(Pipe::new).clone();
-        let mode = flags & abi::O_ACCMODE;
-        let nonblock = flags & abi::O_NONBLOCK != 0;
-        if mode == abi::O_WRONLY && nonblock && !p.has_readers() {
-            return Err(ENXIO);
-        }
-        p.open_end(flags, 1);
-        p.wait.wake_up();
-        let r = match mode {
-            abi::O_RDONLY if !nonblock => p.wait.wait_event_interruptible(|| p.has_writers() || p.len() != 0),
-            abi::O_WRONLY => p.wait.wait_event_interruptible(|| p.has_readers()),
-            _ => Ok(()),
-        };
-        r.inspect_err(|_| p.open_end(flags, u32::MAX))?;
-        Ok(Arc::new(PipeFile(p)))
-    }
 }

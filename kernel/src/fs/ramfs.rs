@@ -1,90 +1,149 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! File systems in memory: the rootfs, `tmpfs`, `ramfs` (Linux 6.1, `fs/ramfs/`,
-//! `mm/shmem.c`).
+//! Files in memory: the root that the initramfs is unpacked to, `tmpfs`, `ramfs`
+//! (Linux 6.1, `fs/ramfs/`, `mm/shmem.c`).
 
-use crate::errno::{EFAULT, EFBIG, EISDIR, Result};
+use crate::errno::{EINVAL, EPERM, Result};
+use crate::fs::char_dev;
 use crate::fs::dcache::Dentry;
-use crate::fs::file_table::{File, FileOps, UserBuf};
-use crate::fs::filemap::{AddressSpace, MappedFile};
+use crate::fs::file_table::{File, FileOps, Mapping};
+use crate::fs::filemap::{AddressSpace, seal};
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
+use crate::fs::libfs::DirOps;
+use crate::fs::pipe::{self, FifoSlot};
 use crate::fs::superblock::{FsType, SuperBlock};
-use crate::kernel::signal::{rlimit, send_sig};
-use crate::kernel::task::current;
-use crate::mm::page_alloc::totalram_pages;
-use crate::mm::vma::VmFile;
+use crate::lib::iov_iter::IovIter;
+use crate::mm::page_alloc::{Page, totalram_pages};
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use linux_raw_sys::general::SIGXFSZ;
 
-/// `tmpfs`.
-pub static TMPFS: FsType = FsType { name: "tmpfs", magic: 0x0102_1994, mount: mount_tmpfs };
-/// `ramfs`.
-pub static RAMFS: FsType = FsType { name: "ramfs", magic: 0x8584_58f6, mount: |_| Ok(new_root(&RAMFS)) };
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+const RAMFS_MAGIC: u64 = 0x8584_58f6;
 
-fn mount_tmpfs(_data: &[u8]) -> Result<Arc<Dentry>> {
-    let root = new_root(&TMPFS);
-    root.inode.attr.lock().mode = S_IFDIR | S_ISVTX | 0o777;
+/// `tmpfs`: half of the memory unless `size=` says otherwise.
+pub static TMPFS: FsType = FsType { name: "tmpfs", magic: TMPFS_MAGIC, mount: mount_tmpfs };
+/// `ramfs`: no limit but the memory.
+pub static RAMFS: FsType = FsType { name: "ramfs", magic: RAMFS_MAGIC, mount: mount_ramfs };
+/// The first file system: a `tmpfs` by another name.
+static ROOTFS: FsType = FsType { name: "rootfs", magic: TMPFS_MAGIC, mount: |_| Err(EPERM) };
+
+/// The root of a new file system.
+pub fn new_root(sb: &Arc<SuperBlock>, mode: u32) -> Arc<Dentry> {
+    Dentry::root(new_dir(sb, mode))
+}
+
+/// The root of the file system that everything is mounted on.
+pub fn new_rootfs() -> Arc<Dentry> {
+    let pages = totalram_pages() / 2;
+    let options = format!(",size={}k,nr_inodes={}", pages * 4, pages);
+    new_root(&SuperBlock::new(&ROOTFS, options, pages), 0o755)
+}
+
+fn mount_ramfs(data: &[u8]) -> Result<Arc<Dentry>> {
+    let o = Options::parse(data)?;
+    Ok(new_root(&SuperBlock::new(&RAMFS, String::new(), usize::MAX), o.mode.unwrap_or(0o755)))
+}
+
+fn mount_tmpfs(data: &[u8]) -> Result<Arc<Dentry>> {
+    let o = Options::parse(data)?;
+    let pages = o.pages.unwrap_or(totalram_pages() / 2);
+    let mut shown = String::new();
+    if let Some(p) = o.pages {
+        shown = format!(",size={}k", p * 4);
+    }
+    if let Some(m) = o.mode {
+        shown = format!("{shown},mode={m:o}");
+    }
+    let root = new_root(&SuperBlock::new(&TMPFS, shown, pages), o.mode.unwrap_or(0o1777));
+    let mut a = root.inode.attr.lock();
+    a.uid = o.uid;
+    a.gid = o.gid;
+    drop(a);
     Ok(root)
 }
 
-fn new_root(fs: &'static FsType) -> Arc<Dentry> {
-    let sb = SuperBlock::new(fs, String::new(), totalram_pages() / 2);
-    Dentry::root(new_inode(&sb, S_IFDIR | 0o755, Dev(0)))
+/// What `mount -o` says to a `tmpfs`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    pages: Option<usize>,
+    mode: Option<u32>,
+    uid: u32,
+    gid: u32,
 }
 
-/// The file system that the initramfs is unpacked to.
-pub fn new_rootfs() -> Arc<Dentry> {
-    let sb = SuperBlock::new(&RAMFS, String::new(), usize::MAX);
-    Dentry::root(new_inode(&sb, S_IFDIR | 0o755, Dev(0)))
+impl Options {
+    fn parse(data: &[u8]) -> Result<Self> {
+        let text = core::str::from_utf8(data).map_err(|_| EINVAL)?;
+        let mut o = Self::default();
+        for word in text.split(',').filter(|w| !w.is_empty()) {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            match name {
+                "size" => o.pages = Some(size(value)?.div_ceil(4096)),
+                "nr_blocks" => o.pages = Some(size(value)?),
+                "mode" => o.mode = Some(u32::from_str_radix(value, 8).map_err(|_| EINVAL)? & 0o7777),
+                "uid" => o.uid = value.parse().map_err(|_| EINVAL)?,
+                "gid" => o.gid = value.parse().map_err(|_| EINVAL)?,
+                "nr_inodes" | "huge" | "mpol" | "inode32" | "inode64" => {}
+                _ => return Err(EINVAL),
+            }
+        }
+        if o.pages == Some(0) {
+            o.pages = Some(usize::MAX);
+        }
+        Ok(o)
+    }
 }
 
-/// A new directory, regular file, device node or fifo.
-pub fn new_inode(sb: &Arc<SuperBlock>, mode: u32, rdev: Dev) -> Arc<Inode> {
-    let ops: Box<dyn InodeOps> = match mode & S_IFMT {
-        S_IFDIR => Box::new(Dir),
-        S_IFREG => Box::new(Reg(AddressSpace::new(sb))),
-        S_IFCHR => Box::new(crate::fs::char_dev::CharDev),
-        S_IFIFO => Box::new(crate::fs::pipe::Fifo::default()),
-        _ => Box::new(Node),
+/// A size with one of Linux's suffixes; `%` means percent of the memory.
+fn size(v: &str) -> Result<usize> {
+    let (digits, unit) = match v.as_bytes().last() {
+        Some(b'k' | b'K') => (&v[..v.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&v[..v.len() - 1], 1 << 20),
+        Some(b'g' | b'G') => (&v[..v.len() - 1], 1 << 30),
+        Some(b'%') => (&v[..v.len() - 1], totalram_pages() * 4096 / 100),
+        _ => (v, 1),
     };
-    Inode::new(sb, mode, rdev, ops)
+    digits.parse::<usize>().ok().and_then(|n| n.checked_mul(unit)).ok_or(EINVAL)
 }
 
-/// A new symbolic link.
-pub fn new_symlink(sb: &Arc<SuperBlock>, target: &[u8]) -> Arc<Inode> {
-    Inode::new(sb, S_IFLNK | 0o777, Dev(0), Box::new(Symlink(target.to_vec())))
-}
+struct DirInode;
 
-struct Dir;
-impl InodeOps for Dir {
+impl InodeOps for DirInode {
     fn can_create(&self) -> bool {
         true
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirFile))
+        Ok(Arc::new(DirOps))
     }
 }
 
-/// An open directory.
-pub struct DirFile;
-impl FileOps for DirFile {
-    fn read(&self, _: &File, _: UserBuf, _: u64) -> Result<usize> {
-        Err(EISDIR)
+/// A new, empty directory.
+pub fn new_dir(sb: &Arc<SuperBlock>, mode: u32) -> Arc<Inode> {
+    Inode::new(sb, S_IFDIR | mode & S_IALLUGO, Dev::default(), Box::new(DirInode))
+}
+
+struct RegInode(AddressSpace);
+
+impl InodeOps for RegInode {
+    fn open(&self, inode: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
+        Ok(Arc::new(RegFile(inode.clone())))
     }
-    fn seekable(&self) -> bool {
-        true
+    fn mapping(&self) -> Option<&AddressSpace> {
+        Some(&self.0)
     }
 }
 
-/// Sockets and block devices: names without anything behind them.
-struct Node;
-impl InodeOps for Node {}
+/// A new, empty file.
+pub fn new_file(sb: &Arc<SuperBlock>, mode: u32) -> Arc<Inode> {
+    Inode::new(sb, S_IFREG | mode & S_IALLUGO, Dev::default(), Box::new(RegInode(AddressSpace::new(sb))))
+}
 
-struct Symlink(Vec<u8>);
-impl InodeOps for Symlink {
+struct SymlinkInode(Vec<u8>);
+
+impl InodeOps for SymlinkInode {
     fn get_link(&self) -> Result<Link> {
         Ok(Link::Text(self.0.clone()))
     }
@@ -93,45 +152,100 @@ impl InodeOps for Symlink {
     }
 }
 
-struct Reg(AddressSpace);
-impl InodeOps for Reg {
-    fn mapping(&self) -> Option<&AddressSpace> {
-        Some(&self.0)
+/// A symbolic link to `to`.
+pub fn new_symlink(sb: &Arc<SuperBlock>, to: &[u8]) -> Arc<Inode> {
+    Inode::new(sb, S_IFLNK | 0o777, Dev::default(), Box::new(SymlinkInode(to.to_vec())))
+}
+
+struct DeviceInode;
+
+impl InodeOps for DeviceInode {
+    fn open(&self, inode: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>> {
+        char_dev::open(inode, flags)
     }
-    fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(RegFile))
+}
+
+struct FifoInode(FifoSlot);
+
+impl InodeOps for FifoInode {
+    fn open(&self, _: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>> {
+        pipe::fifo_open(&self.0, flags)
     }
+}
+
+/// A device, fifo or socket.
+pub fn new_node(sb: &Arc<SuperBlock>, mode: u32, dev: Dev) -> Arc<Inode> {
+    let ops: Box<dyn InodeOps> = match mode & S_IFMT {
+        S_IFIFO => Box::new(FifoInode(FifoSlot::default())),
+        _ => Box::new(DeviceInode),
+    };
+    Inode::new(sb, mode, dev, ops)
 }
 
 /// An open regular file.
-pub struct RegFile;
+struct RegFile(Arc<Inode>);
 
-fn mapping(f: &File) -> Result<&AddressSpace> {
-    f.path.dentry.inode.ops.mapping().ok_or(EFAULT)
+impl RegFile {
+    fn pages(&self) -> &AddressSpace {
+        self.0.ops.mapping().expect("only files with pages are opened so")
+    }
 }
 
 impl FileOps for RegFile {
-    fn read(&self, f: &File, buf: UserBuf, pos: u64) -> Result<usize> {
-        mapping(f)?.read_user(pos, buf.addr, buf.len)
+    fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
+        self.pages().read(to, pos)
     }
-    fn write(&self, f: &File, buf: UserBuf, pos: u64) -> Result<usize> {
-        if buf.len == 0 {
-            return Ok(0);
+    fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
+        let seals = self.pages().seals();
+        if seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
+            return Err(EPERM);
         }
-        let limit = current().signal.rlimit_cur(rlimit::FSIZE);
-        if pos >= limit {
-            let _ = send_sig(SIGXFSZ as i32, &current(), false);
-            return Err(EFBIG);
+        if file.flags() & linux_raw_sys::general::O_APPEND != 0 {
+            *pos = self.pages().size();
         }
-        let len = buf.len.min((limit - pos).min(usize::MAX as u64) as usize);
-        let n = mapping(f)?.write_user(pos, buf.addr, len)?;
-        f.path.dentry.inode.touch_mtime();
+        if seals & seal::GROW != 0 && *pos + from.count() as u64 > self.pages().size() {
+            return Err(EPERM);
+        }
+        crate::fs::read_write::check_fsize(from, *pos)?;
+        let n = self.pages().write(from, pos)?;
+        drop_privileges(&self.0);
+        self.0.touch_mtime();
         Ok(n)
     }
-    fn seekable(&self) -> bool {
-        true
+    fn mmap(&self, _: &File) -> Result<Mapping> {
+        Ok(Mapping::Pages)
     }
-    fn mmap(&self, f: &File) -> Result<Arc<dyn VmFile>> {
-        Ok(Arc::new(MappedFile { path: f.path.clone() }))
+    fn fault_page(&self, _: &File, pgoff: u64) -> Result<Page> {
+        self.pages().fault_page(pgoff)
+    }
+    fn cached_page(&self, _: &File, pgoff: u64) -> Option<Page> {
+        self.pages().cached_page(pgoff)
+    }
+}
+
+/// Whoever is not root and writes a set-id program makes it an ordinary one
+/// (`file_remove_privs`).
+fn drop_privileges(inode: &Inode) {
+    let mut a = inode.attr.lock();
+    if a.mode & (S_ISUID | S_ISGID) == 0 || crate::kernel::task::current().cred.lock().euid == 0 {
+        return;
+    }
+    a.mode &= !S_ISUID;
+    if a.mode & 0o010 != 0 {
+        a.mode &= !S_ISGID;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_tmpfs() {
+        let o = Options::parse(b"size=1m,mode=700,uid=5").unwrap();
+        assert_eq!(o, Options { pages: Some(256), mode: Some(0o700), uid: 5, gid: 0 });
+        assert_eq!(Options::parse(b"size=x"), Err(EINVAL));
+        assert_eq!(Options::parse(b"what"), Err(EINVAL));
+        assert_eq!(Options::parse(b"").unwrap(), Options::default());
     }
 }

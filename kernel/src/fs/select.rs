@@ -1,202 +1,272 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Waiting for files (Linux 6.1, `fs/select.c`): `poll`, `ppoll`, `select`, `pselect6`.
+//! Waiting for several files (Linux 6.1, `fs/select.c`).
 
 use crate::arch::x86::lib::usercopy::{copy_from_user, copy_to_user, get_user, put_user};
-use crate::errno::{EBADF, EINVAL, ERESTARTNOHAND, Result};
+use crate::errno::{EBADF, EFAULT, EINTR, EINVAL, ERESTARTNOHAND, Result};
 use crate::fs::file::{current_files, fget};
-use crate::fs::file_table::{File, POLLERR, POLLHUP, POLLIN, POLLOUT};
+use crate::fs::file_table::{File, poll};
 use crate::kernel::sched::set_current_state;
-use crate::kernel::signal::mask::{restore_saved_sigmask_unless, set_user_sigmask};
+use crate::kernel::signal::mask::restore_saved_sigmask_unless;
 use crate::kernel::signal::restart_block::set_restart_fn;
-use crate::kernel::signal::{rlimit, signal_pending};
+use crate::kernel::signal::state::rlimit;
+use crate::kernel::signal::{set_user_sigmask, signal_pending};
 use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, current};
 use crate::kernel::time::timekeeping::ktime_get;
-use crate::kernel::wait::schedule_hrtimeout;
+use crate::kernel::wait::{WaitQueue, schedule_hrtimeout};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Not an open file.
-const POLLNVAL: u32 = 0x020;
+const NSEC_PER_SEC: u64 = 1_000_000_000;
+
+/// A queue that somebody keeps, or that is always there.
+enum Queue {
+    Shared(Arc<WaitQueue>),
+    Static(&'static WaitQueue),
+}
+
+/// The queues that a polling task stands in.
+#[derive(Default)]
+pub struct PollTable {
+    queues: Vec<Queue>,
+    closed: bool,
+}
+
+impl PollTable {
+    /// The task is to be woken by `queue` as well.
+    pub fn wait(&mut self, queue: &Arc<WaitQueue>) {
+        if !self.closed {
+            queue.add();
+            self.queues.push(Queue::Shared(queue.clone()));
+        }
+    }
+    /// The same for a queue that is always there.
+    pub fn wait_static(&mut self, queue: &'static WaitQueue) {
+        if !self.closed {
+            queue.add();
+            self.queues.push(Queue::Static(queue));
+        }
+    }
+    /// A table for asking only.
+    pub fn none() -> Self {
+        Self { queues: Vec::new(), closed: true }
+    }
+}
+
+impl Drop for PollTable {
+    fn drop(&mut self) {
+        for q in &self.queues {
+            match q {
+                Queue::Shared(q) => q.remove(),
+                Queue::Static(q) => q.remove(),
+            }
+        }
+    }
+}
+
+/// Asks all files in turn until one has something to say: `ask` returns how many
+/// have. `ERESTARTNOHAND` when a signal comes, 0 when `deadline` passes.
+fn wait_for(deadline: u64, mut ask: impl FnMut(&mut PollTable) -> usize) -> Result<usize> {
+    let mut table = PollTable { queues: Vec::new(), closed: deadline == 0 };
+    let mut timed_out = deadline == 0;
+    let r = loop {
+        set_current_state(TASK_INTERRUPTIBLE);
+        let n = ask(&mut table);
+        table.closed = true;
+        if n != 0 || timed_out {
+            break Ok(n);
+        }
+        if signal_pending(&current()) {
+            break Err(ERESTARTNOHAND);
+        }
+        timed_out = schedule_hrtimeout(deadline);
+    };
+    set_current_state(TASK_RUNNING);
+    r
+}
 
 /// `struct pollfd`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 struct PollFd {
     fd: i32,
     events: u16,
     revents: u16,
 }
 
-/// Calls `scan` until it finds something, `deadline` passes or a signal comes; the
-/// files' queues wake it. Returns what `scan` found; `None` on a signal.
-fn wait_for(files: &[Arc<File>], deadline: u64, mut scan: impl FnMut() -> usize) -> Option<usize> {
-    let queues = || files.iter().filter_map(|f| f.ops.poll_queue());
-    queues().for_each(crate::kernel::wait::WaitQueue::add);
-    let cur = current();
-    let r = loop {
-        set_current_state(TASK_INTERRUPTIBLE);
-        let n = scan();
-        if n != 0 || ktime_get() >= deadline {
-            break Some(n);
+fn do_sys_poll(ufds: usize, nfds: usize, deadline: u64) -> Result<usize> {
+    if nfds as u64 > rlimit(rlimit::NOFILE) {
+        return Err(EINVAL);
+    }
+    let mut fds = alloc::vec![PollFd::default(); nfds];
+    copy_from_user(fds.as_mut_slice().as_mut_bytes(), ufds)?;
+    let files: Vec<Option<Arc<File>>> = fds.iter().map(|p| fget(p.fd).ok()).collect();
+    let r = wait_for(deadline, |table| {
+        let mut count = 0;
+        for (p, f) in fds.iter_mut().zip(&files) {
+            let wanted = u32::from(p.events) | poll::ERR | poll::HUP;
+            let got = match f {
+                Some(f) => f.op.poll(f, table) & wanted,
+                None if p.fd >= 0 => poll::NVAL,
+                None => 0,
+            };
+            p.revents = got as u16;
+            count += usize::from(got != 0);
+            // Nobody waits in a queue once there is something to tell.
+            table.closed |= count != 0;
         }
-        if signal_pending(&cur) {
-            break None;
-        }
-        schedule_hrtimeout(deadline);
-    };
-    set_current_state(TASK_RUNNING);
-    queues().for_each(crate::kernel::wait::WaitQueue::remove);
+        count
+    });
+    for (i, p) in fds.iter().enumerate() {
+        put_user(ufds + i * size_of::<PollFd>() + 6, &p.revents)?;
+    }
     r
 }
 
-/// Polls once more than there are descriptors to look at; `None` on a signal.
-fn do_poll(ufds: usize, n: u32, deadline: u64) -> Result<Option<usize>> {
-    if u64::from(n) > current().signal.rlimit_cur(rlimit::NOFILE) {
-        return Err(EINVAL);
-    }
-    let mut fds = alloc::vec![PollFd::default(); n as usize];
-    copy_from_user(fds.as_mut_slice().as_mut_bytes(), ufds)?;
-    let files: Vec<Option<Arc<File>>> = fds.iter().map(|p| fget(p.fd).ok()).collect();
-    let open: Vec<Arc<File>> = files.iter().flatten().cloned().collect();
-    let found = wait_for(&open, deadline, || {
-        let mut ready = 0;
-        for (p, f) in fds.iter_mut().zip(&files) {
-            let m = match f {
-                Some(f) => f.ops.poll(f) & (u32::from(p.events) | POLLERR | POLLHUP),
-                None if p.fd >= 0 => POLLNVAL,
-                None => 0,
-            };
-            p.revents = m as u16;
-            ready += usize::from(m != 0);
-        }
-        ready
-    });
-    for (i, p) in fds.iter().enumerate() {
-        put_user(ufds + i * 8 + 6, &p.revents)?;
-    }
-    Ok(found)
-}
-
-fn restart_poll(a: [u64; 5]) -> Result<usize> {
-    poll_until(a[0] as usize, a[1] as u32, a[2])
-}
-
-fn poll_until(ufds: usize, n: u32, deadline: u64) -> Result<usize> {
-    match do_poll(ufds, n, deadline)? {
-        Some(r) => Ok(r),
-        None => Err(set_restart_fn(&current(), restart_poll, [ufds as u64, u64::from(n), deadline, 0, 0])),
-    }
+/// The end of a wait that lasts `ns` from now.
+fn deadline_after(ns: u64) -> u64 {
+    if ns == 0 { 0 } else { ktime_get().saturating_add(ns) }
 }
 
 /// `poll(2)`.
-pub fn sys_poll(ufds: usize, n: u32, timeout_ms: i32) -> Result<usize> {
-    let deadline = if timeout_ms < 0 { u64::MAX } else { ktime_get() + timeout_ms as u64 * 1_000_000 };
-    poll_until(ufds, n, deadline)
+pub fn sys_poll(ufds: usize, nfds: usize, timeout_ms: i32) -> Result<usize> {
+    let deadline = match timeout_ms {
+        ..0 => u64::MAX,
+        ms => deadline_after(ms as u64 * 1_000_000),
+    };
+    poll_or_restart(ufds, nfds as u32 as usize, deadline)
 }
 
-/// A relative timeout in user memory; null is for ever.
-fn timeout(at: usize, unit: u64) -> Result<u64> {
-    if at == 0 {
-        return Ok(u64::MAX);
-    }
-    let [s, frac]: [i64; 2] = get_user(at)?;
-    if s < 0 || frac < 0 || unit == 1 && frac >= 1_000_000_000 {
-        return Err(EINVAL);
-    }
-    let ns = (s as u64).saturating_mul(1_000_000_000).saturating_add(frac as u64 * unit);
-    Ok(ktime_get().saturating_add(ns))
+fn poll_or_restart(ufds: usize, nfds: usize, deadline: u64) -> Result<usize> {
+    do_sys_poll(ufds, nfds, deadline).map_err(|e| {
+        if e == ERESTARTNOHAND {
+            let args = [ufds as u64, nfds as u64, deadline, 0, 0];
+            set_restart_fn(&current(), |a| poll_or_restart(a[0] as usize, a[1] as usize, a[2]), args)
+        } else {
+            e
+        }
+    })
 }
 
-/// Writes back what is left of a timeout.
-fn put_remaining(at: usize, deadline: u64, unit: u64) {
-    if at != 0 {
-        let left = deadline.saturating_sub(ktime_get());
-        // As on Linux, a timeout that cannot be written does not change the result.
-        let _ = put_user(at, &[left / 1_000_000_000, left % 1_000_000_000 / unit]);
-    }
+/// A program's time to wait, in either of two units, which is told how much was left.
+struct Timeout {
+    addr: usize,
+    /// Nanoseconds in the second word's unit.
+    unit: u64,
+    deadline: u64,
 }
 
-/// Ends a wait that may have changed the signal mask.
-fn finish(r: Result<Option<usize>>) -> Result<usize> {
-    restore_saved_sigmask_unless(matches!(r, Ok(None)));
-    r?.ok_or(ERESTARTNOHAND)
+impl Timeout {
+    fn read(addr: usize, unit: u64) -> Result<Self> {
+        if addr == 0 {
+            return Ok(Self { addr, unit, deadline: u64::MAX });
+        }
+        let [sec, frac]: [i64; 2] = get_user(addr)?;
+        // A timeval may have more than a second's worth of microseconds.
+        let sec = if unit == 1 { sec } else { sec.saturating_add(frac / 1_000_000) };
+        let frac = if unit == 1 { frac } else { frac % 1_000_000 };
+        if sec < 0 || !(0..(NSEC_PER_SEC / unit) as i64).contains(&frac) {
+            return Err(EINVAL);
+        }
+        let ns = (sec as u64).saturating_mul(NSEC_PER_SEC).saturating_add(frac as u64 * unit);
+        Ok(Self { addr, unit, deadline: deadline_after(ns) })
+    }
+    /// Writes what is left, and puts the signal mask back (`poll_select_finish`).
+    fn finish(&self, r: Result<usize>) -> Result<usize> {
+        restore_saved_sigmask_unless(r == Err(ERESTARTNOHAND));
+        if self.addr == 0 {
+            return r;
+        }
+        let left = if self.deadline == 0 { 0 } else { self.deadline.saturating_sub(ktime_get()) };
+        let words = [(left / NSEC_PER_SEC) as i64, (left % NSEC_PER_SEC / self.unit) as i64];
+        match put_user(self.addr, &words) {
+            // Where nothing can be written the call cannot be restarted either.
+            Err(_) if r == Err(ERESTARTNOHAND) => Err(EINTR),
+            _ => r,
+        }
+    }
 }
 
 /// `ppoll(2)`.
-pub fn sys_ppoll(ufds: usize, n: u32, ts: usize, mask: usize, masksize: usize) -> Result<usize> {
-    let deadline = timeout(ts, 1)?;
-    set_user_sigmask(mask, masksize)?;
-    let r = do_poll(ufds, n, deadline);
-    put_remaining(ts, deadline, 1);
-    finish(r)
+pub fn sys_ppoll(ufds: usize, nfds: usize, uts: usize, umask: usize, sigsetsize: usize) -> Result<usize> {
+    let t = Timeout::read(uts, 1)?;
+    set_user_sigmask(umask, sigsetsize)?;
+    t.finish(do_sys_poll(ufds, nfds as u32 as usize, t.deadline))
 }
 
-/// Which of the three sets, and what puts a file in it.
-const SETS: [u32; 3] = [POLLIN | POLLHUP | POLLERR, POLLOUT | POLLERR, 0x002];
+/// Three sets of descriptors: to be read, to be written, with something special.
+struct FdSets {
+    n: usize,
+    sets: [Vec<u8>; 3],
+}
 
-fn do_select(n: i32, sets: [usize; 3], deadline: u64) -> Result<Option<usize>> {
-    if n < 0 {
-        return Err(EINVAL);
-    }
-    let n = (n as usize).min(current_files()?.slots().max(64)).min(4096);
-    let words = n.div_ceil(64);
-    let mut want = [const { Vec::new() }; 3];
-    for (w, &at) in want.iter_mut().zip(&sets) {
-        *w = alloc::vec![0u64; words];
-        if at != 0 {
-            copy_from_user(w.as_mut_slice().as_mut_bytes(), at)?;
+const IN_SET: u32 = poll::RDNORM | poll::RDBAND | poll::IN | poll::HUP | poll::ERR;
+const OUT_SET: u32 = poll::WRBAND | poll::WRNORM | poll::OUT | poll::ERR;
+const EX_SET: u32 = poll::PRI;
+
+impl FdSets {
+    fn read(n: i32, addrs: [usize; 3]) -> Result<Self> {
+        let n = usize::try_from(n).map_err(|_| EINVAL)?.min(current_files().capacity().max(64));
+        let bytes = n.div_ceil(64) * 8;
+        let mut sets = [(); 3].map(|()| alloc::vec![0u8; bytes]);
+        for (s, &a) in sets.iter_mut().zip(&addrs) {
+            if a != 0 {
+                copy_from_user(s, a)?;
+            }
         }
+        Ok(Self { n, sets })
     }
-    let bit = |w: &[u64], i: usize| w[i / 64] >> (i % 64) & 1 != 0;
-    let mut files = Vec::new();
-    for i in 0..n {
-        if want.iter().any(|w| bit(w, i)) {
-            files.push((i, fget(i as i32).map_err(|_| EBADF)?));
-        }
+    fn has(&self, set: usize, fd: usize) -> bool {
+        self.sets[set][fd / 8] & 1 << (fd % 8) != 0
     }
-    let open: Vec<Arc<File>> = files.iter().map(|f| f.1.clone()).collect();
-    let mut out = [(); 3].map(|()| alloc::vec![0u64; words]);
-    let found = wait_for(&open, deadline, || {
-        let mut ready = 0;
-        for o in &mut out {
-            o.fill(0);
+    fn wait(&self, deadline: u64) -> Result<(usize, [Vec<u8>; 3])> {
+        let mut files = Vec::new();
+        for fd in (0..self.n).filter(|&fd| (0..3).any(|s| self.has(s, fd))) {
+            files.push((fd, fget(fd as i32).map_err(|_| EBADF)?));
         }
-        for (i, f) in &files {
-            let m = f.ops.poll(f);
-            for s in 0..3 {
-                if bit(&want[s], *i) && m & SETS[s] != 0 {
-                    out[s][i / 64] |= 1 << (i % 64);
-                    ready += 1;
+        let mut out = self.sets.clone();
+        let n = wait_for(deadline, |table| {
+            for s in &mut out {
+                s.fill(0);
+            }
+            let mut count = 0;
+            for (fd, f) in &files {
+                let got = f.op.poll(f, table);
+                for (set, mask) in [IN_SET, OUT_SET, EX_SET].into_iter().enumerate() {
+                    if got & mask != 0 && self.has(set, *fd) {
+                        out[set][fd / 8] |= 1 << (fd % 8);
+                        count += 1;
+                    }
                 }
+                table.closed |= count != 0;
             }
-        }
-        ready
-    });
-    if found.is_some() {
-        for (o, &at) in out.iter().zip(&sets) {
-            if at != 0 {
-                copy_to_user(at, o.as_slice().as_bytes())?;
-            }
+            count
+        })?;
+        Ok((n, out))
+    }
+}
+
+fn core_sys_select(n: i32, addrs: [usize; 3], deadline: u64) -> Result<usize> {
+    let sets = FdSets::read(n, addrs)?;
+    let (count, out) = sets.wait(deadline)?;
+    for (s, &a) in out.iter().zip(&addrs) {
+        if a != 0 {
+            copy_to_user(a, s).map_err(|_| EFAULT)?;
         }
     }
-    Ok(found)
+    Ok(count)
 }
 
 /// `select(2)`.
-pub fn sys_select(n: i32, r: usize, w: usize, e: usize, tv: usize) -> Result<usize> {
-    let deadline = timeout(tv, 1000)?;
-    let found = do_select(n, [r, w, e], deadline);
-    put_remaining(tv, deadline, 1000);
-    found?.ok_or(ERESTARTNOHAND)
+pub fn sys_select(n: i32, inp: usize, outp: usize, exp: usize, utv: usize) -> Result<usize> {
+    let t = Timeout::read(utv, 1000)?;
+    t.finish(core_sys_select(n, [inp, outp, exp], t.deadline))
 }
 
 /// `pselect6(2)`.
-pub fn sys_pselect6(n: i32, r: usize, w: usize, e: usize, ts: usize, sig: usize) -> Result<usize> {
-    let deadline = timeout(ts, 1)?;
-    let [mask, size]: [u64; 2] = if sig == 0 { [0, 8] } else { get_user(sig)? };
-    set_user_sigmask(mask as usize, size as usize)?;
-    let found = do_select(n, [r, w, e], deadline);
-    put_remaining(ts, deadline, 1);
-    finish(found)
+pub fn sys_pselect6(n: i32, inp: usize, outp: usize, exp: usize, uts: usize, usig: usize) -> Result<usize> {
+    let [mask, size]: [usize; 2] = if usig == 0 { [0, 0] } else { get_user(usig)? };
+    let t = Timeout::read(uts, 1)?;
+    set_user_sigmask(mask, size)?;
+    t.finish(core_sys_select(n, [inp, outp, exp], t.deadline))
 }

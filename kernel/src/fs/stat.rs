@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! What is known of a file (Linux 6.1, `fs/stat.c`, `fs/statfs.c`).
+//! What a file is (Linux 6.1, `fs/stat.c`).
 
-use crate::arch::x86::lib::usercopy::{getname, put_user, strncpy_from_user};
-use crate::errno::{EINVAL, Result};
-use crate::fs::file::fget;
+use crate::arch::x86::lib::usercopy::{copy_to_user, put_user};
+use crate::errno::{EINVAL, ENOENT, Result};
+use crate::fs::file::fget_raw;
 use crate::fs::inode::Inode;
-use crate::fs::namei::{Follow, path_or_fd, user_path_at};
-use crate::fs::superblock::SuperBlock;
-use core::sync::atomic::Ordering;
+use crate::fs::inode::mode::{S_IFBLK, S_IFCHR, S_IFMT};
+use crate::fs::namei::user_path_at_empty;
+use alloc::sync::Arc;
 use linux_raw_sys::general as abi;
+use linux_raw_sys::general::{AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW};
 use zerocopy::{Immutable, IntoBytes};
 
 /// `struct stat`.
@@ -26,135 +27,167 @@ struct Stat {
     size: i64,
     blksize: i64,
     blocks: i64,
-    /// Access, modification, change: seconds and nanoseconds.
     times: [i64; 6],
     unused: [i64; 3],
 }
-const _: () = assert!(size_of::<Stat>() == size_of::<abi::stat>());
 
-fn fill(i: &Inode) -> Stat {
-    i.ops.revalidate(i);
-    let a = i.attr.lock().clone();
-    let pages = i.ops.mapping().map_or(0, crate::fs::filemap::AddressSpace::nr_pages);
+/// `struct statx`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, IntoBytes, Immutable)]
+struct Statx {
+    mask: u32,
+    blksize: u32,
+    attributes: u64,
+    nlink: u32,
+    uid: u32,
+    gid: u32,
+    mode: u16,
+    spare0: u16,
+    ino: u64,
+    size: u64,
+    blocks: u64,
+    attributes_mask: u64,
+    /// Access, birth, change, modification.
+    times: [StatxTime; 4],
+    rdev: [u32; 2],
+    dev: [u32; 2],
+    mnt_id: u64,
+    dio: [u32; 2],
+    spare: [u64; 12],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Default, IntoBytes, Immutable)]
+struct StatxTime {
+    sec: i64,
+    nsec: u32,
+    reserved: i32,
+}
+
+const _: () = {
+    assert!(size_of::<Stat>() == size_of::<abi::stat>());
+    assert!(core::mem::offset_of!(Stat, size) == core::mem::offset_of!(abi::stat, st_size));
+    assert!(core::mem::offset_of!(Stat, times) == core::mem::offset_of!(abi::stat, st_atime));
+    assert!(size_of::<Statx>() == size_of::<abi::statx>());
+    assert!(core::mem::offset_of!(Statx, times) == core::mem::offset_of!(abi::statx, stx_atime));
+    assert!(core::mem::offset_of!(Statx, mnt_id) == core::mem::offset_of!(abi::statx, stx_mnt_id));
+};
+
+/// Blocks of 512 bytes that the content takes.
+fn blocks(inode: &Inode) -> u64 {
+    inode.ops.mapping().map_or(0, |m| m.nr_pages() as u64 * 8)
+}
+
+fn rdev(inode: &Inode, mode: u32) -> u64 {
+    if matches!(mode & S_IFMT, S_IFCHR | S_IFBLK) { inode.rdev.user() } else { 0 }
+}
+
+fn fill(inode: &Arc<Inode>) -> Stat {
+    inode.ops.revalidate(inode);
+    let a = inode.attr.lock().clone();
+    let t = [a.atime, a.mtime, a.ctime];
     Stat {
-        dev: i.sb.dev.user(),
-        ino: i.ino,
+        dev: inode.sb.dev.user(),
+        ino: inode.ino,
         nlink: u64::from(a.nlink),
         mode: a.mode,
         uid: a.uid,
         gid: a.gid,
-        rdev: i.rdev.user(),
-        size: i.ops.size() as i64,
+        rdev: rdev(inode, a.mode),
+        size: inode.ops.size() as i64,
         blksize: 4096,
-        blocks: pages as i64 * 8,
+        blocks: blocks(inode) as i64,
         times: [
-            a.atime.sec,
-            i64::from(a.atime.nsec),
-            a.mtime.sec,
-            i64::from(a.mtime.nsec),
-            a.ctime.sec,
-            i64::from(a.ctime.nsec),
+            t[0].sec,
+            i64::from(t[0].nsec),
+            t[1].sec,
+            i64::from(t[1].nsec),
+            t[2].sec,
+            i64::from(t[2].nsec),
         ],
         ..Stat::default()
     }
 }
 
 /// `stat(2)`.
-pub fn sys_newstat(path: usize, buf: usize) -> Result<usize> {
-    sys_newfstatat(abi::AT_FDCWD, path, buf, 0)
+pub fn sys_newstat(name: usize, buf: usize) -> Result<usize> {
+    sys_newfstatat(AT_FDCWD, name, buf, 0)
 }
 
 /// `lstat(2)`.
-pub fn sys_newlstat(path: usize, buf: usize) -> Result<usize> {
-    sys_newfstatat(abi::AT_FDCWD, path, buf, abi::AT_SYMLINK_NOFOLLOW)
+pub fn sys_newlstat(name: usize, buf: usize) -> Result<usize> {
+    sys_newfstatat(AT_FDCWD, name, buf, AT_SYMLINK_NOFOLLOW)
 }
 
 /// `fstat(2)`.
 pub fn sys_newfstat(fd: i32, buf: usize) -> Result<usize> {
-    put_user(buf, &fill(&fget(fd)?.path.dentry.inode))?;
-    Ok(0)
+    let f = fget_raw(fd)?;
+    put_user(buf, &fill(&f.inode)).map(|()| 0)
 }
 
 /// `newfstatat(2)`.
-pub fn sys_newfstatat(dirfd: i32, path: usize, buf: usize, flags: u32) -> Result<usize> {
-    if flags & !(abi::AT_SYMLINK_NOFOLLOW | abi::AT_NO_AUTOMOUNT | abi::AT_EMPTY_PATH) != 0 {
+pub fn sys_newfstatat(dfd: i32, name: usize, buf: usize, flags: u32) -> Result<usize> {
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) != 0 {
         return Err(EINVAL);
     }
-    let p = path_or_fd(dirfd, &strncpy_from_user(path, 4096)?, flags)?;
-    put_user(buf, &fill(&p.dentry.inode))?;
-    Ok(0)
+    let p = user_path_at_empty(dfd, name, flags)?;
+    put_user(buf, &fill(&p.dentry.inode)).map(|()| 0)
 }
 
 /// `statx(2)`.
-pub fn sys_statx(dirfd: i32, path: usize, flags: u32, mask: u32, buf: usize) -> Result<usize> {
-    if mask & abi::STATX__RESERVED != 0 {
+pub fn sys_statx(dfd: i32, name: usize, flags: u32, mask: u32, buf: usize) -> Result<usize> {
+    const SYNC: u32 = 0x6000;
+    if mask & 0x8000_0000 != 0 || flags & SYNC == SYNC {
         return Err(EINVAL);
     }
-    let p = path_or_fd(dirfd, &strncpy_from_user(path, 4096)?, flags)?;
-    let s = fill(&p.dentry.inode);
-    let dev = p.dentry.inode.sb.dev;
-    let rdev = p.dentry.inode.rdev;
-    let mut w = [0u64; 32];
-    w[0] = u64::from(abi::STATX_BASIC_STATS) | 4096 << 32;
-    w[2] = s.nlink | u64::from(s.uid) << 32;
-    w[3] = u64::from(s.gid) | u64::from(s.mode) << 32;
-    w[4] = s.ino;
-    w[5] = s.size as u64;
-    w[6] = s.blocks as u64;
-    for (slot, t) in [(8, 0), (12, 4), (14, 2)] {
-        w[slot] = s.times[t] as u64;
-        w[slot + 1] = s.times[t + 1] as u64;
+    if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | SYNC) != 0 {
+        return Err(EINVAL);
     }
-    w[16] = u64::from(rdev.major()) | u64::from(rdev.minor()) << 32;
-    w[17] = u64::from(dev.major()) | u64::from(dev.minor()) << 32;
-    w[18] = u64::from(p.mnt.id);
-    put_user(buf, &w)?;
-    Ok(0)
-}
-
-fn statfs(sb: &SuperBlock, buf: usize) -> Result<usize> {
-    let total = sb.max_pages.min(crate::mm::page_alloc::totalram_pages()) as u64;
-    let used = sb.pages.load(Ordering::Relaxed) as u64;
-    let free = total.saturating_sub(used);
-    let w: [u64; 15] = [sb.fs.magic, 4096, total, free, free, 0, 0, 0, 255, 4096, 0x20, 0, 0, 0, 0];
-    put_user(buf, &w)?;
-    Ok(0)
-}
-
-/// `statfs(2)`.
-pub fn sys_statfs(path: usize, buf: usize) -> Result<usize> {
-    statfs(&user_path_at(abi::AT_FDCWD, &getname(path)?, Follow::Yes)?.dentry.inode.sb, buf)
-}
-
-/// `fstatfs(2)`.
-pub fn sys_fstatfs(fd: i32, buf: usize) -> Result<usize> {
-    statfs(&fget(fd)?.path.dentry.inode.sb, buf)
-}
-
-/// `utimensat(2)`.
-pub fn sys_utimensat(dirfd: i32, path: usize, times: usize, flags: u32) -> Result<usize> {
-    use crate::fs::inode::Time;
-    const UTIME_NOW: i64 = 0x3fff_ffff;
-    const UTIME_OMIT: i64 = 0x3fff_fffe;
-    let p = if path == 0 {
-        fget(dirfd)?.path.clone()
-    } else {
-        path_or_fd(dirfd, &strncpy_from_user(path, 4096)?, flags)?
+    let p = user_path_at_empty(dfd, name, flags)?;
+    let inode = &p.dentry.inode;
+    inode.ops.revalidate(inode);
+    let a = inode.attr.lock().clone();
+    let time = |t: crate::fs::inode::Time| StatxTime { sec: t.sec, nsec: t.nsec, reserved: 0 };
+    let dev = rdev(inode, a.mode) != 0;
+    let sx = Statx {
+        mask: abi::STATX_BASIC_STATS | abi::STATX_MNT_ID,
+        blksize: 4096,
+        nlink: a.nlink,
+        uid: a.uid,
+        gid: a.gid,
+        mode: a.mode as u16,
+        ino: inode.ino,
+        size: inode.ops.size(),
+        blocks: blocks(inode),
+        attributes_mask: u64::from(abi::STATX_ATTR_MOUNT_ROOT),
+        attributes: if p.is_mount_root() { u64::from(abi::STATX_ATTR_MOUNT_ROOT) } else { 0 },
+        times: [time(a.atime), StatxTime::default(), time(a.ctime), time(a.mtime)],
+        rdev: if dev { [inode.rdev.major(), inode.rdev.minor()] } else { [0, 0] },
+        dev: [inode.sb.dev.major(), inode.sb.dev.minor()],
+        mnt_id: u64::from(p.mnt.id),
+        ..Statx::default()
     };
-    let t: [i64; 4] = if times == 0 {
-        [0, UTIME_NOW, 0, UTIME_NOW]
-    } else {
-        crate::arch::x86::lib::usercopy::get_user(times)?
-    };
-    let pick = |sec: i64, nsec: i64| match nsec {
-        UTIME_NOW => Ok(Some(Time::now())),
-        UTIME_OMIT => Ok(None),
-        0..1_000_000_000 => Ok(Some(Time { sec, nsec: nsec as u32 })),
-        _ => Err(EINVAL),
-    };
-    let (at, mt) = (pick(t[0], t[1])?, pick(t[2], t[3])?);
-    let mut a = p.dentry.inode.attr.lock();
-    a.atime = at.unwrap_or(a.atime);
-    a.mtime = mt.unwrap_or(a.mtime);
-    Ok(0)
+    put_user(buf, &sx).map(|()| 0)
+}
+
+/// `readlink(2)`.
+pub fn sys_readlink(name: usize, buf: usize, size: i32) -> Result<usize> {
+    sys_readlinkat(AT_FDCWD, name, buf, size)
+}
+
+/// `readlinkat(2)`.
+pub fn sys_readlinkat(dfd: i32, name: usize, buf: usize, size: i32) -> Result<usize> {
+    if size <= 0 {
+        return Err(EINVAL);
+    }
+    let raw = crate::fs::namei::getname_flags(name, AT_EMPTY_PATH)?;
+    let p = user_path_at_empty(dfd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)?;
+    let inode = &p.dentry.inode;
+    if !inode.is_symlink() {
+        return Err(if raw.is_empty() { ENOENT } else { EINVAL });
+    }
+    let text = inode.ops.readlink()?;
+    let n = text.len().min(size as usize);
+    copy_to_user(buf, &text[..n])?;
+    Ok(n)
 }

@@ -4,8 +4,6 @@
 
 use crate::errno::Result;
 use crate::fs::dcache::Dentry;
-use crate::fs::inode::Dev;
-use crate::fs::inode::mode::S_IFDIR;
 use crate::fs::ramfs;
 use crate::fs::superblock::{FsType, SuperBlock};
 use alloc::string::String;
@@ -18,7 +16,7 @@ fn mount(_data: &[u8]) -> Result<Arc<Dentry>> {
     static ROOT: spin::Once<Arc<Dentry>> = spin::Once::new();
     let make = || {
         let sb = SuperBlock::new(&FS_TYPE, String::new(), 0);
-        let dir = || ramfs::new_inode(&sb, S_IFDIR | 0o755, Dev(0));
+        let dir = || ramfs::new_dir(&sb, 0o755);
         let root = Dentry::root(dir());
         for name in ["class", "devices", "fs", "kernel"] {
             if let Ok(d) = root.add(name.as_bytes(), dir())

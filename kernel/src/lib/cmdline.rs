@@ -1,164 +1,312 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The kernel's command line (Linux 6.1, `kernel/params.c`; `unknown_bootoption` in
-//! `init/main.c`): `name=value` words, quotes, and `--`, after which everything is init's.
+//! The command line: parameters of the kernel, words for `/init`
+//! (Linux 6.1, `lib/cmdline.c` `next_arg`, `kernel/params.c` `parse_args`,
+//! `init/main.c` `unknown_bootoption`).
 
 use crate::locking::SpinLock;
-use alloc::string::String;
 use alloc::vec::Vec;
 
-/// One word: name, and value if there was a `=`.
-type Word = (Vec<u8>, Option<Vec<u8>>);
+/// Most words, and most variables, that init gets (`MAX_INIT_ARGS`, `MAX_INIT_ENVS`).
+const MAX_INIT: usize = 32;
 
-#[derive(Default)]
-struct Parsed {
-    params: Vec<Word>,
-    init_args: Vec<Vec<u8>>,
-    init_env: Vec<Vec<u8>>,
+/// One word: `name` or `name=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// What stands before the `=`.
+    pub name: Vec<u8>,
+    /// What stands after it, without quotes.
+    pub value: Option<Vec<u8>>,
 }
 
-static PARSED: SpinLock<Parsed> =
-    SpinLock::new(Parsed { params: Vec::new(), init_args: Vec::new(), init_env: Vec::new() });
-
-/// Names that are the kernel's although nobody here looks at them: they do not
-/// become init's arguments.
-const KNOWN: &[&str] = &[
-    "BOOT_IMAGE",
-    "console",
-    "earlycon",
-    "init",
-    "rdinit",
-    "norandmaps",
-    "nokaslr",
-    "kaslr",
-    "mitigations",
-    "no387",
-    "nofxsr",
-    "noxsave",
-    "eagerfpu",
-    "mce",
-    "reboot",
-    "no_timer_check",
-    "tsc_early_khz",
-    "root",
-    "ro",
-    "rw",
-    "rootfstype",
-    "vsyscall",
-    "pti",
-    "nosmap",
-    "nosmep",
-    "noapic",
-    "nolapic",
-    "acpi",
-    "log_buf_len",
-];
-
-/// Splits the next word off, minding quotes (`next_arg`).
-fn next_word(s: &[u8]) -> Option<(Word, &[u8])> {
-    let s = s.trim_ascii_start();
-    if s.is_empty() {
-        return None;
+impl Param {
+    /// As one word again.
+    fn joined(&self) -> Vec<u8> {
+        let mut w = self.name.clone();
+        if let Some(v) = &self.value {
+            w.push(b'=');
+            w.extend_from_slice(v);
+        }
+        w
     }
-    let mut quoted = false;
-    let mut end = s.len();
-    for (i, &c) in s.iter().enumerate() {
-        if c == b'"' {
-            quoted = !quoted;
-        } else if c.is_ascii_whitespace() && !quoted {
+}
+
+/// A command line, taken apart.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// What stands before ` -- `.
+    pub params: Vec<Param>,
+    /// Words for init, without its name.
+    pub init_args: Vec<Vec<u8>>,
+    /// Variables for init.
+    pub init_env: Vec<Vec<u8>>,
+    /// Parameters that did not fit (Linux panics with the last of them).
+    pub too_many: Option<Vec<u8>>,
+}
+
+/// Whether two names are the same, `-` and `_` being one (`parameq`).
+pub fn parameq(a: &[u8], b: &[u8]) -> bool {
+    let dash = |&c: &u8| if c == b'-' { b'_' } else { c };
+    a.len() == b.len() && a.iter().map(dash).eq(b.iter().map(dash))
+}
+
+/// White space as C's `isspace` sees it.
+const fn is_space(c: u8) -> bool {
+    matches!(c, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r' | 0xa0)
+}
+
+/// Takes the first word of a line without leading blanks: the word, and the rest.
+fn next_arg(line: &[u8]) -> (Param, &[u8]) {
+    let quoted = line.first() == Some(&b'"');
+    let args = if quoted { &line[1..] } else { line };
+    let mut in_quote = quoted;
+    let mut equals = None;
+    let mut end = args.len();
+    for (i, &c) in args.iter().enumerate() {
+        if is_space(c) && !in_quote {
             end = i;
             break;
         }
+        if equals.is_none() && c == b'=' {
+            equals = Some(i);
+        }
+        if c == b'"' {
+            in_quote = !in_quote;
+        }
     }
-    let (word, rest) = s.split_at(end);
-    let unquote = |w: &[u8]| {
-        let w = w.strip_prefix(b"\"").unwrap_or(w);
-        w.strip_suffix(b"\"").unwrap_or(w).to_vec()
-    };
-    // A quote before the name encloses the whole word.
-    let inner = match word.strip_prefix(b"\"") {
-        Some(w) => w.strip_suffix(b"\"").unwrap_or(w),
-        None => word,
-    };
-    let w = match inner.iter().position(|&c| c == b'=') {
-        Some(i) => (inner[..i].to_vec(), Some(unquote(&inner[i + 1..]))),
-        None => (inner.to_vec(), None),
-    };
-    Some((w, rest))
+    let mut word = &args[..end];
+    let rest = args.get(end + 1..).unwrap_or(&[]);
+    let value = equals.filter(|&e| e != 0).map(|e| {
+        let v = &word[e + 1..];
+        match v.strip_prefix(b"\"") {
+            Some(v) => v.strip_suffix(b"\"").unwrap_or(v),
+            None => v,
+        }
+    });
+    // A quote around the whole word ends at its end.
+    let value = value.map(|v| if quoted { v.strip_suffix(b"\"").unwrap_or(v) } else { v }.to_vec());
+    if quoted && value.is_none() {
+        word = word.strip_suffix(b"\"").unwrap_or(word);
+    }
+    let name = equals.filter(|&e| e != 0).map_or(word, |e| &word[..e]);
+    (Param { name: name.to_vec(), value }, rest)
 }
 
-/// Divides a command line into the kernel's words and init's.
-fn divide(line: &[u8], mut known: impl FnMut(&str, Option<&str>) -> bool) -> Parsed {
-    let mut p = Parsed::default();
-    let mut rest = line;
-    while let Some(((name, value), r)) = next_word(rest) {
-        rest = r;
-        if name == b"--" && value.is_none() {
-            while let Some(((n, v), r)) = next_word(rest) {
-                rest = r;
-                p.init_args.push(match v {
-                    Some(v) => [&n[..], b"=", &v].concat(),
-                    None => n,
-                });
+fn skip_spaces(line: &[u8]) -> &[u8] {
+    let n = line.iter().take_while(|&&c| is_space(c)).count();
+    &line[n..]
+}
+
+/// Names that Linux has a use for, so that init does not see them, whether or not
+/// there is anything here that they could change.
+const KNOWN: &[&[u8]] = &[
+    b"acpi",
+    b"apic",
+    b"audit",
+    b"clocksource",
+    b"console",
+    b"debug",
+    b"disable_mtrr_cleanup",
+    b"dmesg_restrict",
+    b"eagerfpu",
+    b"early_ioremap_debug",
+    b"earlycon",
+    b"earlyprintk",
+    b"exec_shield",
+    b"hpet",
+    b"idle",
+    b"ignore_loglevel",
+    b"init",
+    b"initrd",
+    b"init_on_alloc",
+    b"init_on_free",
+    b"kaslr",
+    b"lapic",
+    b"log_buf_len",
+    b"loglevel",
+    b"lpj",
+    b"maxcpus",
+    b"mce",
+    b"mem",
+    b"memmap",
+    b"mitigations",
+    b"no387",
+    b"noacpi",
+    b"noapic",
+    b"noexec",
+    b"nofxsr",
+    b"nohz",
+    b"noinitrd",
+    b"nokaslr",
+    b"nolapic",
+    b"nomce",
+    b"nopcid",
+    b"nopku",
+    b"nopti",
+    b"norandmaps",
+    b"nosmap",
+    b"nosmep",
+    b"nosmp",
+    b"nospectre_v1",
+    b"nospectre_v2",
+    b"notsc",
+    b"nowatchdog",
+    b"noxsave",
+    b"noxsaveopt",
+    b"noxsaves",
+    b"no_timer_check",
+    b"nr_cpus",
+    b"nmi_watchdog",
+    b"oops",
+    b"panic",
+    b"panic_on_oops",
+    b"panic_on_warn",
+    b"panic_on_unrecovered_nmi",
+    b"pci",
+    b"print_fatal_signals",
+    b"pti",
+    b"quiet",
+    b"randomize_kstack_offset",
+    b"rdinit",
+    b"reboot",
+    b"ro",
+    b"root",
+    b"rootdelay",
+    b"rootflags",
+    b"rootfstype",
+    b"rootwait",
+    b"rw",
+    b"slub_debug",
+    b"spectre_v2",
+    b"tsc",
+    b"tsc_early_khz",
+    b"unknown_nmi_panic",
+    b"vsyscall",
+    b"vdso",
+    b"x2apic_phys",
+    b"clearcpuid",
+    b"print-fatal-signals",
+];
+
+impl Parsed {
+    /// Takes a command line apart. Never fails: any bytes are some parameters.
+    pub fn new(line: &[u8]) -> Self {
+        let mut p =
+            Self { init_env: [&b"HOME=/"[..], b"TERM=linux"].map(<[u8]>::to_vec).into(), ..Self::default() };
+        let line = line.split(|&b| b == 0).next().unwrap_or(&[]);
+        let mut rest = skip_spaces(line);
+        while !rest.is_empty() {
+            let (param, r) = next_arg(rest);
+            rest = skip_spaces(r);
+            if param.value.is_none() && param.name == b"--" {
+                p.take_init_args(rest);
+                break;
             }
-            break;
+            p.take_param(param);
         }
-        let n = String::from_utf8_lossy(&name).into_owned();
-        let v = value.as_deref().map(|v| String::from_utf8_lossy(v).into_owned());
-        // Dashes and underscores are the same in names; a dot means a module's parameter.
-        let same = |k: &&str| k.replace('-', "_") == n.replace('-', "_");
-        if known(&n, v.as_deref()) || KNOWN.iter().any(same) || n.contains('.') {
-            p.params.push((name, value));
-        } else if let Some(v) = value {
-            p.init_env.retain(|e| !(e.starts_with(&name) && e.get(name.len()) == Some(&b'=')));
-            p.init_env.push([&name[..], b"=", &v].concat());
-            p.params.push((name, Some(v)));
+        p
+    }
+
+    fn take_param(&mut self, param: Param) {
+        if parameq(&param.name, b"init") || parameq(&param.name, b"rdinit") {
+            // Words before it were meant for another loader.
+            self.init_args.clear();
+        }
+        let known = KNOWN.iter().any(|k| parameq(k, &param.name));
+        // A dot names a module's parameter, which is not there.
+        if !known && !param.name.contains(&b'.') {
+            self.take_unknown(&param);
+        }
+        self.params.push(param);
+    }
+
+    fn take_unknown(&mut self, param: &Param) {
+        let word = param.joined();
+        if param.value.is_none() {
+            self.push_arg(word);
+            return;
+        }
+        let same = |e: &Vec<u8>| e.starts_with(&param.name) && e.get(param.name.len()) == Some(&b'=');
+        if let Some(e) = self.init_env.iter_mut().find(|e| same(e)) {
+            *e = word;
+        } else if self.init_env.len() < MAX_INIT {
+            self.init_env.push(word);
         } else {
-            p.init_args.push(name);
+            self.too_many = Some(word);
         }
     }
-    p
+
+    fn take_init_args(&mut self, mut rest: &[u8]) {
+        while !rest.is_empty() {
+            let (param, r) = next_arg(rest);
+            rest = skip_spaces(r);
+            self.push_arg(param.joined());
+        }
+    }
+
+    fn push_arg(&mut self, word: Vec<u8>) {
+        if self.init_args.len() < MAX_INIT - 1 {
+            self.init_args.push(word);
+        } else {
+            self.too_many = Some(word);
+        }
+    }
+
+    /// The last value given to `name`; empty if it stood there without one.
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        let p = self.params.iter().rev().find(|p| parameq(&p.name, name.as_bytes()))?;
+        Some(p.value.as_deref().unwrap_or(&[]))
+    }
 }
 
-/// Parses the command line; the log's and the panic's parameters take effect here.
+static BOOT: SpinLock<Option<Parsed>> = SpinLock::new(None);
+
+/// Takes the boot command line apart, and lets the parts of the kernel that have parameters take theirs.
 pub fn parse(line: &[u8]) {
-    let p = divide(line, crate::kernel::panic::setup_param);
-    *PARSED.lock() = p;
+    let parsed = Parsed::new(line);
+    for p in &parsed.params {
+        let text = |b| core::str::from_utf8(b).ok();
+        if let Some(name) = text(&p.name) {
+            crate::kernel::panic::setup_param(name, p.value.as_deref().and_then(text));
+        }
+    }
+    *BOOT.lock() = Some(parsed);
 }
 
-/// The value of the last `name=value`; empty for a bare `name`.
+/// The last value that the command line gives to `name`; empty if it stands there without one.
 pub fn value(name: &str) -> Option<Vec<u8>> {
-    let p = PARSED.lock();
-    let w = p.params.iter().rev().find(|w| w.0 == name.as_bytes())?;
-    Some(w.1.clone().unwrap_or_default())
+    BOOT.lock().as_ref()?.value(name).map(<[u8]>::to_vec)
 }
 
-/// Whether the word is there.
+/// All values that it gives to `name`, in order.
+pub fn values(name: &str) -> Vec<Vec<u8>> {
+    let boot = BOOT.lock();
+    let params = boot.iter().flat_map(|b| b.params.iter());
+    params.filter(|p| parameq(&p.name, name.as_bytes())).filter_map(|p| p.value.clone()).collect()
+}
+
+/// Whether `name` stands on the command line at all.
 pub fn flag(name: &str) -> bool {
     value(name).is_some()
 }
 
-/// The value of `name=` as a decimal number.
+/// The last value of `name` as a number: decimal, or hexadecimal after `0x`.
 pub fn number(name: &str) -> Option<u64> {
-    core::str::from_utf8(&value(name)?).ok()?.parse().ok()
-}
-
-/// Arguments for init, without its name.
-pub fn init_args() -> Vec<Vec<u8>> {
-    PARSED.lock().init_args.clone()
-}
-
-/// Environment for init: `HOME`, `TERM`, and what the kernel did not know.
-pub fn init_env() -> Vec<Vec<u8>> {
-    let extra = PARSED.lock().init_env.clone();
-    let mut env: Vec<Vec<u8>> = Vec::new();
-    for d in [&b"HOME=/"[..], b"TERM=linux"] {
-        let name = &d[..5];
-        if !extra.iter().any(|e| e.starts_with(name)) {
-            env.push(d.to_vec());
-        }
+    let v = value(name)?;
+    let text = core::str::from_utf8(&v).ok()?;
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
     }
-    env.extend(extra);
-    env
+}
+
+/// Words for init, after its name.
+pub fn init_args() -> Vec<Vec<u8>> {
+    BOOT.lock().as_ref().map(|b| b.init_args.clone()).unwrap_or_default()
+}
+
+/// Variables for init.
+pub fn init_env() -> Vec<Vec<u8>> {
+    BOOT.lock().as_ref().map(|b| b.init_env.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -166,37 +314,63 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn d(s: &[u8]) -> Parsed {
-        divide(s, |n, _| n == "quiet")
+    fn words(v: &[Vec<u8>]) -> Vec<&str> {
+        v.iter().map(|w| core::str::from_utf8(w).unwrap()).collect()
     }
 
     #[test]
-    fn words_go_where_linux_sends_them() {
-        let p = d(b"quiet console=ttyS0 single FOO=bar mod.x=1 -- --run \"a b\" c=d quiet");
-        let args: Vec<&[u8]> = p.init_args.iter().map(|a| &a[..]).collect();
-        assert_eq!(args, [&b"single"[..], b"--run", b"a b", b"c=d", b"quiet"]);
-        assert_eq!(p.init_env, [b"FOO=bar".to_vec()]);
-        assert!(p.params.iter().any(|w| w.0 == b"console" && w.1.as_deref() == Some(b"ttyS0")));
+    fn words_after_the_dashes_are_inits() {
+        let p = Parsed::new(b"console=ttyS0 panic=-1 -- a \"b c\" d=\"e f\" quiet");
+        assert_eq!(p.value("panic"), Some(&b"-1"[..]));
+        assert_eq!(words(&p.init_args), ["a", "b c", "d=e f", "quiet"]);
+        assert_eq!(words(&p.init_env), ["HOME=/", "TERM=linux"]);
     }
 
     #[test]
-    fn quotes_keep_blanks() {
-        let p = d(b"console=\"a b\" X=\"1 2\"");
-        assert_eq!(p.params[0].1.as_deref(), Some(&b"a b"[..]));
-        assert_eq!(p.init_env, [b"X=1 2".to_vec()]);
-        let p = d(b"\"Y=3 4\"");
-        assert_eq!(p.init_env, [b"Y=3 4".to_vec()]);
+    fn unknown_words_go_to_init() {
+        let p = Parsed::new(b"single FOO=1 quiet mod.param=3 TERM=vt100 FOO=2");
+        assert_eq!(words(&p.init_args), ["single"]);
+        assert_eq!(words(&p.init_env), ["HOME=/", "TERM=vt100", "FOO=2"]);
     }
 
     #[test]
-    fn a_later_variable_replaces_an_earlier_one() {
-        assert_eq!(d(b"A=1 AB=2 A=3").init_env, [b"AB=2".to_vec(), b"A=3".to_vec()]);
+    fn init_forgets_words_before_it() {
+        let p = Parsed::new(b"auto init=/bin/x after");
+        assert_eq!(words(&p.init_args), ["after"]);
+    }
+
+    #[test]
+    fn quotes_keep_words_together() {
+        let p = Parsed::new(b"\"a b=c d\" x=\"y z\" e=\"\"");
+        assert_eq!(p.params[0], Param { name: b"a b".to_vec(), value: Some(b"c d".to_vec()) });
+        assert_eq!(p.value("x"), Some(&b"y z"[..]));
+        assert_eq!(p.value("e"), Some(&b""[..]));
+    }
+
+    #[test]
+    fn dashes_are_underscores() {
+        let p = Parsed::new(b"log-buf-len=1M");
+        assert_eq!(p.value("log_buf_len"), Some(&b"1M"[..]));
+    }
+
+    #[test]
+    fn init_gets_no_more_than_fits() {
+        let p = Parsed::new("x ".repeat(50).as_bytes());
+        assert_eq!(p.init_args.len(), 31);
+        assert!(p.too_many.is_some());
     }
 
     proptest! {
         #[test]
-        fn garbage_never_panics(s in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = d(&s);
+        fn any_bytes_are_a_command_line(line in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let p = Parsed::new(&line);
+            prop_assert!(p.init_args.len() < MAX_INIT && p.init_env.len() <= MAX_INIT);
+        }
+
+        #[test]
+        fn plain_words_come_out_as_they_went_in(ws in proptest::collection::vec("[a-z]{1,8}", 0..20)) {
+            let p = Parsed::new(std::format!("-- {}", ws.join(" ")).as_bytes());
+            prop_assert_eq!(words(&p.init_args), ws);
         }
     }
 }

@@ -1,119 +1,221 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Reading newc cpio archives (Linux 6.1, `init/initramfs.c`;
-//! `Documentation/driver-api/early-userspace/buffer-format.rst`). Foreign bytes:
-//! every length is checked, and what is wrong has Linux's message.
+//! The `newc` archive format of initramfs images
+//! (Linux 6.1, `Documentation/driver-api/early-userspace/buffer-format.rst`,
+//! `init/initramfs.c`).
 
-/// Longest name (`PATH_MAX`).
-const PATH_MAX: usize = 4096;
+/// Size of a header.
 const HEADER: usize = 110;
+/// Longest name and link target (`PATH_MAX`), the NUL included.
+const PATH_MAX: usize = 4096;
+const S_IFMT: u32 = 0o170000;
+const S_IFREG: u32 = 0o100000;
+const S_IFLNK: u32 = 0o120000;
 
-/// One file of an archive.
+/// What is wrong with an archive. One that just ends too early is not wrong to Linux:
+/// what there is of it is unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Something else than a header where one must be.
+    NoCpioMagic,
+    /// The older portable format.
+    OldMagic,
+    /// An archive that does not start on a multiple of four.
+    BrokenPadding,
+    /// A name without its NUL.
+    Malformed,
+}
+
+impl Error {
+    /// Linux's words for it.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::NoCpioMagic => "no cpio magic",
+            Self::OldMagic => "incorrect cpio method used: use -H newc option",
+            Self::BrokenPadding => "broken padding",
+            Self::Malformed => "malformed archive",
+        }
+    }
+}
+
+/// One member of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Entry<'a> {
+    /// The name, without its NUL.
+    pub name: &'a [u8],
+    /// Content, or where a symbolic link leads; shorter than `size` at the end of an
+    /// archive that was cut off.
+    pub data: &'a [u8],
+    /// Size of the content as the header has it.
+    pub size: u32,
+    /// Sum of the content's bytes, in archives that have it.
+    pub checksum: Option<u32>,
     pub ino: u32,
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
     pub nlink: u32,
     pub mtime: u32,
-    /// Device the file was on.
-    pub major: u32,
-    pub minor: u32,
-    /// Device that a node stands for.
-    pub rmajor: u32,
-    pub rminor: u32,
-    pub name: &'a [u8],
-    pub data: &'a [u8],
-    /// The archive ends before the file does.
-    pub cut: bool,
+    /// Device that the file was on: hard links share it and `ino`.
+    pub dev: (u32, u32),
+    /// For device nodes: which.
+    pub rdev: (u32, u32),
 }
 
-/// Walks an archive.
+impl Entry<'_> {
+    /// Whether the content is what the header's sum says.
+    pub fn checksum_fits(&self) -> bool {
+        let sum = || self.data.iter().fold(0u32, |n, &b| n.wrapping_add(u32::from(b)));
+        self.checksum.is_none_or(|c| c == sum())
+    }
+}
+
+/// What stands next in an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A member.
+    Member(Entry<'a>),
+    /// The end of an archive (`TRAILER!!!`); another may follow.
+    Trailer,
+    /// What follows is no plain archive: maybe a compressed one.
+    Other(&'a [u8]),
+    /// The end of the image.
+    End,
+}
+
+/// Reads an image: archives one after the other, with NULs between.
+#[derive(Clone)]
 pub struct Reader<'a> {
     image: &'a [u8],
     at: usize,
+    /// A member or trailer came before, and nothing else since.
+    after_member: bool,
 }
 
-fn hex(b: &[u8]) -> Option<u32> {
-    b.iter().try_fold(0u32, |n, &c| Some(n << 4 | (c as char).to_digit(16)?))
+/// A number in hexadecimal, up to what is no digit.
+fn hex(field: &[u8]) -> u32 {
+    field.iter().map_while(|&c| (c as char).to_digit(16)).fold(0, |n, d| n << 4 | d)
 }
 
 impl<'a> Reader<'a> {
-    /// Starts at the beginning of an archive.
+    /// Starts at the beginning of `image`.
     pub const fn new(image: &'a [u8]) -> Self {
-        Self { image, at: 0 }
+        Self { image, at: 0, after_member: false }
+    }
+    /// Goes on `n` bytes further: behind what [`Item::Other`] turned out to be.
+    pub fn skip(&mut self, n: usize) {
+        self.at = self.at.saturating_add(n).min(self.image.len());
+        self.after_member = false;
+    }
+    /// Whether the last thing read was whole.
+    pub const fn is_whole(&self) -> bool {
+        self.after_member
     }
 
-    /// Bytes read so far, to the end of the last entry's padding.
-    pub fn consumed(&self) -> usize {
-        self.at.min(self.image.len())
-    }
-
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let b = self.image.get(self.at..self.at.checked_add(len)?)?;
-        self.at += len;
-        Some(b)
-    }
-
-    fn align(&mut self) {
-        self.at = self.at.next_multiple_of(4);
-    }
-
-    /// The next file; `None` at the archive's trailer, or where it just ends: Linux
-    /// says nothing about an archive that is too short, and keeps what it has.
-    pub fn next_entry(&mut self) -> Result<Option<Entry<'a>>, &'static str> {
-        // Entries may be apart by zeroes.
-        while self.image.get(self.at) == Some(&0) {
-            self.at += 1;
+    /// The next item.
+    pub fn next_item(&mut self) -> Result<Item<'a>, Error> {
+        loop {
+            while self.image.get(self.at) == Some(&0) {
+                self.at += 1;
+            }
+            let rest = &self.image[self.at..];
+            let Some(&first) = rest.first() else {
+                return Ok(Item::End);
+            };
+            let aligned = self.at.is_multiple_of(4);
+            if !aligned && self.after_member {
+                return Err(Error::BrokenPadding);
+            }
+            if first != b'0' || !aligned {
+                return Ok(Item::Other(rest));
+            }
+            let Some((header, body)) = rest.split_at_checked(HEADER) else {
+                return Ok(self.cut_off());
+            };
+            match &header[..6] {
+                b"070701" | b"070702" => {}
+                b"070707" => return Err(Error::OldMagic),
+                _ => return Err(Error::NoCpioMagic),
+            }
+            if let Some(item) = self.member(header, body)? {
+                return Ok(item);
+            }
         }
-        let Some(h) = self.take(HEADER) else { return self.end() };
-        match &h[..6] {
-            b"070701" | b"070702" => {}
-            b"070707" => return Err("incorrect cpio method used: use -H newc option"),
-            _ => return Err("no cpio magic"),
-        }
+    }
+
+    /// The image ends where it should go on.
+    fn cut_off(&mut self) -> Item<'a> {
+        self.at = self.image.len();
+        self.after_member = false;
+        Item::End
+    }
+
+    /// One member; `None` if it is of a kind that is passed over.
+    fn member(&mut self, header: &[u8], body: &'a [u8]) -> Result<Option<Item<'a>>, Error> {
         let mut f = [0u32; 13];
-        for (v, d) in f.iter_mut().zip(h[6..].chunks_exact(8)) {
-            *v = hex(d).ok_or("broken padding")?;
+        for (to, from) in f.iter_mut().zip(header[6..].chunks_exact(8)) {
+            *to = hex(from);
         }
-        let [ino, mode, uid, gid, nlink, mtime, size, major, minor, rmajor, rminor, namesize, _check] = f;
-        if namesize == 0 || namesize as usize > PATH_MAX {
-            return self.end();
-        }
-        let Some(name) = self.take(namesize as usize) else { return self.end() };
-        let name = name.split(|&b| b == 0).next().unwrap_or(name);
-        self.align();
-        let start = self.at.min(self.image.len());
-        let cut = self.image.len() - start < size as usize;
-        let data = &self.image[start..start + (size as usize).min(self.image.len() - start)];
-        self.at = start + data.len();
-        self.align();
-        if name == b"TRAILER!!!" {
+        let [ino, mode, uid, gid, nlink, mtime, size, maj, min, rmaj, rmin, namesize, sum] = f;
+        let (namesize, length) = (namesize as usize, size as usize);
+        // Header and name together fill a multiple of four.
+        let data_at = ((namesize + 1) & !3) + 2;
+        let next = (self.at + HEADER + data_at + length + 3) & !3;
+        let kind = mode & S_IFMT;
+        let wanted = match kind {
+            S_IFLNK => length <= PATH_MAX,
+            S_IFREG => true,
+            _ => length == 0,
+        };
+        self.after_member = next <= self.image.len();
+        self.at = next.min(self.image.len());
+        if !wanted || namesize == 0 || namesize > PATH_MAX {
             return Ok(None);
         }
-        Ok(Some(Entry { ino, mode, uid, gid, nlink, mtime, major, minor, rmajor, rminor, name, data, cut }))
-    }
-
-    fn end(&mut self) -> Result<Option<Entry<'a>>, &'static str> {
-        self.at = self.image.len();
-        Ok(None)
+        if body.len() < data_at || kind == S_IFLNK && body.len() < data_at + length {
+            return Ok(Some(self.cut_off()));
+        }
+        if body[namesize - 1] != 0 {
+            return Err(Error::Malformed);
+        }
+        let name = body[..namesize].split(|&b| b == 0).next().unwrap_or(&[]);
+        if name == b"TRAILER!!!" {
+            return Ok(Some(Item::Trailer));
+        }
+        let data = &body[data_at..body.len().min(data_at + length)];
+        let checksum = (header[5] == b'2').then_some(sum);
+        let (dev, rdev) = ((maj, min), (rmaj, rmin));
+        Ok(Some(Item::Member(Entry {
+            name,
+            data,
+            size,
+            checksum,
+            ino,
+            mode,
+            uid,
+            gid,
+            nlink,
+            mtime,
+            dev,
+            rdev,
+        })))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
     use proptest::prelude::*;
+    use std::vec::Vec;
 
-    fn entry(name: &[u8], mode: u32, data: &[u8]) -> Vec<u8> {
-        let mut v = b"070701".to_vec();
-        let f = [1, mode, 0, 0, 1, 0, data.len() as u32, 0, 0, 0, 0, name.len() as u32 + 1, 0];
-        for x in f {
-            v.extend(alloc::format!("{x:08x}").bytes());
+    fn member(name: &str, mode: u32, data: &[u8]) -> Vec<u8> {
+        let mut v = Vec::new();
+        let fields = [7, mode, 1, 2, 1, 99, data.len() as u32, 8, 1, 4, 64, name.len() as u32 + 1, 0];
+        v.extend(b"070701");
+        for f in fields {
+            v.extend(std::format!("{f:08X}").bytes());
         }
-        v.extend(name);
+        v.extend(name.bytes());
         v.push(0);
         v.resize(v.len().next_multiple_of(4), 0);
         v.extend(data);
@@ -121,54 +223,97 @@ mod tests {
         v
     }
 
-    #[test]
-    fn files_in_order_then_the_trailer() {
-        let mut a = entry(b"init", 0o100_755, b"hello");
-        a.extend(entry(b"dir", 0o040_755, b""));
-        a.extend(entry(b"TRAILER!!!", 0, b""));
-        let len = a.len();
-        a.extend([0; 200]);
-        let mut r = Reader::new(&a);
-        let e = r.next_entry().unwrap().unwrap();
-        assert_eq!((e.name, e.mode, e.data), (&b"init"[..], 0o100_755, &b"hello"[..]));
-        assert_eq!(r.next_entry().unwrap().unwrap().name, b"dir");
-        assert_eq!(r.next_entry(), Ok(None));
-        assert_eq!(r.consumed(), len);
+    fn names(image: &[u8]) -> Result<Vec<String>, Error> {
+        let mut r = Reader::new(image);
+        let mut out = Vec::new();
+        loop {
+            match r.next_item()? {
+                Item::Member(e) => out.push(String::from_utf8_lossy(e.name).into_owned()),
+                Item::Trailer => out.push("-".into()),
+                Item::Other(_) => {
+                    out.push("?".into());
+                    return Ok(out);
+                }
+                Item::End => return Ok(out),
+            }
+        }
     }
 
     #[test]
-    fn damage_has_linuxs_words() {
-        assert_eq!(Reader::new(b"070707xxx").next_entry(), Ok(None));
-        let mut old = entry(b"a", 0, b"");
+    fn members_come_out_as_they_went_in() {
+        let image = member("dev/ttyS0", 0o20600, b"");
+        let Ok(Item::Member(e)) = Reader::new(&image).next_item() else { panic!() };
+        assert_eq!((e.name, e.mode, e.uid, e.gid), (&b"dev/ttyS0"[..], 0o20600, 1, 2));
+        assert_eq!((e.ino, e.mtime, e.dev, e.rdev), (7, 99, (8, 1), (4, 64)));
+    }
+
+    #[test]
+    fn archives_may_follow_each_other() {
+        let mut image = member("a", 0o100644, b"hello");
+        image.extend(member("TRAILER!!!", 0, b""));
+        image.resize(512, 0);
+        image.extend(member("b", 0o100644, b""));
+        image.extend(member("TRAILER!!!", 0, b""));
+        image.extend(b"\x1f\x8b");
+        assert_eq!(names(&image).unwrap(), ["a", "-", "b", "-", "?"]);
+    }
+
+    #[test]
+    fn damage_has_a_name() {
+        let image = member("a", 0o100644, b"hello");
+        let mut old = image.clone();
         old[5] = b'7';
-        assert_eq!(Reader::new(&old).next_entry(), Err("incorrect cpio method used: use -H newc option"));
-        let mut bad = entry(b"a", 0, b"");
-        bad[0] = b'x';
-        assert_eq!(Reader::new(&bad).next_entry(), Err("no cpio magic"));
-        let long = entry(b"a", 0, b"data");
-        let e = Reader::new(&long[..long.len() - 2]).next_entry().unwrap().unwrap();
-        assert_eq!((e.data, e.cut), (&b"da"[..], true));
+        assert_eq!(names(&old), Err(Error::OldMagic));
+        let mut bad = image.clone();
+        bad[2] = b'x';
+        assert_eq!(names(&bad), Err(Error::NoCpioMagic));
+        let mut endless = image.clone();
+        endless[111] = b'b';
+        assert_eq!(names(&endless), Err(Error::Malformed));
+        let mut shifted = member("b", 0o100644, b"");
+        shifted.push(0);
+        shifted.extend(&image);
+        assert_eq!(names(&shifted), Err(Error::BrokenPadding));
+        assert_eq!(names(&[&[0][..], &image].concat()).unwrap(), ["?"]);
+    }
+
+    #[test]
+    fn what_there_is_of_a_cut_archive_is_read() {
+        let image = member("a", 0o100644, b"hello");
+        assert!(names(&image[..50]).unwrap().is_empty());
+        assert!(names(&image[..111]).unwrap().is_empty());
+        let mut r = Reader::new(&image[..115]);
+        let Ok(Item::Member(e)) = r.next_item() else { panic!() };
+        assert_eq!((e.data, e.size), (&b"hel"[..], 5));
+        assert!(!r.is_whole());
+        assert_eq!(r.next_item(), Ok(Item::End));
+    }
+
+    #[test]
+    fn sizes_cannot_overflow() {
+        let mut image = member("a", 0o100644, b"hello");
+        image[54..62].copy_from_slice(b"ffffffff");
+        assert_eq!(names(&image).unwrap(), ["a"]);
+        image[94..102].copy_from_slice(b"ffffffff");
+        assert!(names(&image).unwrap().is_empty());
     }
 
     proptest! {
         #[test]
-        fn garbage_never_panics(a in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let mut r = Reader::new(&a);
-            while let Ok(Some(_)) = r.next_entry() {}
-            prop_assert!(r.consumed() <= a.len());
+        fn any_bytes_are_read_to_some_end(image in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = names(&image);
         }
 
         #[test]
-        fn damage_never_panics(at in 0usize..300, v in any::<u8>(), cut in 0usize..400) {
-            let mut a = entry(b"init", 0o100_755, &[7; 100]);
-            a.extend(entry(b"TRAILER!!!", 0, b""));
-            let n = a.len();
-            a[at % n] = v;
-            a.truncate(n - cut % n);
-            let mut r = Reader::new(&a);
-            while let Ok(Some(e)) = r.next_entry() {
-                prop_assert!(e.data.len() <= a.len());
-            }
+        fn damaged_archives_are_read_to_some_end(
+            data in proptest::collection::vec(any::<u8>(), 0..40), at in 0usize..400, with in any::<u8>()
+        ) {
+            let mut image = member("some/name", 0o100755, &data);
+            image.extend(member("link", 0o120777, b"to"));
+            image.extend(member("TRAILER!!!", 0, b""));
+            let n = image.len();
+            image[at % n] = with;
+            let _ = names(&image);
         }
     }
 }

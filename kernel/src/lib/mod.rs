@@ -2,4 +2,5 @@
 //! Linux's `lib/`: helpers that are pure functions of plain data.
 pub mod cmdline;
 pub mod cpio;
+pub mod iov_iter;
 pub mod ratelimit;

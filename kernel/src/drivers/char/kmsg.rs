@@ -1,41 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `/dev/kmsg`: the log as a device, over printk's [`KmsgUser`].
 
-use crate::arch::x86::lib::usercopy::{copy_from_user, copy_to_user};
-use crate::errno::{EINVAL, Result};
-use crate::fs::file_table::{File, FileOps, POLLERR, POLLIN, POLLOUT, UserBuf};
+use crate::errno::{EFAULT, EINVAL, Result};
+use crate::fs::file_table::{File, FileOps, poll};
+use crate::fs::inode::Dev;
+use crate::fs::select::PollTable;
 use crate::kernel::printk::syslog::KmsgUser;
+use crate::lib::iov_iter::IovIter;
+use alloc::sync::Arc;
+
+/// Longest message (`PRINTKRB_RECORD_MAX`).
+const LOG_LINE_MAX: usize = 1024;
 
 /// An open `/dev/kmsg`.
-pub struct Kmsg(KmsgUser);
+struct Kmsg(KmsgUser);
 
-impl Kmsg {
-    /// Starts at the oldest message.
-    pub fn open() -> Self {
-        Self(KmsgUser::open())
-    }
+/// Opens it at the oldest message.
+pub fn open(_: Dev, _: u32) -> Result<Arc<dyn FileOps>> {
+    Ok(Arc::new(Kmsg(KmsgUser::open())))
 }
 
 impl FileOps for Kmsg {
-    fn read(&self, f: &File, buf: UserBuf, _: u64) -> Result<usize> {
-        let line = self.0.read(buf.len, f.nonblock())?;
-        copy_to_user(buf.addr, &line)?;
-        Ok(line.len())
+    fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        let line = self.0.read(to.count(), f.nonblock())?;
+        if to.copy_to(&line) == line.len() { Ok(line.len()) } else { Err(EFAULT) }
     }
-    fn write(&self, _: &File, buf: UserBuf, _: u64) -> Result<usize> {
-        // One message a write (LOG_LINE_MAX).
-        if buf.len > 1024 {
+    fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        // One message a write.
+        if from.count() > LOG_LINE_MAX {
             return Err(EINVAL);
         }
-        let mut b = [0u8; 1024];
-        copy_from_user(&mut b[..buf.len], buf.addr)?;
-        self.0.write(&b[..buf.len])
+        self.0.write(&from.take_all(LOG_LINE_MAX)?)
     }
-    fn llseek(&self, _: &File, off: i64, whence: u32) -> Result<u64> {
-        self.0.seek(off, whence).map(|n| n as u64)
+    fn seek(&self, _: &File, offset: i64, whence: u32) -> Result<u64> {
+        self.0.seek(offset, whence).map(|n| n as u64)
     }
-    fn poll(&self, _: &File) -> u32 {
+    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+        table.wait_static(crate::kernel::printk::syslog::log_wait());
         let (ready, lost) = self.0.poll();
-        POLLOUT | if ready { POLLIN } else { 0 } | if lost { POLLERR } else { 0 }
+        (if ready { poll::IN | poll::RDNORM } else { 0 }) | (if lost { poll::ERR | poll::PRI } else { 0 })
     }
 }

@@ -2,77 +2,97 @@
 //! `/dev/null`, `zero`, `full`, `random`, `urandom`, `kmsg` (Linux 6.1, `drivers/char/mem.c`).
 
 use super::{kmsg, random};
-use crate::arch::x86::lib::usercopy::{clear_user, copy_to_user};
-use crate::errno::{EFAULT, ENOSPC, ENXIO, Result};
-use crate::fs::file_table::{File, FileOps, UserBuf};
+use crate::errno::{EFAULT, ENOSPC, Result};
+use crate::fs::char_dev::Device;
+use crate::fs::file_table::{File, FileOps, Mapping};
+use crate::fs::inode::Dev;
+use crate::lib::iov_iter::IovIter;
 use alloc::sync::Arc;
 
-/// The device with this minor number of major 1.
-pub fn open(minor: u32) -> Result<Arc<dyn FileOps>> {
-    match minor {
-        3 => Ok(Arc::new(Null)),
-        5 => Ok(Arc::new(Zero)),
-        7 => Ok(Arc::new(Full)),
-        8 | 9 => Ok(Arc::new(Random)),
-        11 => Ok(Arc::new(kmsg::Kmsg::open())),
-        _ => Err(ENXIO),
+const MEM_MAJOR: u32 = 1;
+
+/// The devices of major 1, with their permissions.
+pub static DEVICES: &[Device] = &[
+    Device { name: "null", dev: Dev::new(MEM_MAJOR, 3), mode: 0o666, open: |_, _| Ok(Arc::new(Null)) },
+    Device { name: "zero", dev: Dev::new(MEM_MAJOR, 5), mode: 0o666, open: |_, _| Ok(Arc::new(Zero)) },
+    Device { name: "full", dev: Dev::new(MEM_MAJOR, 7), mode: 0o666, open: |_, _| Ok(Arc::new(Full)) },
+    Device { name: "random", dev: Dev::new(MEM_MAJOR, 8), mode: 0o666, open: |_, _| Ok(Arc::new(Random)) },
+    Device { name: "urandom", dev: Dev::new(MEM_MAJOR, 9), mode: 0o666, open: |_, _| Ok(Arc::new(Random)) },
+    Device { name: "kmsg", dev: Dev::new(MEM_MAJOR, 11), mode: 0o644, open: kmsg::open },
+];
+
+fn read_zeroes(to: &mut IovIter<'_>) -> Result<usize> {
+    static ZEROES: [u8; 1024] = [0; 1024];
+    let mut done = 0;
+    while to.count() != 0 {
+        let want = to.count().min(ZEROES.len());
+        let n = to.copy_to(&ZEROES[..want]);
+        done += n;
+        if n < want {
+            return if done == 0 { Err(EFAULT) } else { Ok(done) };
+        }
     }
+    Ok(done)
 }
 
-fn read_zeroes(buf: UserBuf) -> Result<usize> {
-    let left = clear_user(buf.addr, buf.len);
-    if left == buf.len && left != 0 { Err(EFAULT) } else { Ok(buf.len - left) }
+/// Takes everything, and keeps nothing.
+fn swallow(from: &mut IovIter<'_>) -> Result<usize> {
+    let n = from.count();
+    from.truncate(0);
+    Ok(n)
 }
 
 struct Null;
 impl FileOps for Null {
-    fn read(&self, _: &File, _: UserBuf, _: u64) -> Result<usize> {
+    fn read(&self, _: &File, _: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         Ok(0)
     }
-    fn write(&self, _: &File, buf: UserBuf, _: u64) -> Result<usize> {
-        Ok(buf.len)
+    fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        swallow(from)
     }
-    fn llseek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
+    fn seek(&self, f: &File, _: i64, _: u32) -> Result<u64> {
+        *f.pos.lock() = 0;
         Ok(0)
     }
 }
 
 struct Zero;
 impl FileOps for Zero {
-    fn read(&self, _: &File, buf: UserBuf, _: u64) -> Result<usize> {
-        read_zeroes(buf)
+    fn read(&self, _: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        read_zeroes(to)
     }
-    fn write(&self, _: &File, buf: UserBuf, _: u64) -> Result<usize> {
-        Ok(buf.len)
+    fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        swallow(from)
     }
-    fn llseek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
+    fn seek(&self, f: &File, _: i64, _: u32) -> Result<u64> {
+        *f.pos.lock() = 0;
         Ok(0)
+    }
+    fn mmap(&self, _: &File) -> Result<Mapping> {
+        Ok(Mapping::Zero)
     }
 }
 
 struct Full;
 impl FileOps for Full {
-    fn read(&self, _: &File, buf: UserBuf, _: u64) -> Result<usize> {
-        read_zeroes(buf)
+    fn read(&self, _: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        read_zeroes(to)
     }
-    fn write(&self, _: &File, _: UserBuf, _: u64) -> Result<usize> {
+    fn write(&self, _: &File, _: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         Err(ENOSPC)
+    }
+    fn seek(&self, f: &File, _: i64, _: u32) -> Result<u64> {
+        *f.pos.lock() = 0;
+        Ok(0)
     }
 }
 
 struct Random;
 impl FileOps for Random {
-    fn read(&self, _: &File, buf: UserBuf, _: u64) -> Result<usize> {
-        let len = buf.len.min(1 << 20);
-        let mut done = 0;
-        while done < len {
-            let n = (len - done).min(8);
-            copy_to_user(buf.addr + done, &random::get_random_u64().to_le_bytes()[..n])?;
-            done += n;
-        }
-        Ok(len)
+    fn read(&self, _: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        random::fill(to)
     }
-    fn write(&self, _: &File, buf: UserBuf, _: u64) -> Result<usize> {
-        Ok(buf.len)
+    fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        swallow(from)
     }
 }

@@ -3,9 +3,11 @@
 //! `AT_RANDOM`. `RDRAND` where the CPU has it, mixed with the time-stamp counter; not a
 //! cryptographic generator, and `/dev/random` says no more than that.
 
-use crate::arch::x86::lib::usercopy::copy_to_user;
-use crate::errno::{EINVAL, Result};
+use crate::errno::{EFAULT, EINVAL, Result};
+use crate::kernel::signal::signal_pending;
+use crate::kernel::task::current;
 use crate::kernel::time::timekeeping::rdtsc;
+use crate::lib::iov_iter::IovIter;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::general as abi;
 
@@ -37,19 +39,32 @@ pub fn get_random_u64() -> u64 {
     mix(s ^ seed)
 }
 
-/// `getrandom(2)`.
-pub fn sys_getrandom(buf: usize, len: usize, flags: u32) -> Result<usize> {
-    if flags & !(abi::GRND_NONBLOCK | abi::GRND_RANDOM | abi::GRND_INSECURE) != 0 {
-        return Err(EINVAL);
-    }
-    let len = len.min(0x1ff_ffff);
+/// Fills a buffer; stops at a bad address, and for a signal that is pending.
+pub fn fill(to: &mut IovIter<'_>) -> Result<usize> {
     let mut done = 0;
-    while done < len {
-        let n = (len - done).min(8);
-        if let Err(e) = copy_to_user(buf + done, &get_random_u64().to_le_bytes()[..n]) {
-            return if done == 0 { Err(e) } else { Ok(done) };
+    while to.count() != 0 {
+        let mut block = [0u8; 64];
+        for word in block.chunks_exact_mut(8) {
+            word.copy_from_slice(&get_random_u64().to_le_bytes());
         }
+        let want = to.count().min(block.len());
+        let n = to.copy_to(&block[..want]);
         done += n;
+        if n < want {
+            return if done == 0 { Err(EFAULT) } else { Ok(done) };
+        }
+        if done % 4096 == 0 && signal_pending(&current()) {
+            break;
+        }
     }
     Ok(done)
+}
+
+/// `getrandom(2)`.
+pub fn sys_getrandom(buf: usize, len: usize, flags: u32) -> Result<usize> {
+    let kinds = abi::GRND_RANDOM | abi::GRND_INSECURE;
+    if flags & !(abi::GRND_NONBLOCK | kinds) != 0 || flags & kinds == kinds {
+        return Err(EINVAL);
+    }
+    fill(&mut IovIter::user(buf, len)?)
 }

@@ -2,31 +2,33 @@
 //! The line discipline (Linux 6.1, `drivers/tty/n_tty.c`): editing lines, echo, the keys
 //! that send signals, newline translation.
 
-use super::serial::p8250;
-use crate::arch::x86::lib::usercopy::{copy_from_user_partial, copy_to_user, get_user, put_user};
-use crate::errno::{EAGAIN, EFAULT, ENOTTY, EPERM, Result};
-use crate::fs::file_table::{File, FileOps, POLLIN, POLLOUT, UserBuf};
-use crate::fs::inode::Dev;
-use crate::kernel::signal::kill_pgrp;
+use super::serial::{self, p8250};
+use crate::errno::{EAGAIN, EFAULT, EIO, EPERM, ERESTARTSYS, ESPIPE, Result};
+use crate::fs::file_table::{File, FileOps, poll};
+use crate::fs::select::PollTable;
+use crate::kernel::signal::action::SIG_IGN;
+use crate::kernel::signal::kill::is_pgrp_orphaned;
+use crate::kernel::signal::{kill_pgrp, with_siglock};
 use crate::kernel::task::current;
 use crate::kernel::wait::WaitQueue;
+use crate::lib::iov_iter::IovIter;
 use crate::locking::IrqLock;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, Ordering};
 use linux_raw_sys::general as abi;
-use linux_raw_sys::ioctl as io;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `struct termios`, as the ioctls pass it.
 #[repr(C)]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
-struct Termios {
-    iflag: u32,
-    oflag: u32,
-    cflag: u32,
-    lflag: u32,
-    line: u8,
-    cc: [u8; 19],
+pub struct Termios {
+    pub(super) iflag: u32,
+    pub(super) oflag: u32,
+    pub(super) cflag: u32,
+    pub(super) lflag: u32,
+    pub(super) line: u8,
+    pub(super) cc: [u8; 19],
 }
 const _: () = assert!(size_of::<Termios>() == 36);
 
@@ -47,25 +49,25 @@ const STD_TERMIOS: Termios = Termios {
     cc: [3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0],
 };
 
-struct State {
-    termios: Termios,
+pub(super) struct State {
+    pub(super) termios: Termios,
     /// The line being edited.
-    line: VecDeque<u8>,
+    pub(super) line: VecDeque<u8>,
     /// What `read` may take; a line's end is its newline, or a marker of end of file.
-    ready: VecDeque<u8>,
+    pub(super) ready: VecDeque<u8>,
     /// Ends of file that are due before more is read.
     eofs: u32,
-    winsize: [u16; 4],
+    pub(super) winsize: [u16; 4],
 }
 
 /// A terminal.
 pub struct Tty {
-    port: u32,
-    state: IrqLock<State>,
+    pub(super) port: u32,
+    pub(super) state: IrqLock<State>,
     wait: WaitQueue,
     /// Foreground process group.
-    pgrp: AtomicI32,
-    session: AtomicI32,
+    pub(super) pgrp: AtomicI32,
+    pub(super) session: AtomicI32,
 }
 
 const fn new_tty(port: u32) -> Tty {
@@ -185,20 +187,88 @@ impl Tty {
         !s.ready.is_empty() || s.eofs != 0
     }
 
-    /// Stops a background process that reads or changes the terminal (`job_control`).
-    fn check_foreground(&self, sig: u32) -> Result {
-        use crate::kernel::signal::kill::is_pgrp_orphaned;
+    /// Raw mode with neither a minimum nor a time to wait: reading is asking.
+    fn polls_by_reading(&self) -> bool {
+        let tm = self.state.lock().termios;
+        tm.lflag & abi::ICANON == 0 && tm.cc[abi::VMIN as usize] == 0 && tm.cc[abi::VTIME as usize] == 0
+    }
+
+    /// Up to `max` bytes of what can be read, and whether the call is over with them.
+    fn take(&self, max: usize) -> (Vec<u8>, bool) {
+        let mut s = self.state.lock();
+        if s.ready.is_empty() {
+            s.eofs = s.eofs.saturating_sub(1);
+            return (Vec::new(), true);
+        }
+        let canon = s.termios.lflag & abi::ICANON != 0;
+        let mut n = s.ready.len().min(max);
+        let line = if canon { s.ready.iter().take(n).position(|&c| c == b'\n') } else { None };
+        if let Some(i) = line {
+            n = i + 1;
+        }
+        (s.ready.drain(..n).collect(), line.is_some())
+    }
+
+    /// Whether it is the current process's controlling terminal.
+    pub(super) fn is_mine(&self) -> bool {
+        serial::dev(self.port).0 == current().signal.tty.load(Ordering::Relaxed)
+    }
+
+    /// Stops a background process that reads, writes or changes the terminal
+    /// (Linux 6.1, drivers/tty/tty_jobctrl.c, `__tty_check_change`).
+    pub(super) fn check_foreground(&self, sig: u32) -> Result {
         let cur = current();
         let fg = self.pgrp.load(Ordering::Relaxed);
-        let mine = Dev::new(4, 64 + self.port).0 == cur.signal.tty.load(Ordering::Relaxed);
-        if !mine || fg == 0 || fg == cur.signal.pgrp() {
+        let own = cur.signal.pgrp();
+        if !self.is_mine() || fg == 0 || fg == own {
             return Ok(());
         }
-        if is_pgrp_orphaned(cur.signal.pgrp()) {
-            return Err(crate::errno::EIO);
+        let ignored = with_siglock(&cur, |l| l[sig as i32].handler == SIG_IGN);
+        let blocked = cur.sig.blocked().contains(sig as i32);
+        if ignored || blocked {
+            return if sig == abi::SIGTTIN { Err(EIO) } else { Ok(()) };
         }
-        let _ = kill_pgrp(cur.signal.pgrp(), sig as i32, true);
-        Err(crate::errno::ERESTARTSYS)
+        if is_pgrp_orphaned(own) {
+            return Err(EIO);
+        }
+        let _ = kill_pgrp(own, sig as i32, true);
+        Err(ERESTARTSYS)
+    }
+
+    /// Becomes the current session's controlling terminal (`__proc_set_tty`).
+    pub(super) fn set_controlling(&self) {
+        let cur = current();
+        cur.signal.tty.store(serial::dev(self.port).0, Ordering::Relaxed);
+        self.session.store(cur.signal.session(), Ordering::Relaxed);
+        self.pgrp.store(cur.signal.pgrp(), Ordering::Relaxed);
+    }
+
+    /// `TIOCSCTTY`: only a session leader without a terminal may, and, but for root
+    /// with `force`, only if no other session has it.
+    pub(super) fn steal(&self, force: bool) -> Result {
+        let cur = current();
+        let session = self.session.load(Ordering::Relaxed);
+        let leader = cur.signal.leader.load(Ordering::Relaxed) != 0;
+        if leader && session == cur.signal.session() {
+            return Ok(());
+        }
+        if !leader || cur.signal.tty.load(Ordering::Relaxed) != 0 {
+            return Err(EPERM);
+        }
+        if session != 0 && !(force && cur.cred.lock().euid == 0) {
+            return Err(EPERM);
+        }
+        self.set_controlling();
+        Ok(())
+    }
+
+    /// A session leader without a terminal gets the one it opens (`tty_open_proc_set_tty`).
+    pub(super) fn acquire_on_open(&self) {
+        let sig = &current().signal;
+        let wants = sig.leader.load(Ordering::Relaxed) != 0 && sig.tty.load(Ordering::Relaxed) == 0;
+        if wants && self.session.load(Ordering::Relaxed) == 0 {
+            self.set_controlling();
+        }
     }
 }
 
@@ -206,118 +276,76 @@ impl Tty {
 pub struct TtyFile(pub &'static Tty);
 
 impl FileOps for TtyFile {
-    fn read(&self, f: &File, buf: UserBuf, _: u64) -> Result<usize> {
+    fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         let t = self.0;
         t.check_foreground(abi::SIGTTIN)?;
+        if to.count() == 0 {
+            return Ok(0);
+        }
         if !t.readable() {
+            if t.polls_by_reading() {
+                return Ok(0);
+            }
             if f.nonblock() {
                 return Err(EAGAIN);
             }
             t.wait.wait_event_interruptible(|| t.readable())?;
         }
-        let mut out = [0u8; 256];
-        let mut n = 0;
-        {
-            let mut s = t.state.lock();
-            if s.ready.is_empty() {
-                s.eofs = s.eofs.saturating_sub(1);
-                return Ok(0);
+        let mut done = 0;
+        loop {
+            let (chunk, line_ends) = t.take(to.count().min(256));
+            let n = to.copy_to(&chunk);
+            done += n;
+            if n < chunk.len() {
+                return if done == 0 { Err(EFAULT) } else { Ok(done) };
             }
-            let canon = s.termios.lflag & abi::ICANON != 0;
-            while n < buf.len.min(out.len())
-                && let Some(c) = s.ready.pop_front()
-            {
-                out[n] = c;
-                n += 1;
-                if canon && c == b'\n' {
-                    break;
-                }
+            if line_ends || chunk.len() < 256 || to.count() == 0 {
+                return Ok(done);
             }
         }
-        copy_to_user(buf.addr, &out[..n])?;
-        Ok(n)
     }
 
-    fn write(&self, _: &File, buf: UserBuf, _: u64) -> Result<usize> {
+    fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         let t = self.0;
-        let translate = t.state.lock().termios.oflag & (abi::OPOST | abi::ONLCR) == abi::OPOST | abi::ONLCR;
+        let tm = t.state.lock().termios;
+        if tm.lflag & abi::TOSTOP != 0 {
+            t.check_foreground(abi::SIGTTOU)?;
+        }
+        let translate = tm.oflag & (abi::OPOST | abi::ONLCR) == abi::OPOST | abi::ONLCR;
         let mut chunk = [0u8; 256];
         let mut done = 0;
-        while done < buf.len {
-            let n = (buf.len - done).min(chunk.len());
-            let left = copy_from_user_partial(&mut chunk[..n], buf.addr + done);
-            let got = n - left;
+        while from.count() != 0 {
+            let want = from.count().min(chunk.len());
+            let n = from.copy_from(&mut chunk[..want]);
             if translate {
-                p8250::console_write(t.port, &chunk[..got]);
+                p8250::console_write(t.port, &chunk[..n]);
             } else {
-                p8250::write(t.port, &chunk[..got]);
+                p8250::write(t.port, &chunk[..n]);
             }
-            done += got;
-            if left != 0 {
+            done += n;
+            if n < want {
                 return if done == 0 { Err(EFAULT) } else { Ok(done) };
             }
         }
         Ok(done)
     }
 
-    fn poll(&self, _: &File) -> u32 {
-        POLLOUT | if self.0.readable() { POLLIN } else { 0 }
-    }
-    fn poll_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.0.wait)
+    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+        table.wait_static(&self.0.wait);
+        let out = poll::OUT | poll::WRNORM;
+        if self.0.readable() { out | poll::IN | poll::RDNORM } else { out }
     }
 
     fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
-        let t = self.0;
-        let cur = current();
-        match cmd {
-            io::TCGETS => {
-                let tm = t.state.lock().termios;
-                put_user(arg, &tm)?;
-            }
-            io::TCSETS | io::TCSETSW | io::TCSETSF => {
-                let tm: Termios = get_user(arg)?;
-                let mut s = t.state.lock();
-                s.termios = tm;
-                if cmd == io::TCSETSF {
-                    s.ready.clear();
-                    s.line.clear();
-                }
-            }
-            io::TIOCGWINSZ => {
-                let w = t.state.lock().winsize;
-                put_user(arg, &w)?;
-            }
-            io::TIOCSWINSZ => {
-                let w: [u16; 4] = get_user(arg)?;
-                let changed = core::mem::replace(&mut t.state.lock().winsize, w) != w;
-                let pgrp = t.pgrp.load(Ordering::Relaxed);
-                if changed && pgrp != 0 {
-                    let _ = kill_pgrp(pgrp, abi::SIGWINCH as i32, true);
-                }
-            }
-            io::TIOCSCTTY => {
-                if cur.signal.leader.load(Ordering::Relaxed) == 0 {
-                    return Err(EPERM);
-                }
-                cur.signal.tty.store(Dev::new(4, 64 + t.port).0, Ordering::Relaxed);
-                t.session.store(cur.signal.session(), Ordering::Relaxed);
-                t.pgrp.store(cur.signal.pgrp(), Ordering::Relaxed);
-            }
-            io::TIOCGPGRP => put_user(arg, &t.pgrp.load(Ordering::Relaxed))?,
-            io::TIOCSPGRP => {
-                let g: i32 = get_user(arg)?;
-                if t.session.load(Ordering::Relaxed) != cur.signal.session() {
-                    return Err(ENOTTY);
-                }
-                t.pgrp.store(g, Ordering::Relaxed);
-            }
-            io::TIOCGSID => put_user(arg, &t.session.load(Ordering::Relaxed))?,
-            io::TIOCNOTTY => cur.signal.tty.store(0, Ordering::Relaxed),
-            io::TCFLSH | io::TCSBRK | io::TCXONC => {}
-            _ => return Err(ENOTTY),
-        }
-        Ok(0)
+        super::tty_ioctl::ioctl(self.0, cmd, arg)
+    }
+
+    fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
+        Err(ESPIPE)
+    }
+
+    fn seekable(&self) -> bool {
+        false
     }
 }
 

@@ -7,8 +7,7 @@ use crate::fs::dcache::Dentry;
 use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
-use crate::fs::libfs::DirContext;
-use crate::fs::ramfs::DirFile;
+use crate::fs::libfs::{DirContext, DirOps};
 use crate::fs::superblock::SuperBlock;
 use crate::kernel::exit::parent_of;
 use crate::kernel::fork::{find_task, for_each_process};
@@ -47,10 +46,9 @@ pub fn iterate_pids(ctx: &mut DirContext<'_>) {
         if pos < ctx.pos {
             continue;
         }
-        if !(ctx.emit)(format!("{pid}").as_bytes(), pid as u64 + (1 << 32), S_IFDIR, pos + 1) {
+        if !ctx.add(format!("{pid}").as_bytes(), pid as u64 + (1 << 32), S_IFDIR, pos + 1) {
             return;
         }
-        ctx.pos = pos + 1;
     }
 }
 
@@ -98,7 +96,7 @@ impl InodeOps for PidDir {
         Ok(())
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirFile))
+        Ok(Arc::new(DirOps))
     }
 }
 
@@ -108,10 +106,9 @@ fn list(ctx: &mut DirContext<'_>, names: impl Iterator<Item = (String, u32)>) {
         if pos < ctx.pos {
             continue;
         }
-        if !(ctx.emit)(name.as_bytes(), pos, mode, pos + 1) {
+        if !ctx.add(name.as_bytes(), pos, mode, pos + 1) {
             return;
         }
-        ctx.pos = pos + 1;
     }
 }
 
@@ -123,7 +120,7 @@ impl InodeOps for FdDir {
         let Ok(fd) = text.parse::<i32>() else { return Ok(None) };
         let get = move || {
             let files = find_task(pid).ok_or(ESRCH)?.files.lock().clone().ok_or(ENOENT)?;
-            files.get(fd).map_err(|_| ENOENT)
+            files.fget_raw(fd).map_err(|_| ENOENT)
         };
         if get().is_err() {
             return Ok(None);
@@ -137,7 +134,7 @@ impl InodeOps for FdDir {
         Ok(())
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirFile))
+        Ok(Arc::new(DirOps))
     }
 }
 
@@ -156,7 +153,7 @@ impl InodeOps for TaskDir {
         Ok(())
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirFile))
+        Ok(Arc::new(DirOps))
     }
 }
 
@@ -232,7 +229,7 @@ fn status(t: &Task, o: &mut Vec<u8>) -> Result {
     };
     let c = t.cred.get();
     let ppid = parent_of(t).map_or(0, |p| p.tgid);
-    let fdsize = t.files.lock().as_ref().map_or(0, |f| f.slots());
+    let fdsize = t.files.lock().as_ref().map_or(0, |f| f.capacity());
     o.extend(
         format!("Name:\t{comm}\nUmask:\t{:04o}\nState:\t{word}\nTgid:\t{}\n", t.fs.get().umask(), t.tgid)
             .bytes(),

@@ -8,14 +8,15 @@ pub mod base;
 pub mod sysctl;
 mod text;
 
-use crate::errno::{EINVAL, Result};
+use crate::errno::{EFAULT, EINVAL, EIO, Result};
 use crate::fs::dcache::Dentry;
-use crate::fs::file_table::{File, FileOps, UserBuf};
+use crate::fs::file_table::{File, FileOps};
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
-use crate::fs::libfs::DirContext;
-use crate::fs::ramfs::DirFile;
+use crate::fs::libfs::{DirContext, DirOps};
 use crate::fs::superblock::{FsType, SuperBlock};
+use crate::lib::iov_iter::IovIter;
+use crate::mm::page_alloc::PAGE_SIZE;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -56,21 +57,25 @@ struct OpenProcFile {
 }
 
 impl FileOps for OpenProcFile {
-    fn read(&self, _: &File, buf: UserBuf, pos: u64) -> Result<usize> {
-        let at = usize::try_from(pos).map_err(|_| EINVAL)?.min(self.text.len());
-        let n = (self.text.len() - at).min(buf.len);
-        crate::arch::x86::lib::usercopy::copy_to_user(buf.addr, &self.text[at..at + n])?;
+    fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
+        let at = usize::try_from(*pos).map_err(|_| EINVAL)?.min(self.text.len());
+        let want = (self.text.len() - at).min(to.count());
+        let n = to.copy_to(&self.text[at..at + want]);
+        if n < want && n == 0 {
+            return Err(EFAULT);
+        }
+        *pos += n as u64;
         Ok(n)
     }
-    fn write(&self, _: &File, buf: UserBuf, _: u64) -> Result<usize> {
-        let store = self.store.ok_or(crate::errno::EIO)?;
-        let mut b = alloc::vec![0; buf.len.min(4096)];
-        crate::arch::x86::lib::usercopy::copy_from_user(&mut b, buf.addr)?;
-        store(&b)?;
-        Ok(buf.len)
-    }
-    fn seekable(&self) -> bool {
-        true
+    fn write(&self, _: &File, from: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
+        let store = self.store.ok_or(EIO)?;
+        let len = from.count();
+        // A number is written whole or not at all (`SYSCTL_WRITES_STRICT`).
+        if *pos == 0 {
+            store(&from.take_all(PAGE_SIZE)?)?;
+        }
+        *pos += len as u64;
+        Ok(len)
     }
 }
 
@@ -78,7 +83,7 @@ impl FileOps for OpenProcFile {
 struct ProcDir;
 impl InodeOps for ProcDir {
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirFile))
+        Ok(Arc::new(DirOps))
     }
 }
 
@@ -93,7 +98,7 @@ impl InodeOps for ProcRoot {
         Ok(())
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirFile))
+        Ok(Arc::new(DirOps))
     }
 }
 

@@ -9,10 +9,7 @@ use crate::kernel::sys;
 use crate::mm::util;
 use alloc::format;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-/// `randomize_va_space`.
-pub static RANDOMIZE_VA_SPACE: AtomicU32 = AtomicU32::new(2);
+use core::sync::atomic::Ordering::Relaxed;
 
 /// One entry.
 pub struct Sysctl {
@@ -72,7 +69,7 @@ pub static TABLE: &[Sysctl] = &[
     bool_entry!("kernel/dmesg_restrict", syslog::DMESG_RESTRICT),
     atomic_entry!("kernel/panic", PANIC_TIMEOUT, i32),
     atomic_entry!("kernel/pid_max", crate::kernel::fork::PID_MAX, i32),
-    atomic_entry!("kernel/randomize_va_space", RANDOMIZE_VA_SPACE, u32),
+    atomic_entry!("kernel/randomize_va_space", crate::fs::exec::RANDOMIZE_VA_SPACE, u32),
     atomic_entry!("vm/overcommit_memory", util::SYSCTL_OVERCOMMIT_MEMORY, u32),
     atomic_entry!("vm/overcommit_ratio", util::SYSCTL_OVERCOMMIT_RATIO, u32),
     atomic_entry!("vm/max_map_count", util::SYSCTL_MAX_MAP_COUNT, usize),

@@ -22,6 +22,12 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 /// Readers that wait for the next message (`log_wait`).
 static LOG_WAIT: WaitQueue = WaitQueue::new();
 static WAKE: AtomicBool = AtomicBool::new(false);
+
+/// Where `poll` waits for the next message.
+pub fn log_wait() -> &'static WaitQueue {
+    &LOG_WAIT
+}
+
 /// First message that `dmesg` shows (`SYSLOG_ACTION_CLEAR`).
 static CLEAR_SEQ: AtomicU64 = AtomicU64::new(0);
 /// Whether only root may read the log (`/proc/sys/kernel/dmesg_restrict`; Debian's default).

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `ioctl(2)` (Linux 6.1, `fs/ioctl.c`).
+
+use crate::arch::x86::lib::usercopy::{get_user, put_user};
+use crate::errno::{ENOIOCTLCMD, ENOTTY, Result};
+use crate::fs::file::{current_files, fget};
+use linux_raw_sys::general::O_NONBLOCK;
+
+/// Bytes that can be read.
+pub const FIONREAD: u32 = 0x541b;
+const FIONBIO: u32 = 0x5421;
+const FIONCLEX: u32 = 0x5450;
+const FIOCLEX: u32 = 0x5451;
+const FIOASYNC: u32 = 0x5452;
+const FIGETBSZ: u32 = 2;
+
+/// `ioctl(2)`: what is the same for all files, then the file's own.
+pub fn sys_ioctl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
+    let f = fget(fd)?;
+    match cmd {
+        FIOCLEX | FIONCLEX => current_files().set_cloexec(fd, cmd == FIOCLEX)?,
+        FIONBIO => {
+            let on: i32 = get_user(arg)?;
+            let flags = f.flags() & !O_NONBLOCK;
+            f.set_flags(if on != 0 { flags | O_NONBLOCK } else { flags });
+        }
+        FIOASYNC => {
+            let _: i32 = get_user(arg)?;
+        }
+        FIGETBSZ if f.inode.ops.mapping().is_some() => put_user(arg, &4096i32)?,
+        FIONREAD if f.inode.is_reg() => {
+            let left = f.inode.ops.size().saturating_sub(*f.pos.lock());
+            put_user(arg, &(left as i32))?;
+        }
+        _ => return f.op.ioctl(&f, cmd, arg).map_err(|e| if e == ENOIOCTLCMD { ENOTTY } else { e }),
+    }
+    Ok(0)
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `memfd_create(2)` (Linux 6.1, `mm/memfd.c`).
+
+use crate::arch::x86::lib::usercopy::strncpy_from_user;
+use crate::errno::{EINVAL, ENAMETOOLONG, ENODEV, Result};
+use crate::fs::file::fd_install;
+use crate::fs::file_table::File;
+use crate::fs::filemap::{MAX_FILE_SIZE, seal};
+use crate::fs::open::{How, vfs_open};
+use crate::fs::pipe::{pseudo_path, pseudo_sb};
+use crate::fs::ramfs;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+use linux_raw_sys::general::{MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_HUGETLB, O_CLOEXEC, O_LARGEFILE, O_RDWR};
+
+/// Longest name, without the prefix (`MFD_NAME_MAX_LEN`).
+const NAME_MAX: usize = 255 - 6;
+
+/// Zeroes without end, for a mapping of `/dev/zero` (`shmem_zero_setup`).
+pub fn zero_file() -> Result<Arc<File>> {
+    let inode = ramfs::new_file(&pseudo_sb(), 0o600);
+    if let Some(pages) = inode.ops.mapping() {
+        pages.truncate(MAX_FILE_SIZE);
+    }
+    vfs_open(pseudo_path(b"/dev/zero (deleted)", inode), How { flags: O_RDWR, mode: 0 })
+}
+
+/// `memfd_create(2)`.
+pub fn sys_memfd_create(uname: usize, flags: u32) -> Result<usize> {
+    if flags & MFD_HUGETLB != 0 {
+        return Err(ENODEV);
+    }
+    if flags & !(MFD_CLOEXEC | MFD_ALLOW_SEALING) != 0 {
+        return Err(EINVAL);
+    }
+    let name =
+        strncpy_from_user(uname, NAME_MAX + 1).map_err(|e| if e == ENAMETOOLONG { EINVAL } else { e })?;
+    let inode = ramfs::new_file(&pseudo_sb(), 0o777);
+    inode.attr.lock().nlink = 0;
+    if flags & MFD_ALLOW_SEALING != 0
+        && let Some(pages) = inode.ops.mapping()
+    {
+        pages.seals.fetch_and(!seal::SEAL, Ordering::Relaxed);
+    }
+    let label = [&b"/memfd:"[..], &name, b" (deleted)"].concat();
+    let file = vfs_open(pseudo_path(&label, inode), How { flags: O_RDWR | O_LARGEFILE, mode: 0 })?;
+    let cloexec = if flags & MFD_CLOEXEC != 0 { O_CLOEXEC } else { 0 };
+    Ok(fd_install(file, cloexec)? as usize)
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a file system is (Linux 6.1, `fs/statfs.c`).
+
+use crate::arch::x86::lib::usercopy::put_user;
+use crate::errno::Result;
+use crate::fs::file::fget_raw;
+use crate::fs::namei::user_path_at_empty;
+use crate::fs::namespace::Path;
+use core::sync::atomic::Ordering;
+use linux_raw_sys::general::{AT_FDCWD, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY};
+use zerocopy::{Immutable, IntoBytes};
+
+/// `struct statfs`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, IntoBytes, Immutable)]
+struct Statfs {
+    kind: u64,
+    bsize: u64,
+    blocks: u64,
+    bfree: u64,
+    bavail: u64,
+    files: u64,
+    ffree: u64,
+    fsid: u64,
+    namelen: u64,
+    frsize: u64,
+    flags: u64,
+    spare: [u64; 4],
+}
+
+const _: () = assert!(size_of::<Statfs>() == 120);
+
+/// `ST_VALID`: the flags mean something.
+const ST_VALID: u32 = 0x20;
+
+fn fill(p: &Path) -> Statfs {
+    let sb = &p.dentry.inode.sb;
+    let (max, used) = (sb.max_pages, sb.pages.load(Ordering::Relaxed));
+    let limited = max != 0 && max != usize::MAX;
+    let (blocks, free) = if limited { (max, max.saturating_sub(used)) } else { (0, 0) };
+    let flags = p.mnt.flags.load(Ordering::Relaxed) & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    Statfs {
+        kind: sb.fs.magic,
+        bsize: 4096,
+        blocks: blocks as u64,
+        bfree: free as u64,
+        bavail: free as u64,
+        files: blocks as u64,
+        ffree: free as u64,
+        fsid: sb.dev.user(),
+        namelen: 255,
+        frsize: 4096,
+        flags: u64::from(flags | ST_VALID),
+        spare: [0; 4],
+    }
+}
+
+/// `statfs(2)`.
+pub fn sys_statfs(name: usize, buf: usize) -> Result<usize> {
+    put_user(buf, &fill(&user_path_at_empty(AT_FDCWD, name, 0)?)).map(|()| 0)
+}
+
+/// `fstatfs(2)`.
+pub fn sys_fstatfs(fd: i32, buf: usize) -> Result<usize> {
+    put_user(buf, &fill(&fget_raw(fd)?.path)).map(|()| 0)
+}
