@@ -86,7 +86,7 @@ impl AddressSpace {
             return Ok(p.clone());
         }
         self.sb.charge_page()?;
-        let p = Page::alloc_zeroed().inspect_err(|_| self.sb.uncharge_pages(1))?;
+        let p = Page::alloc_user_zeroed().inspect_err(|_| self.sb.uncharge_pages(1))?;
         c.pages.insert(index, p.clone());
         Ok(p)
     }

@@ -85,7 +85,7 @@ impl Ring {
     fn append(&mut self, from: &mut IovIter<'_>, packet: bool) -> Result<usize> {
         let page = match self.spare.take() {
             Some(p) => p,
-            None => Page::alloc()?,
+            None => Page::alloc_user()?,
         };
         let want = from.count().min(PAGE_SIZE);
         if from.copy_from(page_bytes(&page, 0, want)) < want {
