@@ -152,7 +152,7 @@ impl VmaTree {
     pub fn next(&self, p: Pos) -> Option<Pos> {
         if self.at(p.chunk(), p.slot() + 1).is_some() {
             Some(p.with_slot(p.slot() + 1))
-        } else if ((p.chunk() + 1) as usize) < self.chunks.len() {
+        } else if p.chunk() + 1 < self.chunks.len() {
             Some(Pos::new(p.chunk() + 1, 0))
         } else {
             None
