@@ -69,7 +69,8 @@ impl MmState {
         loop {
             let v = self.vmas.get(p);
             let (old, stop) = (v.flags, v.end.min(end));
-            let key = self.pkeys.for_mprotect(old, prot, pkey);
+            let plain = pkey.is_none() && prot != prot::EXEC && old.pkey() == 0;
+            let key = if plain { 0 } else { self.pkeys.for_mprotect(old, prot, pkey) };
             let flags = new_flags(old, prot, key)?;
             if flags != old {
                 p = self.mprotect_fixup(p, at, stop, flags)?;

@@ -392,8 +392,22 @@ impl VmaTree {
     }
 
     /// Merges the mapping at `p` with its neighbours where possible; returns where it is now.
+    #[inline]
     pub fn merge_around(&mut self, p: Pos) -> Pos {
-        let mut p = p;
+        let vmas = &self.chunks[p.chunk()].vmas;
+        let (v, s) = (&vmas[p.slot()], p.slot());
+        // Nearly always both neighbours are in the chunk, and do not match.
+        if let Some(n) = vmas.get(s + 1)
+            && !v.can_merge(n)
+            && s > 0
+            && !vmas[s - 1].can_merge(v)
+        {
+            return p;
+        }
+        self.do_merge_around(p)
+    }
+
+    fn do_merge_around(&mut self, mut p: Pos) -> Pos {
         if let Some(n) = self.next(p)
             && self.get(p).can_merge(self.get(n))
         {
