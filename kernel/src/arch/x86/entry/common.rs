@@ -13,13 +13,20 @@ use crate::kernel::task::{current, tif};
 use crate::locking::{local_irq_disable, local_irq_enable};
 
 /// The `syscall` instruction. Returns whether `sysret` may be used to go back.
-pub extern "C" fn do_syscall_64(regs: &mut PtRegs, nr: i64) -> bool {
+///
+/// # Safety
+/// For the entry assembly: `regs` is the frame that it has just saved.
+pub unsafe extern "C" fn do_syscall_64(regs: *mut PtRegs, nr: i64) -> bool {
     context_tracking::user_exit();
     local_irq_enable();
     // Linux compares as unsigned: a negative number is out of range.
     if (nr as u64) < NR_SYSCALLS as u64 {
-        regs.ax = SYS_CALL_TABLE[nr as usize](regs) as u64;
+        let ret = SYS_CALL_TABLE[nr as usize](regs);
+        // SAFETY: the entry's own frame; no call keeps a reference to it.
+        unsafe { (*regs).ax = ret as u64 };
     }
+    // SAFETY: as above.
+    let regs = unsafe { &mut *regs };
     syscall_exit_to_user_mode(regs);
     sysret_is_safe(regs)
 }

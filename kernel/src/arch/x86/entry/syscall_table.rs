@@ -8,13 +8,14 @@ use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::{ENOSYS, to_ret};
 use linux_raw_sys::general as nr;
 
-/// A table entry: runs the call, and returns the value for RAX.
-pub type SyscallFn = fn(&PtRegs) -> i64;
+/// A table entry: runs the call, and returns the value for RAX. The registers come as
+/// a pointer, for some calls (`rt_sigreturn`, `execve`) replace them.
+pub type SyscallFn = fn(*const PtRegs) -> i64;
 
 /// One more than the highest number of the table.
 pub const NR_SYSCALLS: usize = 451;
 
-fn sys_ni_syscall(_: &PtRegs) -> i64 {
+fn sys_ni_syscall(_: *const PtRegs) -> i64 {
     ENOSYS.as_ret()
 }
 
@@ -23,7 +24,10 @@ macro_rules! syscalls {
         /// The table, indexed by number.
         pub static SYS_CALL_TABLE: [SyscallFn; NR_SYSCALLS] = {
             let mut t: [SyscallFn; NR_SYSCALLS] = [sys_ni_syscall; NR_SYSCALLS];
-            $(t[nr::$nr as usize] = |_r: &PtRegs| to_ret($f($(_r.$arg as _),*));)*
+            $(t[nr::$nr as usize] = |_r: *const PtRegs| {
+                // SAFETY: the caller's registers, read before the call may replace them.
+                to_ret($f($(unsafe { (*_r).$arg } as _),*))
+            };)*
             t
         };
     };
