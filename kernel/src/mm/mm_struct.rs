@@ -252,8 +252,12 @@ impl MmState {
                 charged += v.pages();
             }
         }
-        for v in self.vmas.iter() {
-            self.pt.free_range(v.start, v.end, 0, USER_PGTABLES_CEILING, &mut tlb);
+        // One after the other: a table goes with the last mapping that it has, or those of
+        // the mappings above would be lost with it (`free_pgtables`).
+        let mut vmas = self.vmas.iter().peekable();
+        while let Some(v) = vmas.next() {
+            let ceiling = vmas.peek().map_or(USER_PGTABLES_CEILING, |next| next.start);
+            self.pt.free_range(v.start, v.end, 0, ceiling, &mut tlb);
         }
         util::vm_unacct_memory(charged);
     }
