@@ -36,7 +36,8 @@ fn remember_ramdisk(info: &BootInfo) {
     else {
         return;
     };
-    let phys = if addr >= offset && addr - offset < 1 << 46 {
+    let top = info.memory_regions.iter().map(|r| r.end).max().unwrap_or(0);
+    let phys = if addr >= offset && addr - offset < top {
         addr - offset
     } else {
         // The boot loader mapped it on its own: ask its page tables.
