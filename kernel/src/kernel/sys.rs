@@ -259,6 +259,9 @@ pub fn sys_getgroups(_size: i32, _list: usize) -> Result<usize> {
     Ok(0)
 }
 
+/// Most descriptors that `RLIMIT_NOFILE` may allow (`/proc/sys/fs/nr_open`).
+const NR_OPEN: u64 = 1 << 20;
+
 /// `prlimit64(2)`.
 pub fn sys_prlimit64(pid: i32, resource: usize, new: usize, old: usize) -> Result<usize> {
     let t = process(pid)?;
@@ -275,6 +278,10 @@ pub fn sys_prlimit64(pid: i32, resource: usize, new: usize, old: usize) -> Resul
     if let Some([soft, hard]) = change {
         if soft > hard {
             return Err(EINVAL);
+        }
+        // No table may grow beyond this (`sysctl_nr_open`).
+        if resource == rlimit::NOFILE && hard > NR_OPEN {
+            return Err(EPERM);
         }
         if hard > before.1 && me.euid != 0 {
             return Err(EPERM);
