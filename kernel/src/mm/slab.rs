@@ -8,6 +8,7 @@ use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use crate::mm::vmalloc::{HEAP_END, HEAP_START};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 use talc::DefaultBinning;
 use talc::base::Talc;
 use talc::base::binning::Binning;
@@ -15,6 +16,18 @@ use talc::source::Source;
 
 /// The heap grows by at least this much.
 const GROW: usize = 64 * 1024;
+
+/// With fewer free pages than this after growing, memory is low: the kernel's own
+/// allocations still succeed, and somebody has to go before the next call returns.
+const LOW_PAGES: usize = 512;
+
+static LOW_MEMORY: AtomicBool = AtomicBool::new(false);
+
+/// Whether the heap found memory low since the last time this was asked.
+#[inline]
+pub fn take_low_memory() -> bool {
+    LOW_MEMORY.load(Ordering::Relaxed) && LOW_MEMORY.swap(false, Ordering::Relaxed)
+}
 
 /// Where the heap's next pages go.
 #[derive(Debug)]
@@ -34,8 +47,12 @@ unsafe impl Source for HeapPages {
         let want = (layout.size() + layout.align()).next_multiple_of(PAGE_SIZE) + PAGE_SIZE;
         let size = want.max(if talc.source.heap_end.is_none() { 16 * 1024 } else { GROW });
         let end = start.checked_add(size).filter(|&e| e <= HEAP_END).ok_or(())?;
-        if crate::mm::page_alloc::nr_free_pages() < size / PAGE_SIZE + 16 {
+        let free = crate::mm::page_alloc::nr_free_pages();
+        if free < size / PAGE_SIZE + 16 {
             return Err(());
+        }
+        if free < size / PAGE_SIZE + LOW_PAGES {
+            LOW_MEMORY.store(true, Ordering::Relaxed);
         }
         for va in (start..end).step_by(PAGE_SIZE) {
             let page = Page::alloc().map_err(drop)?;

@@ -24,6 +24,10 @@ pub unsafe extern "C" fn do_syscall_64(regs: *mut PtRegs, nr: i64) -> bool {
         let ret = SYS_CALL_TABLE[nr as usize](regs);
         // SAFETY: the entry's own frame; no call keeps a reference to it.
         unsafe { (*regs).ax = ret as u64 };
+        if crate::mm::slab::take_low_memory() {
+            // The kernel's heap ate what programs had: one of them ends.
+            crate::mm::oom_kill::pagefault_out_of_memory();
+        }
     }
     // SAFETY: as above.
     let regs = unsafe { &mut *regs };
