@@ -105,6 +105,8 @@ pub trait FileOps: Send + Sync {
 }
 
 /// One open file. Descriptors that were duplicated share it.
+// Its modes are looked at by every read and write: each is a flag of its own.
+#[allow(clippy::struct_excessive_bools)]
 pub struct File {
     /// Where it was found.
     pub path: Path,
@@ -117,6 +119,11 @@ pub struct File {
     /// What it does.
     pub op: Arc<dyn FileOps>,
     wrote_access: bool,
+    /// `FMODE_READ`, `FMODE_WRITE`: fixed when it was opened.
+    can_read: bool,
+    can_write: bool,
+    /// Whether there is a position.
+    pub seekable: bool,
 }
 
 /// Flags that `fcntl(F_SETFL)` changes.
@@ -129,7 +136,19 @@ impl File {
     /// An open file at `path`; `wrote_access`: it holds write access to the inode.
     pub fn new(path: Path, flags: u32, op: Arc<dyn FileOps>, wrote_access: bool) -> Arc<Self> {
         let inode = path.dentry.inode.clone();
-        Arc::new(Self { path, inode, flags: AtomicU32::new(flags), pos: SpinLock::new(0), op, wrote_access })
+        let is_place = flags & O_PATH != 0;
+        let access = flags & O_ACCMODE;
+        Arc::new(Self {
+            path,
+            inode,
+            flags: AtomicU32::new(flags),
+            pos: SpinLock::new(0),
+            seekable: op.seekable(),
+            op,
+            wrote_access,
+            can_read: !is_place && matches!(access, O_RDONLY | O_RDWR),
+            can_write: !is_place && matches!(access, O_WRONLY | O_RDWR),
+        })
     }
     /// `O_*` flags.
     #[inline]
@@ -144,14 +163,12 @@ impl File {
     /// Whether it was opened for reading.
     #[inline]
     pub fn readable(&self) -> bool {
-        let f = self.flags();
-        f & O_PATH == 0 && matches!(f & O_ACCMODE, O_RDONLY | O_RDWR)
+        self.can_read
     }
     /// Whether it was opened for writing.
     #[inline]
     pub fn writable(&self) -> bool {
-        let f = self.flags();
-        f & O_PATH == 0 && matches!(f & O_ACCMODE, O_WRONLY | O_RDWR)
+        self.can_write
     }
     /// Whether reads and writes must not wait.
     #[inline]

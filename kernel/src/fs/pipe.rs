@@ -34,8 +34,8 @@ const MAX_SIZE: usize = 1 << 20;
 
 struct Buffer {
     page: Page,
-    offset: usize,
-    len: usize,
+    offset: u16,
+    len: u16,
     /// Written at once with `O_DIRECT`: read at once.
     packet: bool,
 }
@@ -70,7 +70,7 @@ impl Ring {
         let Some(b) = self.bufs.back_mut().filter(|b| !b.packet) else {
             return Ok(0);
         };
-        let end = b.offset + b.len;
+        let end = usize::from(b.offset + b.len);
         if chars == 0 || end + chars > PAGE_SIZE {
             return Ok(0);
         }
@@ -78,7 +78,7 @@ impl Ring {
         if from.copy_from(page_bytes(&b.page, end, chars)) < chars {
             return Err(EFAULT);
         }
-        b.len += chars;
+        b.len += chars as u16;
         Ok(chars)
     }
     /// Fills one more buffer.
@@ -92,7 +92,7 @@ impl Ring {
             self.spare = Some(page);
             return Err(EFAULT);
         }
-        self.bufs.push_back(Buffer { page, offset: 0, len: want, packet });
+        self.bufs.push_back(Buffer { page, offset: 0, len: want as u16, packet });
         Ok(want)
     }
     /// Takes what there is; says whether a buffer became free.
@@ -102,18 +102,18 @@ impl Ring {
             if to.count() == 0 {
                 break;
             }
-            let want = b.len.min(to.count());
-            let n = to.copy_to(page_bytes(&b.page, b.offset, want));
+            let want = usize::from(b.len).min(to.count());
+            let n = to.copy_to(page_bytes(&b.page, usize::from(b.offset), want));
             done += n;
             if n < want && done == 0 {
                 return (Err(EFAULT), freed);
             }
-            b.offset += n;
-            b.len -= n;
+            b.offset += n as u16;
+            b.len -= n as u16;
             let packet = b.packet;
             if b.len == 0 || packet {
                 freed = true;
-                self.spare = self.bufs.pop_front().map(|b| b.page).filter(|p| p.ref_count() == 1);
+                self.spare = self.bufs.pop_front().map(|b| b.page);
             }
             if n < want || packet {
                 break;
@@ -172,8 +172,7 @@ impl Pipe {
             if nonblock {
                 return Err(EAGAIN);
             }
-            self.rd_wait
-                .wait_event_interruptible(|| !self.ring.lock().bufs.is_empty() || self.writers() == 0)?;
+            self.rd_wait.sleep_interruptible(|| !self.ring.lock().bufs.is_empty() || self.writers() == 0)?;
         }
     }
 
@@ -191,8 +190,9 @@ impl Pipe {
             let mut ring = self.ring.lock();
             let was_empty = ring.bufs.is_empty();
             let r = fill(&mut ring, from, packet, core::mem::take(&mut first), &mut done);
+            let filled = was_empty && !ring.bufs.is_empty();
             drop(ring);
-            if was_empty {
+            if filled {
                 self.rd_wait.wake_up();
             }
             if r.is_err() || from.count() == 0 {
@@ -202,7 +202,7 @@ impl Pipe {
                 break Err(EAGAIN);
             }
             if let Err(e) =
-                self.wr_wait.wait_event_interruptible(|| !self.ring.lock().full() || self.readers() == 0)
+                self.wr_wait.sleep_interruptible(|| !self.ring.lock().full() || self.readers() == 0)
             {
                 break Err(e);
             }
@@ -308,7 +308,7 @@ impl FileOps for PipeEnd {
         if cmd != FIONREAD {
             return Err(ENOTTY);
         }
-        let n: usize = self.pipe.ring.lock().bufs.iter().map(|b| b.len).sum();
+        let n: usize = self.pipe.ring.lock().bufs.iter().map(|b| usize::from(b.len)).sum();
         put_user(arg, &(n as i32)).map(|()| 0)
     }
     fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {

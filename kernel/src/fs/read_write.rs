@@ -34,9 +34,9 @@ fn file_too_big() -> Result {
 }
 
 /// Reads at the file's position, and moves it.
+#[inline]
 fn read_here(f: &File, mut to: IovIter<'_>) -> Result<usize> {
-    f.want_read()?;
-    if !f.op.seekable() {
+    if !f.seekable {
         return f.op.read(f, &mut to, &mut 0);
     }
     let mut pos = *f.pos.lock();
@@ -46,9 +46,9 @@ fn read_here(f: &File, mut to: IovIter<'_>) -> Result<usize> {
 }
 
 /// Writes at the file's position, and moves it.
+#[inline]
 fn write_here(f: &File, mut from: IovIter<'_>) -> Result<usize> {
-    f.want_write()?;
-    if !f.op.seekable() {
+    if !f.seekable {
         return f.op.write(f, &mut from, &mut 0);
     }
     let mut pos = *f.pos.lock();
@@ -90,7 +90,7 @@ fn check_pos(pos: i64, len: usize) -> Result<u64> {
 }
 
 fn seekable(f: &File) -> Result {
-    if f.op.seekable() { Ok(()) } else { Err(ESPIPE) }
+    if f.seekable { Ok(()) } else { Err(ESPIPE) }
 }
 
 /// `readv(2)`.

@@ -13,7 +13,7 @@ fn place(f: &File, uoff: usize) -> Result<u64> {
         return Ok(*f.pos.lock());
     }
     let off: i64 = get_user(uoff)?;
-    if !f.op.seekable() {
+    if !f.seekable {
         return Err(ESPIPE);
     }
     u64::try_from(off).map_err(|_| EINVAL)
@@ -59,7 +59,7 @@ pub fn sys_sendfile64(out: i32, input: i32, uoff: usize, count: usize) -> Result
     from.want_read()?;
     to.want_write()?;
     // Only from what has pages or the like: not from a pipe or terminal.
-    if !from.op.seekable() {
+    if !from.seekable {
         return Err(if uoff != 0 { ESPIPE } else { EINVAL });
     }
     if crate::fs::open::appends(&to) {
@@ -68,7 +68,7 @@ pub fn sys_sendfile64(out: i32, input: i32, uoff: usize, count: usize) -> Result
     let mut src = place(&from, uoff)?;
     let mut dst = *to.pos.lock();
     let n = copy(&from, &to, &mut src, &mut dst, count.min(MAX_RW_COUNT))?;
-    if to.op.seekable() {
+    if to.seekable {
         *to.pos.lock() = dst;
     }
     put_place(&from, uoff, src)?;

@@ -23,7 +23,7 @@ pub fn sys_fsync(fd: i32) -> Result<usize> {
 /// `fadvise64(2)`.
 pub fn sys_fadvise64(fd: i32, _offset: i64, len: i64, advice: u32) -> Result<usize> {
     let f = fget(fd)?;
-    if !f.op.seekable() {
+    if !f.seekable {
         return Err(crate::errno::ESPIPE);
     }
     if len < 0 || advice > 5 { Err(EINVAL) } else { Ok(0) }

@@ -41,6 +41,9 @@ struct RunQueue {
 /// Context switches since boot.
 pub static NR_SWITCHES: AtomicU64 = AtomicU64::new(0);
 
+/// Whether [`RunQueue::dead`] waits for somebody to look; spares most switches a lock.
+static SOMEBODY_DIED: AtomicBool = AtomicBool::new(false);
+
 static RQ: IrqLock<RunQueue> = IrqLock::new(RunQueue { queue: VecDeque::new(), idle: None, dead: None });
 
 /// Declares the boot task to be the idle task.
@@ -112,8 +115,11 @@ pub fn schedule() {
 
 /// Whatever runs first after a switch: lets go of a task that died.
 pub fn finish_task_switch() {
-    let dead = RQ.lock().dead.take();
-    drop(dead);
+    if SOMEBODY_DIED.load(Ordering::Relaxed) {
+        SOMEBODY_DIED.store(false, Ordering::Relaxed);
+        let dead = RQ.lock().dead.take();
+        drop(dead);
+    }
 }
 
 /// Chooses who runs, leaving the current task on the queue if it still can run.
@@ -125,7 +131,10 @@ fn pick_next() -> Arc<Task> {
         state & crate::kernel::task::TASK_INTERRUPTIBLE != 0 && cur.test_flag(tif::SIGPENDING);
     if cur.pid != 0 {
         // The front of the queue is the current task itself while it is on it.
-        let me = rq.queue.iter().position(|t| cur.is(t)).and_then(|i| rq.queue.remove(i));
+        let me = match rq.queue.front() {
+            Some(t) if cur.is(t) => rq.queue.pop_front(),
+            _ => rq.queue.iter().position(|t| cur.is(t)).and_then(|i| rq.queue.remove(i)),
+        };
         if let Some(me) = me {
             if state == TASK_RUNNING || interruptible_and_signalled {
                 if state == TASK_RUNNING {
@@ -139,6 +148,7 @@ fn pick_next() -> Arc<Task> {
                 me.se.on_rq.store(false, Ordering::Relaxed);
                 if state == crate::kernel::task::TASK_DEAD {
                     rq.dead = Some(me);
+                    SOMEBODY_DIED.store(true, Ordering::Relaxed);
                 }
             }
         }

@@ -31,7 +31,11 @@ impl WaitQueue {
     /// Takes the current task off (once).
     pub fn remove(&self) {
         let mut q = self.0.lock();
-        if let Some(i) = q.iter().position(|t| current().is(t)) {
+        let cur = current();
+        // Mostly there is nobody else.
+        if q.last().is_some_and(|t| cur.is(t)) {
+            q.pop();
+        } else if let Some(i) = q.iter().position(|t| cur.is(t)) {
             q.remove(i);
         }
     }
@@ -50,9 +54,16 @@ impl WaitQueue {
     }
 
     fn wait(&self, state: u32, mut cond: impl FnMut() -> bool, interrupted: impl Fn() -> bool) -> Result {
-        if cond() {
-            return Ok(());
-        }
+        if cond() { Ok(()) } else { self.wait_checked(state, cond, interrupted) }
+    }
+
+    /// [`WaitQueue::wait`] for a condition that was just found not to hold.
+    fn wait_checked(
+        &self,
+        state: u32,
+        mut cond: impl FnMut() -> bool,
+        interrupted: impl Fn() -> bool,
+    ) -> Result {
         self.add();
         let r = loop {
             set_current_state(state);
@@ -72,6 +83,11 @@ impl WaitQueue {
     /// Sleeps until `cond` holds, or a signal comes (`ERESTARTSYS`).
     pub fn wait_event_interruptible(&self, cond: impl FnMut() -> bool) -> Result {
         self.wait(TASK_INTERRUPTIBLE, cond, || signal_pending(&current()))
+    }
+
+    /// The same, for a caller who has just seen that `cond` does not hold.
+    pub fn sleep_interruptible(&self, cond: impl FnMut() -> bool) -> Result {
+        self.wait_checked(TASK_INTERRUPTIBLE, cond, || signal_pending(&current()))
     }
 
     /// Sleeps until `cond` holds; only a fatal signal ends it early (`ERESTARTSYS`).

@@ -41,6 +41,7 @@ pub struct IovIter<'a> {
 
 impl<'a> IovIter<'a> {
     /// One buffer of a program; what is too long is cut (`import_single_range`).
+    #[inline]
     pub fn user(base: usize, len: usize) -> Result<Self> {
         let len = len.min(MAX_RW_COUNT);
         if !access_ok(base, len) {
@@ -92,6 +93,7 @@ impl<'a> IovIter<'a> {
             Kind::Source(_) | Kind::Sink(_) => IoVec::default(),
         }
     }
+    #[inline]
     fn advance(&mut self, n: usize) {
         self.offset += n;
         self.count -= n;
@@ -99,7 +101,18 @@ impl<'a> IovIter<'a> {
 
     /// Writes `src` out; returns how much of it, less than all only where there
     /// is no more room or at a bad address (`copy_to_iter`).
+    #[inline]
     pub fn copy_to(&mut self, src: &[u8]) -> usize {
+        if let Kind::One(v) = self.kind {
+            let n = src.len().min(self.count);
+            let done = n - copy_to_user_partial(v.base + self.offset, &src[..n]);
+            self.advance(done);
+            return done;
+        }
+        self.copy_to_others(src)
+    }
+
+    fn copy_to_others(&mut self, src: &[u8]) -> usize {
         let src = &src[..src.len().min(self.count)];
         match &mut self.kind {
             Kind::Source(_) => return 0,
@@ -126,7 +139,18 @@ impl<'a> IovIter<'a> {
 
     /// Fills `dst`; returns how much of it, less than all only where there is no
     /// more to be had or at a bad address (`copy_from_iter`).
+    #[inline]
     pub fn copy_from(&mut self, dst: &mut [u8]) -> usize {
+        if let Kind::One(v) = self.kind {
+            let n = dst.len().min(self.count);
+            let done = n - copy_from_user_partial(&mut dst[..n], v.base + self.offset);
+            self.advance(done);
+            return done;
+        }
+        self.copy_from_others(dst)
+    }
+
+    fn copy_from_others(&mut self, dst: &mut [u8]) -> usize {
         let want = dst.len().min(self.count);
         let dst = &mut dst[..want];
         match &self.kind {
