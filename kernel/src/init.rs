@@ -122,6 +122,7 @@ fn cpu_idle() -> ! {
 
 /// The first process: in-kernel tests if asked for, then `/init`.
 extern "C" fn kernel_init(_: u64) {
+    crate::mm::oom_kill::enable();
     kunit::run_if_enabled();
     console_on_rootfs();
     let argv = cmdline::init_args();

@@ -13,6 +13,7 @@ use crate::kernel::task::{current, pf};
 use crate::mm::Mm;
 use crate::mm::mmap::MmapArgs;
 use crate::mm::page_alloc::PAGE_SIZE;
+use crate::mm::util::kvcalloc;
 use crate::mm::vma::{MmapFile, VmFlags, prot};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -23,7 +24,7 @@ const MMAP_PAGE_ZERO: u32 = 0x0010_0000;
 
 /// Reads exactly `len` bytes, or `EIO` (`elf_read`).
 fn elf_read(f: &File, pos: u64, len: usize) -> Result<alloc::vec::Vec<u8>> {
-    let mut v = alloc::vec![0; len];
+    let mut v = kvcalloc(len)?;
     if i64::try_from(pos).is_err() {
         return Err(EINVAL);
     }

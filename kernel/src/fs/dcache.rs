@@ -7,7 +7,7 @@
 //! their inodes find names in [`InodeOps::lookup`](crate::fs::inode::InodeOps).
 
 use crate::arch::x86::lib::usercopy::copy_to_user;
-use crate::errno::{EEXIST, ENOENT, ERANGE, Result};
+use crate::errno::{EEXIST, ENOENT, ENOMEM, ERANGE, Result};
 use crate::fs::inode::Inode;
 use crate::kernel::task::current;
 use crate::locking::SpinLock;
@@ -130,13 +130,19 @@ impl Dentry {
     pub fn is_empty(&self) -> bool {
         self.children.lock().is_empty()
     }
-    /// The children, newest first, with what orders them.
-    pub fn list(&self) -> Vec<(u64, Arc<Dentry>)> {
+    /// Number of children.
+    pub fn child_count(&self) -> usize {
+        self.children.lock().len()
+    }
+    /// The children, newest first, with what orders them; `ENOMEM`.
+    pub fn list(&self) -> Result<Vec<(u64, Arc<Dentry>)>> {
         let c = self.children.lock();
-        let mut v: Vec<_> = c.values().map(|d| (d.seq.load(Ordering::Relaxed), d.clone())).collect();
+        let mut v = Vec::new();
+        v.try_reserve_exact(c.len()).map_err(|_| ENOMEM)?;
+        v.extend(c.values().map(|d| (d.seq.load(Ordering::Relaxed), d.clone())));
         drop(c);
         v.sort_unstable_by_key(|e| core::cmp::Reverse(e.0));
-        v
+        Ok(v)
     }
 
     /// Takes this name away from its directory (`d_delete`).

@@ -206,7 +206,7 @@ impl Binprm {
         kill_other_threads(&cur)?;
         let files = current_files();
         // One reference is the task's, one is ours.
-        let own = if Arc::strong_count(&files) > 2 { files.fork() } else { files };
+        let own = if Arc::strong_count(&files) > 2 { files.fork()? } else { files };
         *cur.files.lock() = Some(own.clone());
         own.close_on_exec();
 

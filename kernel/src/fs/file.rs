@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Descriptor tables (Linux 6.1, `fs/file.c`).
 
-use crate::errno::{EBADF, EINVAL, EMFILE, Result};
+use crate::errno::{EBADF, EINVAL, EMFILE, ENOMEM, Result};
 use crate::fs::file_table::File;
 use crate::kernel::signal::state::rlimit;
 use crate::kernel::task::current;
 use crate::locking::SpinLock;
+use crate::mm::util::kvcalloc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use linux_raw_sys::general::O_CLOEXEC;
 
 /// No table grows beyond this (`sysctl_nr_open`).
@@ -39,15 +41,16 @@ impl Table {
         let from = from.max(self.next);
         (from..self.slots.len()).find(|&i| self.slots[i].is_none()).unwrap_or(from.max(self.slots.len()))
     }
-    /// Puts `slot` at `fd`, returning what was there.
-    fn put(&mut self, fd: usize, slot: Slot) -> Option<Slot> {
-        if fd >= self.slots.len() {
+    /// Puts `slot` at `fd`, returning what was there; `ENOMEM` (`expand_files`).
+    fn put(&mut self, fd: usize, slot: Slot) -> Result<Option<Slot>> {
+        if let Some(more @ 1..) = (fd + 1).checked_sub(self.slots.len()) {
+            self.slots.try_reserve(more).map_err(|_| ENOMEM)?;
             self.slots.resize(fd + 1, None);
         }
         if fd == self.next {
             self.next = fd + 1;
         }
-        self.slots[fd].replace(slot)
+        Ok(self.slots[fd].replace(slot))
     }
     fn take(&mut self, fd: i32) -> Option<Slot> {
         let i = usize::try_from(fd).ok()?;
@@ -64,11 +67,13 @@ impl FilesStruct {
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
-    /// A copy for `fork` without `CLONE_FILES`.
-    pub fn fork(&self) -> Arc<Self> {
+    /// A copy for `fork` without `CLONE_FILES`; `ENOMEM` (`dup_fd`).
+    pub fn fork(&self) -> Result<Arc<Self>> {
         let t = self.0.lock();
         let used = t.slots.iter().rposition(Option::is_some).map_or(0, |i| i + 1);
-        Arc::new(Self(SpinLock::new(Table { slots: t.slots[..used].to_vec(), next: t.next.min(used) })))
+        let mut slots = kvcalloc(used)?;
+        slots.clone_from_slice(&t.slots[..used]);
+        Ok(Arc::new(Self(SpinLock::new(Table { slots, next: t.next.min(used) }))))
     }
     /// The open file behind `fd`, not if it is only a place (`fget`).
     #[inline]
@@ -90,7 +95,7 @@ impl FilesStruct {
             drop(t);
             return Err(EMFILE);
         }
-        t.put(fd, Slot { file, cloexec });
+        t.put(fd, Slot { file, cloexec })?;
         Ok(fd as i32)
     }
     /// Gives `file` the lowest free descriptor.
@@ -116,20 +121,27 @@ impl FilesStruct {
     }
     /// Closes what is marked so; for `exec` (`do_close_on_exec`).
     pub fn close_on_exec(&self) {
-        let mut t = self.0.lock();
-        let mut gone = Vec::new();
-        for fd in 0..t.slots.len() {
-            if t.slots[fd].as_ref().is_some_and(|s| s.cloexec) {
-                gone.extend(t.take(fd as i32));
-            }
-        }
-        drop(t);
-        drop(gone);
+        self.close_those(0..usize::MAX, |s| s.cloexec);
     }
-    /// The descriptors in use, with their files.
-    pub fn list(&self) -> Vec<(i32, Arc<File>)> {
+    /// Closes what is in `range` and `which` says.
+    fn close_those(&self, range: Range<usize>, which: impl Fn(&Slot) -> bool) {
+        let mut from = range.start;
+        loop {
+            // Each file is let go after the lock.
+            let mut t = self.0.lock();
+            let end = range.end.min(t.slots.len());
+            let found = (from..end).find(|&fd| t.slots[fd].as_ref().is_some_and(&which));
+            let Some(fd) = found else { break };
+            let s = t.take(fd as i32);
+            drop(t);
+            drop(s);
+            from = fd + 1;
+        }
+    }
+    /// The lowest descriptor in use from `from` up.
+    pub fn next_used(&self, from: usize) -> Option<i32> {
         let t = self.0.lock();
-        t.slots.iter().enumerate().filter_map(|(i, s)| Some((i as i32, s.as_ref()?.file.clone()))).collect()
+        (from..t.slots.len()).find(|&i| t.slots[i].is_some()).map(|i| i as i32)
     }
     /// Slots that there is room for, for `/proc/PID/status`.
     pub fn capacity(&self) -> usize {
@@ -143,26 +155,21 @@ impl FilesStruct {
         }
         let mut t = self.0.lock();
         let file = t.get(old).ok_or(EBADF)?.file.clone();
-        let replaced = t.put(at, Slot { file, cloexec });
+        let replaced = t.put(at, Slot { file, cloexec })?;
         drop(t);
         drop(replaced);
         Ok(new)
     }
     fn close_range(&self, first: u32, last: u32, cloexec: bool) {
-        let mut t = self.0.lock();
-        let mut gone = Vec::new();
-        let end = t.slots.len().min((last as usize).saturating_add(1));
-        for fd in first as usize..end {
-            if cloexec {
-                if let Some(s) = &mut t.slots[fd] {
-                    s.cloexec = true;
-                }
-            } else {
-                gone.extend(t.take(fd as i32));
-            }
+        let range = first as usize..(last as usize).saturating_add(1);
+        if !cloexec {
+            return self.close_those(range, |_| true);
         }
-        drop(t);
-        drop(gone);
+        let mut t = self.0.lock();
+        let end = range.end.min(t.slots.len());
+        for s in t.slots.get_mut(range.start..end).into_iter().flatten().flatten() {
+            s.cloexec = true;
+        }
     }
 }
 
@@ -205,7 +212,7 @@ pub fn sys_close_range(first: u32, last: u32, flags: u32) -> Result<usize> {
         return Err(EINVAL);
     }
     if flags & UNSHARE != 0 {
-        let own = current_files().fork();
+        let own = current_files().fork()?;
         *current().files.lock() = Some(own);
     }
     current_files().close_range(first, last, flags & CLOEXEC != 0);

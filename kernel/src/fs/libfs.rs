@@ -61,7 +61,7 @@ impl FileOps for DirOps {
             return Ok(());
         }
         if ctx.pos < DYNAMIC_POS {
-            for (seq, d) in dir.list() {
+            for (seq, d) in dir.list()? {
                 // Later positions for older names: what is made meanwhile is not listed.
                 let at = DYNAMIC_POS - 1 - seq.min(DYNAMIC_POS - 4);
                 if at < ctx.pos {

@@ -43,6 +43,7 @@ pub mod read_write;
 pub mod readdir;
 pub mod rename;
 pub mod select;
+pub mod seq_file;
 pub mod splice;
 pub mod stat;
 pub mod statfs;

@@ -9,6 +9,7 @@ use crate::fs::namei::{self, Follow};
 use crate::fs::superblock::get_fs_type;
 use crate::kernel::task::current;
 use crate::locking::SpinLock;
+use crate::mm::util::kvcalloc;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -221,7 +222,7 @@ fn copy_mount_options(data: usize) -> Result<Vec<u8>> {
     if data == 0 {
         return Ok(Vec::new());
     }
-    let mut buf = alloc::vec![0; 4096];
+    let mut buf = kvcalloc(4096)?;
     let left = copy_from_user_partial(&mut buf, data);
     if left == buf.len() {
         return Err(EFAULT);
@@ -332,12 +333,8 @@ fn umount(p: Path, lazy: bool) -> Result {
 impl Drop for Mount {
     /// The last mount of a file system in memory takes its content along.
     fn drop(&mut self) {
-        if self.root.parent().is_none() && Arc::strong_count(&self.root) == 1 + child_count(&self.root) {
+        if self.root.parent().is_none() && Arc::strong_count(&self.root) == 1 + self.root.child_count() {
             self.root.prune();
         }
     }
-}
-
-fn child_count(d: &Arc<Dentry>) -> usize {
-    d.list().len()
 }

@@ -2,7 +2,7 @@
 //! `getdents64(2)` (Linux 6.1, `fs/readdir.c`).
 
 use crate::arch::x86::lib::usercopy::copy_to_user;
-use crate::errno::{EFAULT, EINVAL, ENOENT, ENOTDIR, Result};
+use crate::errno::{EFAULT, EINVAL, ENOENT, ENOMEM, ENOTDIR, Result};
 use crate::fs::file::fget;
 use crate::fs::libfs::DirContext;
 use alloc::vec::Vec;
@@ -34,6 +34,7 @@ pub fn sys_getdents64(fd: i32, buf: usize, size: u32) -> Result<usize> {
     // Gathered here and copied at once: no lock may be held over the copy.
     let room = (size as usize).min(64 * 1024);
     let mut out = Vec::new();
+    out.try_reserve_exact(room).map_err(|_| ENOMEM)?;
     let mut full = false;
     let mut emit = |name: &[u8], ino, kind, next| {
         full |= out.len() + (HEADER + name.len() + 1).next_multiple_of(8) > room;

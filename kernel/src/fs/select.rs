@@ -2,7 +2,7 @@
 //! Waiting for several files (Linux 6.1, `fs/select.c`).
 
 use crate::arch::x86::lib::usercopy::{copy_from_user, copy_to_user, get_user, put_user};
-use crate::errno::{EBADF, EFAULT, EINTR, EINVAL, ERESTARTNOHAND, Result};
+use crate::errno::{EBADF, EFAULT, EINTR, EINVAL, ENOMEM, ERESTARTNOHAND, Result};
 use crate::fs::file::{current_files, fget};
 use crate::fs::file_table::{File, poll};
 use crate::kernel::sched::set_current_state;
@@ -13,6 +13,7 @@ use crate::kernel::signal::{set_user_sigmask, signal_pending};
 use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, current};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::kernel::wait::{WaitQueue, schedule_hrtimeout};
+use crate::mm::util::kvcalloc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -30,26 +31,38 @@ enum Queue {
 pub struct PollTable {
     queues: Vec<Queue>,
     closed: bool,
+    /// There was no memory to stand in a queue.
+    error: bool,
 }
 
 impl PollTable {
+    fn stand_in(&mut self, q: Queue) {
+        let queue = match &q {
+            Queue::Shared(q) => &**q,
+            Queue::Static(q) => *q,
+        };
+        if self.queues.try_reserve(1).is_err() || queue.try_add().is_err() {
+            self.error = true;
+            return;
+        }
+        self.queues.push(q);
+    }
+
     /// The task is to be woken by `queue` as well.
     pub fn wait(&mut self, queue: &Arc<WaitQueue>) {
         if !self.closed {
-            queue.add();
-            self.queues.push(Queue::Shared(queue.clone()));
+            self.stand_in(Queue::Shared(queue.clone()));
         }
     }
     /// The same for a queue that is always there.
     pub fn wait_static(&mut self, queue: &'static WaitQueue) {
         if !self.closed {
-            queue.add();
-            self.queues.push(Queue::Static(queue));
+            self.stand_in(Queue::Static(queue));
         }
     }
     /// A table for asking only.
     pub fn none() -> Self {
-        Self { queues: Vec::new(), closed: true }
+        Self { queues: Vec::new(), closed: true, error: false }
     }
 }
 
@@ -67,7 +80,7 @@ impl Drop for PollTable {
 /// Asks all files in turn until one has something to say: `ask` returns how many
 /// have. `ERESTARTNOHAND` when a signal comes, 0 when `deadline` passes.
 fn wait_for(deadline: u64, mut ask: impl FnMut(&mut PollTable) -> usize) -> Result<usize> {
-    let mut table = PollTable { queues: Vec::new(), closed: deadline == 0 };
+    let mut table = PollTable { queues: Vec::new(), closed: deadline == 0, error: false };
     let mut timed_out = deadline == 0;
     let r = loop {
         set_current_state(TASK_INTERRUPTIBLE);
@@ -75,6 +88,9 @@ fn wait_for(deadline: u64, mut ask: impl FnMut(&mut PollTable) -> usize) -> Resu
         table.closed = true;
         if n != 0 || timed_out {
             break Ok(n);
+        }
+        if table.error {
+            break Err(ENOMEM);
         }
         if signal_pending(&current()) {
             break Err(ERESTARTNOHAND);
@@ -98,9 +114,12 @@ fn do_sys_poll(ufds: usize, nfds: usize, deadline: u64) -> Result<usize> {
     if nfds as u64 > rlimit(rlimit::NOFILE) {
         return Err(EINVAL);
     }
-    let mut fds = alloc::vec![PollFd::default(); nfds];
+    let mut fds: Vec<PollFd> = kvcalloc(nfds)?;
     copy_from_user(fds.as_mut_slice().as_mut_bytes(), ufds)?;
-    let files: Vec<Option<Arc<File>>> = fds.iter().map(|p| fget(p.fd).ok()).collect();
+    let mut files: Vec<Option<Arc<File>>> = kvcalloc(nfds)?;
+    for (f, p) in files.iter_mut().zip(&fds) {
+        *f = fget(p.fd).ok();
+    }
     let r = wait_for(deadline, |table| {
         let mut count = 0;
         for (p, f) in fds.iter_mut().zip(&files) {
@@ -208,7 +227,7 @@ impl FdSets {
     fn read(n: i32, addrs: [usize; 3]) -> Result<Self> {
         let n = usize::try_from(n).map_err(|_| EINVAL)?.min(current_files().capacity().max(64));
         let bytes = n.div_ceil(64) * 8;
-        let mut sets = [(); 3].map(|()| alloc::vec![0u8; bytes]);
+        let mut sets = [kvcalloc(bytes)?, kvcalloc(bytes)?, kvcalloc(bytes)?];
         for (s, &a) in sets.iter_mut().zip(&addrs) {
             if a != 0 {
                 copy_from_user(s, a)?;
@@ -221,10 +240,12 @@ impl FdSets {
     }
     fn wait(&self, deadline: u64) -> Result<(usize, [Vec<u8>; 3])> {
         let mut files = Vec::new();
+        files.try_reserve_exact(self.n).map_err(|_| ENOMEM)?;
         for fd in (0..self.n).filter(|&fd| (0..3).any(|s| self.has(s, fd))) {
             files.push((fd, fget(fd as i32).map_err(|_| EBADF)?));
         }
-        let mut out = self.sets.clone();
+        let bytes = self.sets[0].len();
+        let mut out = [kvcalloc(bytes)?, kvcalloc(bytes)?, kvcalloc(bytes)?];
         let n = wait_for(deadline, |table| {
             for s in &mut out {
                 s.fill(0);

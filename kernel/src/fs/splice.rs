@@ -6,6 +6,7 @@ use crate::errno::{EBADF, EINVAL, ESPIPE, Result};
 use crate::fs::file::fget;
 use crate::fs::file_table::File;
 use crate::lib::iov_iter::{IovIter, MAX_RW_COUNT};
+use crate::mm::util::kvcalloc;
 
 /// Where a copy begins: at a place that the program keeps, or at the file's position.
 fn place(f: &File, uoff: usize) -> Result<u64> {
@@ -28,7 +29,7 @@ fn put_place(f: &File, uoff: usize, pos: u64) -> Result {
 }
 
 fn copy(from: &File, to: &File, src: &mut u64, dst: &mut u64, len: usize) -> Result<usize> {
-    let mut buf = alloc::vec![0; 4096];
+    let mut buf = kvcalloc(4096)?;
     let mut done = 0;
     while done < len {
         let want = buf.len().min(len - done);

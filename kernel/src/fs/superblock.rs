@@ -5,10 +5,10 @@
 use crate::errno::{ENOSPC, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::inode::Dev;
-use crate::mm::page_alloc::{nr_free_pages, totalram_pages};
+use crate::fs::seq_file::SeqFile;
+use crate::mm::page_alloc::{nr_free_pages, wmark_user};
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// A kind of file system.
@@ -61,8 +61,7 @@ impl SuperBlock {
     /// Accounts for one more page of a file; `ENOSPC` if the file system is full or
     /// the machine's memory nearly so.
     pub fn charge_page(&self) -> Result {
-        let reserve = (totalram_pages() / 32).max(16);
-        if nr_free_pages() <= reserve || self.pages.load(Ordering::Relaxed) >= self.max_pages {
+        if nr_free_pages() <= wmark_user() || self.pages.load(Ordering::Relaxed) >= self.max_pages {
             return Err(ENOSPC);
         }
         self.pages.fetch_add(1, Ordering::Relaxed);
@@ -75,10 +74,8 @@ impl SuperBlock {
 }
 
 /// The text of `/proc/filesystems`.
-pub fn filesystems_text(out: &mut Vec<u8>) {
+pub fn filesystems_text(out: &mut SeqFile) {
     for f in FILESYSTEMS {
-        out.extend_from_slice(b"nodev\t");
-        out.extend_from_slice(f.name.as_bytes());
-        out.push(b'\n');
+        writeln!(out, "nodev\t{}", f.name);
     }
 }

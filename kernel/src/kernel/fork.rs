@@ -301,7 +301,7 @@ fn copy_process(args: &CloneArgs) -> Result<Arc<Task>> {
     let shares_vm_only = args.has(nr::CLONE_VM) && !args.has(nr::CLONE_VFORK);
     let parts = Parts {
         mm,
-        files: if args.has(nr::CLONE_FILES) { files } else { files.fork() },
+        files: if args.has(nr::CLONE_FILES) { files } else { files.fork()? },
         fs: if args.has(nr::CLONE_FS) { cur.fs.get() } else { cur.fs.get().fork() },
         cred: cur.cred.get(),
         signal: if args.has(nr::CLONE_THREAD) { cur.signal.clone() } else { cur.signal.fork() },

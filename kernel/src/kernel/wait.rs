@@ -10,6 +10,7 @@ use crate::kernel::task::{
 use crate::kernel::time::hrtimer::{HrTimer, TimerFn};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::locking::IrqLock;
+use crate::mm::util::try_push;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -26,6 +27,14 @@ impl WaitQueue {
     /// Adds the current task; pair with [`WaitQueue::remove`].
     pub fn add(&self) {
         self.0.lock().push(current().to_arc());
+    }
+
+    /// [`WaitQueue::add`], where a program chooses how often it stands in a queue.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn try_add(&self) -> Result {
+        try_push(&mut self.0.lock(), current().to_arc())
     }
 
     /// Takes the current task off (once).

@@ -6,6 +6,7 @@ use crate::arch::x86::lib::usercopy::{
     access_ok, copy_from_user, copy_from_user_partial, copy_to_user_partial,
 };
 use crate::errno::{EFAULT, EINVAL, Result};
+use crate::mm::util::kvcalloc;
 use alloc::vec::Vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -179,7 +180,7 @@ impl<'a> IovIter<'a> {
     /// All that is left, up to `max` bytes, or `EFAULT`.
     pub fn take_all(&mut self, max: usize) -> Result<Vec<u8>> {
         let n = self.count.min(max);
-        let mut v = alloc::vec![0; n];
+        let mut v = kvcalloc(n)?;
         if self.copy_from(&mut v) == n { Ok(v) } else { Err(EFAULT) }
     }
 }
@@ -189,7 +190,7 @@ pub fn import_iovec(uvec: usize, count: usize) -> Result<Vec<IoVec>> {
     if count > UIO_MAXIOV {
         return Err(EINVAL);
     }
-    let mut vec = alloc::vec![IoVec::default(); count];
+    let mut vec: Vec<IoVec> = kvcalloc(count)?;
     copy_from_user(vec.as_mut_slice().as_mut_bytes(), uvec)?;
     check_iovec(&mut vec)?;
     Ok(vec)

@@ -2,12 +2,13 @@
 //! Out of memory: the largest process goes, so that the others can go on.
 //! After Linux 6.1, `mm/oom_kill.c`.
 
-use crate::kernel::fork::for_each_process;
+use crate::kernel::fork::{for_each_process, set_notify_resume};
 use crate::kernel::signal::sigset::SIGKILL;
 use crate::kernel::task::{Task, current};
-use crate::mm::page_alloc::PAGE_SIZE;
+use crate::mm::page_alloc::{PAGE_SIZE, nr_free_pages, wmark_kernel};
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// How much would be gained by killing a process, in pages (`oom_badness`);
 /// 0 for those that must stay.
@@ -54,6 +55,41 @@ fn oom_kill_process(t: &Arc<Task>) {
     let _ = crate::kernel::signal::send_sig(SIGKILL, t, true);
 }
 
+/// Set once there are tasks that can be ended (Linux's `oom_killer_disabled`, inverted).
+static ENABLED: AtomicBool = AtomicBool::new(false);
+/// The heap took pages from the reserve since [`relieve`] last looked.
+static HEAP_PRESSURE: AtomicBool = AtomicBool::new(false);
+
+/// Lets the killer do its work.
+pub fn enable() {
+    ENABLED.store(true, Ordering::Relaxed);
+}
+
+/// The heap has just grown: if that took a quarter of the reserve, the running task
+/// calls [`relieve`] on its way back to user mode. Here nothing can be done, for any
+/// lock may be held.
+pub fn heap_grew() {
+    if nr_free_pages() < wmark_kernel() * 3 / 2 && ENABLED.load(Ordering::Relaxed) {
+        HEAP_PRESSURE.store(true, Ordering::Relaxed);
+        set_notify_resume(&current());
+    }
+}
+
+/// Ends a program if the heap has eaten into the reserve; if there is none to end, the
+/// memory is not in programs' hands and the rest must do.
+pub fn relieve() {
+    if HEAP_PRESSURE.swap(false, Ordering::Relaxed) {
+        out_of_memory();
+    }
+}
+
+/// Chooses and kills; whether there was anyone to kill (`out_of_memory`).
+fn out_of_memory() -> bool {
+    let comm = current().comm();
+    crate::pr_warn!("{} invoked oom-killer\n", String::from_utf8_lossy(&comm));
+    select_bad_process().inspect(oom_kill_process).is_some()
+}
+
 /// A program's page fault found no memory: make some, or end the program. It
 /// tries again afterwards (`pagefault_out_of_memory`).
 pub fn pagefault_out_of_memory() {
@@ -61,10 +97,7 @@ pub fn pagefault_out_of_memory() {
     if crate::kernel::signal::fatal_signal_pending(&cur) {
         return;
     }
-    let comm = cur.comm();
-    crate::pr_warn!("{} invoked oom-killer\n", String::from_utf8_lossy(&comm));
-    match select_bad_process() {
-        Some(t) => oom_kill_process(&t),
-        None => crate::kernel::panic::panic(format_args!("System is deadlocked on memory")),
+    if !out_of_memory() {
+        crate::kernel::panic::panic(format_args!("System is deadlocked on memory"));
     }
 }

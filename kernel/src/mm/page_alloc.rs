@@ -37,8 +37,20 @@ static FREE: IrqLock<FreeList> = IrqLock::new(FreeList { head: NONE, free: 0, ma
 static MAP: AtomicUsize = AtomicUsize::new(0);
 static MAP_LEN: AtomicUsize = AtomicUsize::new(0);
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
-/// Free pages that user mode may not have (Linux's `min_free_kbytes`).
+/// Free pages that user mode may not have (Linux's `min_free_kbytes`). Half of them
+/// are for page tables, stacks and other things whose lack is an error that a call can
+/// return; the rest is for the heap, whose small allocations must not fail.
 static USER_WATERMARK: AtomicUsize = AtomicUsize::new(0);
+
+/// Free pages that user mode may not have.
+pub fn wmark_user() -> usize {
+    USER_WATERMARK.load(Ordering::Relaxed)
+}
+
+/// Free pages that are the heap's alone.
+pub fn wmark_kernel() -> usize {
+    USER_WATERMARK.load(Ordering::Relaxed) / 2
+}
 
 #[inline]
 fn info(pfn: usize) -> &'static FrameInfo {
@@ -77,7 +89,7 @@ pub unsafe fn free_range(start: usize, end: usize) {
         f.free += 1;
     }
     let total = TOTAL.fetch_add(end.saturating_sub(start), Ordering::Relaxed) + end.saturating_sub(start);
-    USER_WATERMARK.store((total / 64).clamp(32, 1024), Ordering::Relaxed);
+    USER_WATERMARK.store((total / 32).clamp(128, 4096), Ordering::Relaxed);
 }
 
 /// A reference to a page of RAM; the last one frees it.
@@ -87,9 +99,15 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page with unspecified content.
+    /// A page with unspecified content, for the kernel.
     #[inline]
     pub fn alloc() -> Result<Self> {
+        Self::alloc_above(wmark_kernel())
+    }
+
+    /// The same, to the last page: for what must not fail.
+    #[inline]
+    pub fn alloc_reserve() -> Result<Self> {
         Self::alloc_above(0)
     }
 

@@ -1,90 +1,149 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The kernel heap: `talc` over pages taken as they are needed (where Linux has
-//! `mm/slub.c`). Usable from interrupts; not from NMI context.
+//! The kernel heap (where Linux has `mm/slub.c` and `kvmalloc`): `talc` over arenas that
+//! come and go with their use, and whole pages for what is large. Usable from
+//! interrupts; not from NMI context.
+//!
+//! Small allocations are for things whose number is bounded elsewhere (tasks, mappings,
+//! open files), and do not fail while there is a page left: they may use the reserve
+//! that the page allocator keeps from everybody else. When they eat into it, the task
+//! that is running has the OOM killer look for a victim before it returns to user mode.
+//! Large allocations fail early. Whatever size a program chooses is asked for with
+//! `try_reserve` ([`super::util::kvcalloc`]), so that the program gets `ENOMEM`.
 
-use crate::arch::x86::mm::init::{KERNEL_DATA, map_kernel_page};
+use crate::arch::x86::mm::init::{KERNEL_DATA, map_kernel_page, unmap_kernel_page};
+use crate::errno::{ENOMEM, Result};
 use crate::locking::IrqLock;
-use crate::mm::page_alloc::{PAGE_SIZE, Page};
-use crate::mm::vmalloc::{HEAP_END, HEAP_START};
+use crate::mm::oom_kill;
+use crate::mm::page_alloc::{PAGE_SIZE, Page, nr_free_pages, wmark_kernel, wmark_user};
+use crate::mm::vmalloc::{HEAP_START, vfree, vmalloc};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use talc::DefaultBinning;
 use talc::base::Talc;
 use talc::base::binning::Binning;
 use talc::source::Source;
 
-/// The heap grows by at least this much.
-const GROW: usize = 64 * 1024;
+/// Bytes of an arena.
+const ARENA: usize = 64 * 1024;
+/// The very first one, which boots a machine with little memory.
+const FIRST_ARENA: usize = 16 * 1024;
+/// More than this is not taken from an arena.
+const LARGE: usize = 32 * 1024;
+/// Arenas that there may be: 1 GiB of small allocations.
+const MAX_ARENAS: usize = (1 << 30) / ARENA;
 
-/// With fewer free pages than this after growing, memory is low: the kernel's own
-/// allocations still succeed, and somebody has to go before the next call returns.
-const LOW_PAGES: usize = 512;
+/// Bytes in arenas now, the one kept in reserve included.
+static ARENA_BYTES: AtomicUsize = AtomicUsize::new(0);
 
-static LOW_MEMORY: AtomicBool = AtomicBool::new(false);
-
-/// Whether the heap found memory low since the last time this was asked.
-#[inline]
-pub fn take_low_memory() -> bool {
-    LOW_MEMORY.load(Ordering::Relaxed) && LOW_MEMORY.swap(false, Ordering::Relaxed)
-}
-
-/// Where the heap's next pages go.
-#[derive(Debug)]
-struct HeapPages {
-    end: usize,
-    heap_end: Option<NonNull<u8>>,
-}
-
-// SAFETY: the pointer is to the heap itself, which any CPU may use under the lock.
-unsafe impl Send for HeapPages {}
-
-// SAFETY: `acquire` only uses the page allocator and the kernel's page tables,
-// neither of which allocates from the heap.
-unsafe impl Source for HeapPages {
-    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
-        let start = talc.source.end;
-        let want = (layout.size() + layout.align()).next_multiple_of(PAGE_SIZE) + PAGE_SIZE;
-        let size = want.max(if talc.source.heap_end.is_none() { 16 * 1024 } else { GROW });
-        let end = start.checked_add(size).filter(|&e| e <= HEAP_END).ok_or(())?;
-        let free = crate::mm::page_alloc::nr_free_pages();
-        if free < size / PAGE_SIZE + 16 {
+/// Maps fresh pages at `[start, start + size)`, all or none.
+fn map_arena(start: usize, size: usize) -> core::result::Result<(), ()> {
+    for va in (start..start + size).step_by(PAGE_SIZE) {
+        let mapped = Page::alloc_reserve().and_then(|page| {
+            // SAFETY: the address is the arena's, and nothing is mapped there.
+            unsafe { map_kernel_page(va, page.phys(), KERNEL_DATA) }?;
+            let _ = page.into_raw();
+            Ok(())
+        });
+        if mapped.is_err() {
+            // SAFETY: mapped above, and never used.
+            unsafe { unmap_arena(start, va) };
             return Err(());
         }
-        if free < size / PAGE_SIZE + LOW_PAGES {
-            LOW_MEMORY.store(true, Ordering::Relaxed);
-        }
-        for va in (start..end).step_by(PAGE_SIZE) {
-            let page = Page::alloc().map_err(drop)?;
-            // SAFETY: the heap's own range, beyond its present end.
-            unsafe { map_kernel_page(va, page.phys(), KERNEL_DATA) }.map_err(drop)?;
-            let _ = page.into_raw();
-            talc.source.end = va + PAGE_SIZE;
-        }
-        // SAFETY: the pages just mapped are for the heap alone, and adjoin its end.
-        let heap_end = unsafe {
-            match talc.source.heap_end {
-                Some(old) => Some(talc.extend(old, end as *mut u8)),
-                None => talc.claim(start as *mut u8, size),
+    }
+    ARENA_BYTES.fetch_add(size, Ordering::Relaxed);
+    oom_kill::heap_grew();
+    Ok(())
+}
+
+/// Gives the pages of `[start, end)` back.
+///
+/// # Safety
+/// Nothing may use them any more, and they must come from [`map_arena`].
+unsafe fn unmap_arena(start: usize, end: usize) {
+    for va in (start..end).step_by(PAGE_SIZE) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            if let Some(phys) = unmap_kernel_page(va) {
+                drop(Page::from_raw(phys));
             }
-        };
-        talc.source.heap_end = heap_end;
-        heap_end.map(drop).ok_or(())
+        }
+    }
+}
+
+/// The address range of arena `slot`.
+const fn arena_start(slot: usize) -> usize {
+    HEAP_START + slot * ARENA
+}
+
+/// Which arenas are in use.
+#[derive(Debug)]
+struct Arenas {
+    used: [u64; MAX_ARENAS / 64],
+    /// An arena that is mapped but empty: what was freed last is often wanted next.
+    spare: Option<usize>,
+}
+
+impl Arenas {
+    /// An arena's slot number, mapped.
+    fn get(&mut self, size: usize) -> core::result::Result<usize, ()> {
+        if let Some(slot) = self.spare.take() {
+            return Ok(slot);
+        }
+        let word = self.used.iter().position(|&w| w != u64::MAX).ok_or(())?;
+        let bit = self.used[word].trailing_ones() as usize;
+        let slot = word * 64 + bit;
+        map_arena(arena_start(slot), size)?;
+        self.used[word] |= 1 << bit;
+        Ok(slot)
+    }
+
+    /// Arena `slot` is empty.
+    fn put(&mut self, slot: usize) {
+        if self.spare.is_none() {
+            self.spare = Some(slot);
+            return;
+        }
+        self.used[slot / 64] &= !(1 << (slot % 64));
+        // SAFETY: the heap has no allocation in it, and forgets it.
+        unsafe { unmap_arena(arena_start(slot), arena_start(slot) + ARENA) };
+        ARENA_BYTES.fetch_sub(ARENA, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: only the page allocator and the kernel's page tables are used, neither of
+// which allocates from the heap.
+unsafe impl Source for Arenas {
+    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, _: Layout) -> core::result::Result<(), ()> {
+        let size = if talc.is_metadata_established() { ARENA } else { FIRST_ARENA };
+        let slot = talc.source.get(size)?;
+        // SAFETY: the arena's pages are mapped and for the heap alone.
+        unsafe { talc.claim(arena_start(slot) as *mut u8, size) }.map(drop).ok_or(())
+    }
+
+    const TRACK_HEAP_END: bool = true;
+
+    unsafe fn resize(&mut self, chunk_base: *mut u8, heap_end: *mut u8, is_heap_base: bool) -> *mut u8 {
+        if !is_heap_base {
+            return heap_end;
+        }
+        self.put((chunk_base as usize - HEAP_START) / ARENA);
+        chunk_base
     }
 }
 
 /// The global allocator.
-pub struct KernelHeap(IrqLock<Talc<HeapPages, DefaultBinning>>);
+pub struct KernelHeap(IrqLock<Talc<Arenas, DefaultBinning>>);
 
 impl KernelHeap {
     /// An empty heap; it takes its first pages at the first allocation.
     pub const fn new() -> Self {
-        Self(IrqLock::new(Talc::new(HeapPages { end: HEAP_START, heap_end: None })))
+        Self(IrqLock::new(Talc::new(Arenas { used: [0; MAX_ARENAS / 64], spare: None })))
     }
 
-    /// Bytes that the heap has taken from the page allocator.
+    /// Bytes that the arenas have taken from the page allocator.
     pub fn size(&self) -> usize {
-        self.0.lock().source.end - HEAP_START
+        ARENA_BYTES.load(Ordering::Relaxed)
     }
 }
 
@@ -94,16 +153,43 @@ impl Default for KernelHeap {
     }
 }
 
-// SAFETY: `Talc` does what `GlobalAlloc` asks; the lock makes it exclusive.
+// SAFETY: `Talc` does what `GlobalAlloc` asks, and the lock makes it exclusive; what is
+// large has pages of its own. The size says which of the two a pointer came from.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > LARGE {
+            return alloc_large(layout);
+        }
         // SAFETY: callers pass non-zero sizes, as `GlobalAlloc` demands.
         unsafe { self.0.lock().allocate(layout) }.map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        if layout.size() > LARGE {
+            // SAFETY: `ptr` came from `alloc_large` with the same layout.
+            return unsafe { vfree(ptr as usize, layout.size()) };
+        }
         // SAFETY: `ptr` came from `alloc` with the same layout.
         unsafe { self.0.lock().deallocate(ptr, layout) };
     }
+}
+
+/// Whether `bytes` of small allocations can be made without touching the reserve: for
+/// a call that makes many at once.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn room_for(bytes: usize) -> Result {
+    if nr_free_pages() < (bytes / PAGE_SIZE).saturating_add(wmark_user()) { Err(ENOMEM) } else { Ok(()) }
+}
+
+/// Whole pages, if that leaves the reserve alone.
+#[cold]
+fn alloc_large(layout: Layout) -> *mut u8 {
+    let pages = layout.size().div_ceil(PAGE_SIZE);
+    if layout.align() > PAGE_SIZE || nr_free_pages() < pages.saturating_add(wmark_kernel()) {
+        return core::ptr::null_mut();
+    }
+    vmalloc(layout.size()).map_or(core::ptr::null_mut(), |va| va as *mut u8)
 }
 
 /// The heap behind `Box`, `Vec` and `Arc`.

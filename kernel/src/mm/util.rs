@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Limits and commitments: how much address space may be promised.
+//! Limits and commitments: how much address space may be promised; and allocations
+//! that may fail.
 //!
 //! After Linux 6.1, `mm/util.c` (`__vm_enough_memory`), `mm/mmap.c` (`may_expand_vm`).
 
@@ -7,6 +8,7 @@ use crate::errno::{ENOMEM, Result};
 use crate::mm::mm_struct::VmStat;
 use crate::mm::page_alloc::{PAGE_SIZE, totalram_pages};
 use crate::mm::vma::VmFlags;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 
 /// `/proc/sys/vm/overcommit_memory`: 0 guess, 1 always, 2 never.
@@ -55,6 +57,38 @@ pub fn vm_enough_memory(pages: usize) -> Result {
         vm_unacct_memory(pages);
         Err(ENOMEM)
     }
+}
+
+/// `n` zero or default elements, where a program chose `n` (`kvcalloc`).
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn kvcalloc<T: Clone + Default>(n: usize) -> Result<Vec<T>> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(n).map_err(|_| ENOMEM)?;
+    v.resize(n, T::default());
+    Ok(v)
+}
+
+/// A copy of bytes whose number a program chose (`kmemdup`).
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn kmemdup(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(bytes.len()).map_err(|_| ENOMEM)?;
+    v.extend_from_slice(bytes);
+    Ok(v)
+}
+
+/// One more element at the end, where programs choose how many there are.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn try_push<T>(v: &mut Vec<T>, x: T) -> Result {
+    v.try_reserve(1).map_err(|_| ENOMEM)?;
+    v.push(x);
+    Ok(())
 }
 
 /// Takes a promise back.

@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Kernel mappings made at run time (Linux 6.1, `mm/vmalloc.c`, `kernel/fork.c`
-//! for stacks): guarded kernel stacks, device registers, the heap's pages.
+//! for stacks): guarded kernel stacks, device registers, large allocations.
 
 use crate::arch::x86::mm::init::{KERNEL_DATA, VMALLOC_START, map_kernel_page, unmap_kernel_page};
-use crate::errno::Result;
+use crate::errno::{ENOMEM, Result};
 use crate::locking::IrqLock;
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use alloc::vec::Vec;
 use x86_64::structures::paging::PageTableFlags as F;
 
-/// The heap's address range.
+/// The heap's arenas begin here.
 pub const HEAP_START: usize = VMALLOC_START;
-/// Its end: 64 GiB, more than it will ever be given.
-pub const HEAP_END: usize = VMALLOC_START + (64 << 30);
 /// Device registers.
-const IOREMAP_START: usize = HEAP_END;
+const IOREMAP_START: usize = VMALLOC_START + (64 << 30);
 /// Kernel stacks.
 const STACKS_START: usize = VMALLOC_START + (128 << 30);
+/// Areas of [`vmalloc`], by size: a range of this many bytes for each power of two.
+const AREAS_START: usize = VMALLOC_START + (1 << 40);
+const AREA_RANGE: usize = 1 << 38;
+/// The smallest and the largest size class, as powers of two.
+const MIN_ORDER: u32 = 15;
+const MAX_ORDER: u32 = 32;
+/// Areas of one class that there may be, so that the list of free ones stays a small
+/// allocation itself.
+const MAX_AREAS: usize = 8192;
 /// Address space per stack: the stack and a guard of the same size.
 const STACK_SLOT: usize = 2 * crate::arch::x86::kernel::process_64::THREAD_SIZE;
 /// Mapped stacks kept for the next fork.
@@ -94,6 +101,82 @@ impl Drop for StackArea {
         self.unmap();
         STACKS.lock().free.push(self.slot);
     }
+}
+
+/// Areas of one size class: twice the size apart, so that each has a guard behind it.
+struct Areas {
+    next: usize,
+    /// Given back; there is room for all that were ever handed out.
+    free: Vec<u32>,
+}
+
+static AREAS: [IrqLock<Areas>; (MAX_ORDER - MIN_ORDER + 1) as usize] =
+    [const { IrqLock::new(Areas { next: 0, free: Vec::new() }) }; (MAX_ORDER - MIN_ORDER + 1) as usize];
+
+/// The size class for `size` bytes, its areas' distance, and where they begin.
+fn size_class(size: usize) -> Option<(&'static IrqLock<Areas>, usize, usize)> {
+    let order = size.checked_next_power_of_two()?.trailing_zeros().max(MIN_ORDER);
+    let class = (order - MIN_ORDER) as usize;
+    Some((AREAS.get(class)?, 2 << order, AREAS_START + class * AREA_RANGE))
+}
+
+/// Maps `size` bytes of fresh, uncleared pages; the caller has seen to it that there
+/// are enough of them.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn vmalloc(size: usize) -> Result<usize> {
+    let (areas, stride, start) = size_class(size).ok_or(ENOMEM)?;
+    let slot = areas.lock().free.pop();
+    let slot = match slot {
+        Some(s) => s as usize,
+        None => new_area(areas, MAX_AREAS.min(AREA_RANGE / stride))?,
+    };
+    let va = start + slot * stride;
+    for at in (va..va + size).step_by(PAGE_SIZE) {
+        // SAFETY: the area is ours.
+        let mapped = Page::alloc().and_then(|p| unsafe {
+            map_kernel_page(at, p.phys(), KERNEL_DATA)?;
+            let _ = p.into_raw();
+            Ok(())
+        });
+        if mapped.is_err() {
+            // SAFETY: mapped above; nobody has the address yet.
+            unsafe { vfree(va, size) };
+            return Err(ENOMEM);
+        }
+    }
+    Ok(va)
+}
+
+/// An area that was never used, and room for it in the list of free ones.
+fn new_area(areas: &IrqLock<Areas>, max: usize) -> Result<usize> {
+    let mut a = areas.lock();
+    let (slot, len) = (a.next, a.free.len());
+    if slot >= max {
+        return Err(ENOMEM);
+    }
+    a.free.try_reserve(slot + 1 - len).map_err(|_| ENOMEM)?;
+    a.next += 1;
+    Ok(slot)
+}
+
+/// Undoes [`vmalloc`].
+///
+/// # Safety
+/// `va` must come from `vmalloc(size)`, and not be used any more.
+pub unsafe fn vfree(va: usize, size: usize) {
+    let Some((areas, stride, start)) = size_class(size) else { return };
+    for at in (va..va + size).step_by(PAGE_SIZE) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            if let Some(phys) = unmap_kernel_page(at) {
+                drop(Page::from_raw(phys));
+            }
+        }
+    }
+    // Cannot grow the list: `new_area` has made room.
+    areas.lock().free.push(((va - start) / stride) as u32);
 }
 
 /// Maps device registers, uncached; the mapping is never undone (`ioremap`).

@@ -8,10 +8,12 @@ use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::{DirContext, DirOps};
+use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::SuperBlock;
 use crate::kernel::exit::parent_of;
 use crate::kernel::fork::{find_task, for_each_process};
 use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_STOPPED, TASK_UNINTERRUPTIBLE, Task};
+use crate::mm::util::kvcalloc;
 use crate::mm::vma::{Backing, VmFlags};
 use alloc::boxed::Box;
 use alloc::format;
@@ -55,7 +57,7 @@ pub fn iterate_pids(ctx: &mut DirContext<'_>) {
 /// `/proc/PID`.
 struct PidDir(i32);
 
-type TaskShow = fn(&Task, &mut Vec<u8>) -> Result;
+type TaskShow = fn(&Task, &mut SeqFile) -> Result;
 const FILES: &[(&str, u32, TaskShow)] = &[
     ("stat", 0o444, stat),
     ("status", 0o444, status),
@@ -130,7 +132,8 @@ impl InodeOps for FdDir {
     }
     fn iterate(&self, _: &Arc<Dentry>, ctx: &mut DirContext<'_>) -> Result {
         let files = find_task(self.0).ok_or(ESRCH)?.files.lock().clone().ok_or(ENOENT)?;
-        list(ctx, files.list().into_iter().map(|(fd, _)| (format!("{fd}"), S_IFLNK)));
+        let used = core::iter::successors(files.next_used(0), |&fd| files.next_used(fd as usize + 1));
+        list(ctx, used.map(|fd| (format!("{fd}"), S_IFLNK)));
         Ok(())
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
@@ -186,7 +189,7 @@ fn state_char(t: &Task) -> char {
     }
 }
 
-fn stat(t: &Task, o: &mut Vec<u8>) -> Result {
+fn stat(t: &Task, o: &mut SeqFile) -> Result {
     let name = t.comm();
     let comm = String::from_utf8_lossy(&name);
     let c = |ns: u64| ns / 10_000_000;
@@ -197,26 +200,14 @@ fn stat(t: &Task, o: &mut Vec<u8>) -> Result {
         let st = mm.lock();
         (st.stat.total_vm * 4096, st.rss.anon + st.rss.file)
     });
-    o.extend(
-        format!(
-            "{} ({comm}) {} {ppid} {} {} 0 -1 ",
-            t.pid,
-            state_char(t),
-            t.signal.pgrp(),
-            t.signal.session()
-        )
-        .bytes(),
-    );
-    o.extend(format!("{} 0 0 0 0 {} {} {} {} 20 0 ", t.pf.load(Relaxed), c(u), c(s), c(cu), c(cs)).bytes());
-    o.extend(
-        format!("{} 0 {} {vsize} {rss} {}", t.signal.nr_threads.load(Relaxed), c(t.start_time), u64::MAX)
-            .bytes(),
-    );
-    o.extend(b" 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
+    write!(o, "{} ({comm}) {} {ppid} {} {} 0 -1 ", t.pid, state_char(t), t.signal.pgrp(), t.signal.session());
+    write!(o, "{} 0 0 0 0 {} {} {} {} 20 0 ", t.pf.load(Relaxed), c(u), c(s), c(cu), c(cs));
+    write!(o, "{} 0 {} {vsize} {rss} {}", t.signal.nr_threads.load(Relaxed), c(t.start_time), u64::MAX);
+    o.put(b" 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
     Ok(())
 }
 
-fn status(t: &Task, o: &mut Vec<u8>) -> Result {
+fn status(t: &Task, o: &mut SeqFile) -> Result {
     let name = t.comm();
     let comm = String::from_utf8_lossy(&name);
     let word = match state_char(t) {
@@ -230,45 +221,37 @@ fn status(t: &Task, o: &mut Vec<u8>) -> Result {
     let c = t.cred.get();
     let ppid = parent_of(t).map_or(0, |p| p.tgid);
     let fdsize = t.files.lock().as_ref().map_or(0, |f| f.capacity());
-    o.extend(
-        format!("Name:\t{comm}\nUmask:\t{:04o}\nState:\t{word}\nTgid:\t{}\n", t.fs.get().umask(), t.tgid)
-            .bytes(),
-    );
-    o.extend(format!("Ngid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t0\n", t.pid).bytes());
-    o.extend(format!("Uid:\t{}\t{}\t{}\t{}\n", c.uid, c.euid, c.suid, c.euid).bytes());
-    o.extend(
-        format!("Gid:\t{}\t{}\t{}\t{}\nFDSize:\t{fdsize}\nGroups:\t \n", c.gid, c.egid, c.sgid, c.egid)
-            .bytes(),
-    );
+    writeln!(o, "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{word}\nTgid:\t{}", t.fs.get().umask(), t.tgid);
+    writeln!(o, "Ngid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t0", t.pid);
+    writeln!(o, "Uid:\t{}\t{}\t{}\t{}", c.uid, c.euid, c.suid, c.euid);
+    writeln!(o, "Gid:\t{}\t{}\t{}\t{}\nFDSize:\t{fdsize}\nGroups:\t ", c.gid, c.egid, c.sgid, c.egid);
     if let Some(mm) = t.get_mm() {
         let st = mm.lock();
         let (vm, rss) = (st.stat.total_vm * 4, st.rss_bytes() / 1024);
-        o.extend(format!("VmSize:\t{vm:>8} kB\nVmRSS:\t{rss:>8} kB\n").bytes());
+        writeln!(o, "VmSize:\t{vm:>8} kB\nVmRSS:\t{rss:>8} kB");
     }
-    o.extend(format!("Threads:\t{}\n", t.signal.nr_threads.load(Relaxed)).bytes());
+    writeln!(o, "Threads:\t{}", t.signal.nr_threads.load(Relaxed));
     let pending = [t.sig.pending.set().0, t.signal.shared_pending.set().0];
-    o.extend(
-        format!(
-            "SigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\n",
-            pending[0],
-            pending[1],
-            t.sig.blocked().0
-        )
-        .bytes(),
+    writeln!(
+        o,
+        "SigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}",
+        pending[0],
+        pending[1],
+        t.sig.blocked().0
     );
     Ok(())
 }
 
-fn statm(t: &Task, o: &mut Vec<u8>) -> Result {
+fn statm(t: &Task, o: &mut SeqFile) -> Result {
     let (size, rss) = t.get_mm().map_or((0, 0), |mm| {
         let st = mm.lock();
         (st.stat.total_vm, st.rss.anon + st.rss.file)
     });
-    o.extend(format!("{size} {rss} 0 0 0 0 0\n").bytes());
+    writeln!(o, "{size} {rss} 0 0 0 0 0");
     Ok(())
 }
 
-fn maps(t: &Task, o: &mut Vec<u8>) -> Result {
+fn maps(t: &Task, o: &mut SeqFile) -> Result {
     let Some(mm) = t.get_mm() else { return Ok(()) };
     let st = mm.lock();
     for v in st.vmas.iter() {
@@ -276,7 +259,9 @@ fn maps(t: &Task, o: &mut Vec<u8>) -> Result {
         let share = if v.flags.contains(VmFlags::MAYSHARE) { 's' } else { 'p' };
         let (dev, ino) = v.backing.file().map_or((0, 0), |f| f.dev_ino());
         let off = if v.backing.file().is_some() { v.pgoff * 4096 } else { 0 };
-        let mut line = format!(
+        let line = o.len();
+        write!(
+            o,
             "{:08x}-{:08x} {}{}{}{share} {off:08x} {:02x}:{:02x} {ino} ",
             v.start,
             v.end,
@@ -285,8 +270,7 @@ fn maps(t: &Task, o: &mut Vec<u8>) -> Result {
             bit(VmFlags::EXEC, 'x'),
             dev >> 8 & 0xfff,
             dev & 0xff,
-        )
-        .into_bytes();
+        );
         let mut name = Vec::new();
         match &v.backing {
             Backing::File(f) => f.name(&mut name),
@@ -296,58 +280,62 @@ fn maps(t: &Task, o: &mut Vec<u8>) -> Result {
             Backing::Anon => {}
         }
         if !name.is_empty() {
-            line.resize(line.len().max(73), b' ');
-            line.extend(name);
+            o.pad(line, 73);
+            o.put(&name);
         }
-        line.push(b'\n');
-        o.extend(line);
+        o.put(b"\n");
     }
     Ok(())
 }
 
 /// Copies a range of another process's memory, as much as is there.
-fn read_range(t: &Task, o: &mut Vec<u8>, range: impl Fn(&crate::mm::mm_struct::Layout) -> (usize, usize)) {
-    let Some(mm) = t.get_mm() else { return };
+fn read_range(
+    t: &Task,
+    o: &mut SeqFile,
+    range: impl Fn(&crate::mm::mm_struct::Layout) -> (usize, usize),
+) -> Result {
+    let Some(mm) = t.get_mm() else { return Ok(()) };
     let (start, end) = range(&mm.lock().layout);
     let len = end.saturating_sub(start).min(1 << 21);
-    let mut b = alloc::vec![0; len];
+    let mut b = kvcalloc(len)?;
     if mm.read_bytes(start, &mut b).is_ok() {
-        o.extend(b);
+        o.put(&b);
     }
-}
-
-fn cmdline(t: &Task, o: &mut Vec<u8>) -> Result {
-    read_range(t, o, |l| (l.arg_start, l.arg_end));
     Ok(())
 }
 
-fn environ(t: &Task, o: &mut Vec<u8>) -> Result {
-    read_range(t, o, |l| (l.env_start, l.env_end));
+fn cmdline(t: &Task, o: &mut SeqFile) -> Result {
+    read_range(t, o, |l| (l.arg_start, l.arg_end))
+}
+
+fn environ(t: &Task, o: &mut SeqFile) -> Result {
+    read_range(t, o, |l| (l.env_start, l.env_end))
+}
+
+fn comm(t: &Task, o: &mut SeqFile) -> Result {
+    o.put(&t.comm());
+    o.put(b"\n");
     Ok(())
 }
 
-fn comm(t: &Task, o: &mut Vec<u8>) -> Result {
-    o.extend(t.comm());
-    o.push(b'\n');
-    Ok(())
-}
-
-fn auxv(t: &Task, o: &mut Vec<u8>) -> Result {
+fn auxv(t: &Task, o: &mut SeqFile) -> Result {
     if let Some(mm) = t.get_mm() {
-        o.extend(mm.lock().saved_auxv.iter().flat_map(|w| w.to_le_bytes()));
+        for w in &mm.lock().saved_auxv {
+            o.put(&w.to_le_bytes());
+        }
     }
     Ok(())
 }
 
-fn mounts(t: &Task, o: &mut Vec<u8>) -> Result {
+fn mounts(t: &Task, o: &mut SeqFile) -> Result {
     let root = t.fs.get().root();
     for m in crate::fs::namespace::all_mounts() {
         let (path, _) = m.root_path().path_from(&root);
-        o.extend(&m.source);
-        o.push(b' ');
-        o.extend(path);
+        o.put(&m.source);
+        o.put(b" ");
+        o.put(&path);
         let rw = if m.is_readonly() { "ro" } else { "rw" };
-        o.extend(format!(" {} {rw}{} 0 0\n", m.root.inode.sb.fs.name, m.root.inode.sb.options).bytes());
+        writeln!(o, " {} {rw}{} 0 0", m.root.inode.sb.fs.name, m.root.inode.sb.options);
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::fs::file_table::{File, FileOps};
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::{DirContext, DirOps};
+use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::{FsType, SuperBlock};
 use crate::lib::iov_iter::IovIter;
 use crate::mm::page_alloc::PAGE_SIZE;
@@ -26,7 +27,7 @@ use alloc::vec::Vec;
 pub static FS_TYPE: FsType = FsType { name: "proc", magic: 0x9fa0, mount };
 
 /// Makes a file's text.
-pub type Show = Box<dyn Fn(&mut Vec<u8>) -> Result + Send + Sync>;
+pub type Show = Box<dyn Fn(&mut SeqFile) -> Result + Send + Sync>;
 /// Takes what is written.
 pub type Store = fn(&[u8]) -> Result;
 
@@ -45,9 +46,9 @@ impl ProcFile {
 
 impl InodeOps for ProcFile {
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        let mut text = Vec::new();
+        let mut text = SeqFile::new();
         (self.show)(&mut text)?;
-        Ok(Arc::new(OpenProcFile { text, store: self.store }))
+        Ok(Arc::new(OpenProcFile { text: text.finish()?, store: self.store }))
     }
 }
 

@@ -3,12 +3,11 @@
 //! what writing does.
 
 use crate::errno::{EINVAL, Result};
+use crate::fs::seq_file::SeqFile;
 use crate::kernel::panic::{PANIC_ON_OOPS, PANIC_TIMEOUT};
 use crate::kernel::printk::{self, syslog};
 use crate::kernel::sys;
 use crate::mm::util;
-use alloc::format;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// One entry.
@@ -16,7 +15,7 @@ pub struct Sysctl {
     /// Below `/proc/sys/`.
     pub path: &'static str,
     /// Its text.
-    pub show: fn(&mut Vec<u8>),
+    pub show: fn(&mut SeqFile),
     /// What writing it does; `None`: read-only.
     pub store: Option<fn(&[u8]) -> Result>,
 }
@@ -29,7 +28,7 @@ macro_rules! atomic_entry {
     ($path:literal, $var:expr, $t:ty) => {
         Sysctl {
             path: $path,
-            show: |o| o.extend(format!("{}\n", $var.load(Relaxed)).bytes()),
+            show: |o| writeln!(o, "{}", $var.load(Relaxed)),
             store: Some(|b| {
                 $var.store(<$t>::try_from(number(b)?).map_err(|_| EINVAL)?, Relaxed);
                 Ok(())
@@ -41,7 +40,7 @@ macro_rules! bool_entry {
     ($path:literal, $var:expr) => {
         Sysctl {
             path: $path,
-            show: |o| o.extend(format!("{}\n", u8::from($var.load(Relaxed))).bytes()),
+            show: |o| writeln!(o, "{}", u8::from($var.load(Relaxed))),
             store: Some(|b| {
                 $var.store(number(b)? != 0, Relaxed);
                 Ok(())
@@ -54,8 +53,8 @@ macro_rules! text_entry {
         Sysctl {
             path: $path,
             show: |o| {
-                o.extend_from_slice($text);
-                o.push(b'\n');
+                o.put($text);
+                o.put(b"\n");
             },
             store: None,
         }
@@ -81,7 +80,7 @@ pub static TABLE: &[Sysctl] = &[
     Sysctl {
         path: "kernel/printk_ratelimit",
         show: |o| {
-            o.extend(format!("{}\n", printk::PRINTK_RATELIMIT.interval_ms.load(Relaxed) / 1000).bytes());
+            writeln!(o, "{}", printk::PRINTK_RATELIMIT.interval_ms.load(Relaxed) / 1000);
         },
         store: Some(|b| {
             let s = u32::try_from(number(b)?).map_err(|_| EINVAL)?;
@@ -91,7 +90,7 @@ pub static TABLE: &[Sysctl] = &[
     },
     Sysctl {
         path: "kernel/printk_ratelimit_burst",
-        show: |o| o.extend(format!("{}\n", printk::PRINTK_RATELIMIT.burst.load(Relaxed)).bytes()),
+        show: |o| writeln!(o, "{}", printk::PRINTK_RATELIMIT.burst.load(Relaxed)),
         store: Some(|b| {
             printk::PRINTK_RATELIMIT.burst.store(u32::try_from(number(b)?).map_err(|_| EINVAL)?, Relaxed);
             Ok(())
@@ -107,7 +106,7 @@ pub static TABLE: &[Sysctl] = &[
                 &printk::DEFAULT_CONSOLE_LOGLEVEL,
             ]
             .map(|a| a.load(Relaxed));
-            o.extend(format!("{}\t{}\t{}\t{}\n", v[0], v[1], v[2], v[3]).bytes());
+            writeln!(o, "{}\t{}\t{}\t{}", v[0], v[1], v[2], v[3]);
         },
         store: Some(|b| {
             let first = b.split(u8::is_ascii_whitespace).find(|w| !w.is_empty()).ok_or(EINVAL)?;

@@ -5,23 +5,23 @@
 use crate::arch::x86::kernel::cpu::brand_string;
 use crate::arch::x86::kernel::irq::IRQ_COUNTS;
 use crate::arch::x86::percpu::this_cpu;
+use crate::fs::seq_file::SeqFile;
 use crate::kernel::fork::{TASKLIST, TOTAL_FORKS};
 use crate::kernel::sched::{NR_SWITCHES, nr_running};
 use crate::kernel::sys::{UTS_RELEASE, UTS_VERSION};
 use crate::kernel::time::timekeeping::{ktime_get, ktime_get_real, tsc_khz};
 use crate::mm::page_alloc::{nr_free_pages, totalram_pages};
 use alloc::format;
-use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
-type ShowFn = fn(&mut Vec<u8>);
+type ShowFn = fn(&mut SeqFile);
 
 /// Name and text.
 pub static FILES: &[(&str, ShowFn)] = &[
-    ("version", |o| o.extend(format!("Linux version {UTS_RELEASE} (Trapline) {UTS_VERSION}\n").bytes())),
+    ("version", |o| writeln!(o, "Linux version {UTS_RELEASE} (Trapline) {UTS_VERSION}")),
     ("cmdline", |o| {
-        o.extend(crate::init::saved_command_line());
-        o.push(b'\n');
+        o.put(&crate::init::saved_command_line());
+        o.put(b"\n");
     }),
     ("uptime", uptime),
     ("meminfo", meminfo),
@@ -29,42 +29,40 @@ pub static FILES: &[(&str, ShowFn)] = &[
     ("stat", stat),
     ("loadavg", |o| {
         let (n, all) = (nr_running(), TASKLIST.lock().len());
-        o.extend(format!("0.00 0.00 0.00 {n}/{all} {}\n", TOTAL_FORKS.load(Relaxed)).bytes());
+        writeln!(o, "0.00 0.00 0.00 {n}/{all} {}", TOTAL_FORKS.load(Relaxed));
     }),
     ("filesystems", crate::fs::superblock::filesystems_text),
     ("interrupts", interrupts),
 ];
 
-fn uptime(o: &mut Vec<u8>) {
+fn uptime(o: &mut SeqFile) {
     let t = ktime_get();
-    o.extend(format!("{}.{:02} 0.00\n", t / 1_000_000_000, t / 10_000_000 % 100).bytes());
+    writeln!(o, "{}.{:02} 0.00", t / 1_000_000_000, t / 10_000_000 % 100);
 }
 
-fn meminfo(o: &mut Vec<u8>) {
+fn meminfo(o: &mut SeqFile) {
     let kb = |pages: usize| pages * 4;
     let (total, free) = (kb(totalram_pages()), kb(nr_free_pages()));
     for (name, v) in
         [("MemTotal", total), ("MemFree", free), ("MemAvailable", free), ("Buffers", 0), ("Cached", 0)]
     {
-        o.extend(format!("{:<15} {v:>8} kB\n", format!("{name}:")).bytes());
+        writeln!(o, "{:<15} {v:>8} kB", format!("{name}:"));
     }
 }
 
-fn cpuinfo(o: &mut Vec<u8>) {
+fn cpuinfo(o: &mut SeqFile) {
     let id = raw_cpuid::CpuId::new();
     let vendor = id.get_vendor_info().map_or_else(Default::default, |v| format!("{v}"));
     let (fam, model, step) =
         id.get_feature_info().map_or((0, 0, 0), |f| (f.family_id(), f.model_id(), f.stepping_id()));
     let khz = tsc_khz();
     let name = brand_string();
-    o.extend(
-        format!("processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {fam}\nmodel\t\t: {model}\n").bytes(),
-    );
-    o.extend(format!("model name\t: {name}\nstepping\t: {step}\n").bytes());
-    o.extend(format!("cpu MHz\t\t: {}.{:03}\n\n", khz / 1000, khz % 1000).bytes());
+    writeln!(o, "processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {fam}\nmodel\t\t: {model}");
+    writeln!(o, "model name\t: {name}\nstepping\t: {step}");
+    writeln!(o, "cpu MHz\t\t: {}.{:03}\n", khz / 1000, khz % 1000);
 }
 
-fn stat(o: &mut Vec<u8>) {
+fn stat(o: &mut SeqFile) {
     let (mut user, mut sys) = (0, 0);
     for t in TASKLIST.lock().iter() {
         user += t.utime.load(Relaxed);
@@ -73,21 +71,18 @@ fn stat(o: &mut Vec<u8>) {
     let c = |ns: u64| ns / 10_000_000;
     let idle = c(ktime_get().saturating_sub(user + sys));
     let line = format!("{} 0 {} {idle} 0 0 0 0 0 0", c(user), c(sys));
-    o.extend(format!("cpu  {line}\ncpu0 {line}\n").bytes());
+    writeln!(o, "cpu  {line}\ncpu0 {line}");
     let btime = ktime_get_real().saturating_sub(ktime_get()) / 1_000_000_000;
-    o.extend(format!("ctxt {}\nbtime {btime}\n", NR_SWITCHES.load(Relaxed)).bytes());
-    o.extend(
-        format!("processes {}\nprocs_running {}\nprocs_blocked 0\n", TOTAL_FORKS.load(Relaxed), nr_running())
-            .bytes(),
-    );
+    writeln!(o, "ctxt {}\nbtime {btime}", NR_SWITCHES.load(Relaxed));
+    writeln!(o, "processes {}\nprocs_running {}\nprocs_blocked 0", TOTAL_FORKS.load(Relaxed), nr_running());
 }
 
-fn interrupts(o: &mut Vec<u8>) {
-    o.extend(b"           CPU0       \n");
+fn interrupts(o: &mut SeqFile) {
+    o.put(b"           CPU0       \n");
     for (i, c) in IRQ_COUNTS.iter().enumerate() {
         let n = c.load(Relaxed);
         if n != 0 {
-            o.extend(format!("{i:>3}: {n:>10}    XT-PIC      \n").bytes());
+            writeln!(o, "{i:>3}: {n:>10}    XT-PIC      ");
         }
     }
     let cpu = this_cpu();
@@ -96,6 +91,6 @@ fn interrupts(o: &mut Vec<u8>) {
         ("LOC", cpu.irq_timer_count.get(), "Local timer interrupts"),
     ];
     for (name, n, what) in rows {
-        o.extend(format!("{name}: {n:>10}   {what}\n").bytes());
+        writeln!(o, "{name}: {n:>10}   {what}");
     }
 }

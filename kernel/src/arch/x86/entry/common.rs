@@ -24,10 +24,6 @@ pub unsafe extern "C" fn do_syscall_64(regs: *mut PtRegs, nr: i64) -> bool {
         let ret = SYS_CALL_TABLE[nr as usize](regs);
         // SAFETY: the entry's own frame; no call keeps a reference to it.
         unsafe { (*regs).ax = ret as u64 };
-        if crate::mm::slab::take_low_memory() {
-            // The kernel's heap ate what programs had: one of them ends.
-            crate::mm::oom_kill::pagefault_out_of_memory();
-        }
     }
     // SAFETY: as above.
     let regs = unsafe { &mut *regs };
@@ -79,9 +75,17 @@ fn exit_to_user_mode_loop(regs: &mut PtRegs) {
         if current().test_flag(tif::SIGPENDING) {
             arch_do_signal_or_restart(regs);
         }
-        current().clear_flag(tif::NOTIFY_RESUME);
+        if current().test_flag(tif::NOTIFY_RESUME) {
+            current().clear_flag(tif::NOTIFY_RESUME);
+            resume_user_mode_work();
+        }
         local_irq_disable();
     }
+}
+
+/// What waits for a moment at which no lock is held (`resume_user_mode_work`).
+fn resume_user_mode_work() {
+    crate::mm::oom_kill::relieve();
 }
 
 /// A page fault. CR2 is read before anything else can fault (`exc_page_fault`).

@@ -299,7 +299,8 @@ fn kernel_pte(
             if !create {
                 return Ok(None);
             }
-            let p = Page::alloc_zeroed()?;
+            let p = Page::alloc_reserve()?;
+            p.clear();
             e.set_addr(PhysAddr::new(p.into_raw()), TABLE);
         }
         if e.flags().contains(F::HUGE_PAGE) {

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Text that the kernel makes for a file (Linux 6.1, `fs/seq_file.c`).
+
+use crate::errno::{ENOMEM, Result};
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+/// A text being made. How long it gets may be up to a program (a line for each of its
+/// mappings), so running out of memory is remembered, not fatal: [`SeqFile::finish`]
+/// says so at the end.
+#[derive(Default)]
+pub struct SeqFile {
+    text: Vec<u8>,
+    overflow: bool,
+}
+
+impl SeqFile {
+    /// An empty text.
+    pub const fn new() -> Self {
+        Self { text: Vec::new(), overflow: false }
+    }
+
+    /// Appends bytes (`seq_write`).
+    pub fn put(&mut self, bytes: &[u8]) {
+        if self.overflow || self.text.try_reserve(bytes.len()).is_err() {
+            self.overflow = true;
+            return;
+        }
+        self.text.extend_from_slice(bytes);
+    }
+
+    /// Appends formatted text: what `write!` calls (`seq_printf`).
+    pub fn write_fmt(&mut self, args: fmt::Arguments<'_>) {
+        struct Sink<'a>(&'a mut SeqFile);
+        impl Write for Sink<'_> {
+            fn write_str(&mut self, s: &str) -> fmt::Result {
+                self.0.put(s.as_bytes());
+                Ok(())
+            }
+        }
+        // The sink never fails, and neither do the kernel's own `Display`s.
+        let _ = Sink(self).write_fmt(args);
+    }
+
+    /// Spaces up to column `column` of the line that began at `line` (`seq_pad`).
+    pub fn pad(&mut self, line: usize, column: usize) {
+        for _ in self.text.len()..line + column {
+            self.put(b" ");
+        }
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether there is no text yet.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// The text.
+    ///
+    /// # Errors
+    /// `ENOMEM` if some of it found no place.
+    pub fn finish(self) -> Result<Vec<u8>> {
+        if self.overflow { Err(ENOMEM) } else { Ok(self.text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_gathered() {
+        let mut s = SeqFile::new();
+        write!(s, "{:>3}", 7);
+        s.put(b"\n");
+        let line = s.len();
+        s.put(b"ab");
+        s.pad(line, 4);
+        s.put(b"|");
+        assert_eq!(s.finish().unwrap(), b"  7\nab  |");
+    }
+}
