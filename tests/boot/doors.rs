@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("boot::exit_powers_off", exit_powers_off),
         Trial::test("boot::signal_records", signal_records),
         Trial::test("boot::eight_mib", eight_mib),
+        Trial::test("boot::greedy_programs", greedy_programs),
         Trial::test("boot::no_initramfs", no_initramfs),
         Trial::test("boot::words_for_init", words_for_init),
         Trial::test("boot::unknown_words_go_to_init", unknown_words_go_to_init),
@@ -77,6 +78,17 @@ fn eight_mib() -> Result<(), Failed> {
     let mut machine = Machine::direct(&kernel()?, Some(file.path()), CONSOLE);
     machine.memory = 8;
     says(&machine::run(&machine)?, &[hello::LINE])
+}
+
+/// Programs that take all the memory in every way there is: the machine stays.
+fn greedy_programs() -> Result<(), Failed> {
+    let mut machine =
+        Machine::direct(&kernel()?, Some(&rootfs()?), &format!("{CONSOLE} quiet rdinit=/bin/greedy"));
+    machine.memory = 24;
+    says(
+        &machine::run(&machine)?,
+        &["greedy: pipes:", "greedy: mounts:", "greedy: the machine is still there"],
+    )
 }
 
 fn no_initramfs() -> Result<(), Failed> {

@@ -54,6 +54,8 @@ pub struct Dentry {
     /// Order of creation among its siblings; directories are listed newest first.
     pub seq: AtomicU64,
     unhashed: AtomicBool,
+    /// The file system counts it among its names.
+    counted: AtomicBool,
     /// How many mounts cover it.
     pub mounted: AtomicU32,
 }
@@ -75,6 +77,7 @@ impl Dentry {
             children: SpinLock::new(Children::default()),
             seq: AtomicU64::new(NEXT_SEQ.fetch_add(1, Ordering::Relaxed)),
             unhashed: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
             mounted: AtomicU32::new(0),
         })
     }
@@ -112,6 +115,8 @@ impl Dentry {
         if c.contains_key(name) {
             return Err(EEXIST);
         }
+        self.inode.sb.charge_inode()?;
+        d.counted.store(true, Ordering::Relaxed);
         c.insert(d.name(), d.clone());
         Ok(d)
     }
@@ -210,6 +215,9 @@ pub fn sys_getcwd(buf: usize, size: usize) -> Result<usize> {
 impl Drop for Dentry {
     /// Parents are let go one after the other, not by recursion.
     fn drop(&mut self) {
+        if *self.counted.get_mut() {
+            self.inode.sb.uncharge_inode();
+        }
         let mut next = self.place.lock().parent.take();
         while let Some(p) = next {
             next = match Arc::try_unwrap(p) {

@@ -379,7 +379,7 @@ fn pseudo_mount() -> &'static Arc<Mount> {
     static MOUNT: spin::Once<Arc<Mount>> = spin::Once::new();
     MOUNT.call_once(|| {
         let pages = crate::mm::page_alloc::totalram_pages() / 2;
-        let sb = SuperBlock::new(&PSEUDO, String::new(), pages);
+        let sb = SuperBlock::new(&PSEUDO, String::new(), pages, usize::MAX);
         Mount::new(crate::fs::ramfs::new_root(&sb, 0o555), b"none", 0)
     })
 }

@@ -39,12 +39,12 @@ pub fn new_root(sb: &Arc<SuperBlock>, mode: u32) -> Arc<Dentry> {
 pub fn new_rootfs() -> Arc<Dentry> {
     let pages = totalram_pages() / 2;
     let options = format!(",size={}k,nr_inodes={}", pages * 4, pages);
-    new_root(&SuperBlock::new(&ROOTFS, options, pages), 0o755)
+    new_root(&SuperBlock::new(&ROOTFS, options, pages, pages), 0o755)
 }
 
 fn mount_ramfs(data: &[u8]) -> Result<Arc<Dentry>> {
     let o = Options::parse(data)?;
-    Ok(new_root(&SuperBlock::new(&RAMFS, String::new(), usize::MAX), o.mode.unwrap_or(0o755)))
+    Ok(new_root(&SuperBlock::new(&RAMFS, String::new(), usize::MAX, usize::MAX), o.mode.unwrap_or(0o755)))
 }
 
 fn mount_tmpfs(data: &[u8]) -> Result<Arc<Dentry>> {
@@ -54,10 +54,14 @@ fn mount_tmpfs(data: &[u8]) -> Result<Arc<Dentry>> {
     if let Some(p) = o.pages {
         shown = format!(",size={}k", p * 4);
     }
+    let inodes = o.inodes.unwrap_or(totalram_pages() / 2);
+    if o.inodes.is_some() {
+        shown = format!("{shown},nr_inodes={inodes}");
+    }
     if let Some(m) = o.mode {
         shown = format!("{shown},mode={m:o}");
     }
-    let root = new_root(&SuperBlock::new(&TMPFS, shown, pages), o.mode.unwrap_or(0o1777));
+    let root = new_root(&SuperBlock::new(&TMPFS, shown, pages, inodes), o.mode.unwrap_or(0o1777));
     let mut a = root.inode.attr.lock();
     a.uid = o.uid;
     a.gid = o.gid;
@@ -69,6 +73,7 @@ fn mount_tmpfs(data: &[u8]) -> Result<Arc<Dentry>> {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     pages: Option<usize>,
+    inodes: Option<usize>,
     mode: Option<u32>,
     uid: u32,
     gid: u32,
@@ -86,12 +91,16 @@ impl Options {
                 "mode" => o.mode = Some(u32::from_str_radix(value, 8).map_err(|_| EINVAL)? & 0o7777),
                 "uid" => o.uid = value.parse().map_err(|_| EINVAL)?,
                 "gid" => o.gid = value.parse().map_err(|_| EINVAL)?,
-                "nr_inodes" | "huge" | "mpol" | "inode32" | "inode64" => {}
+                "nr_inodes" => o.inodes = Some(size(value)?),
+                "huge" | "mpol" | "inode32" | "inode64" => {}
                 _ => return Err(EINVAL),
             }
         }
-        if o.pages == Some(0) {
-            o.pages = Some(usize::MAX);
+        // 0: no limit.
+        for limit in [&mut o.pages, &mut o.inodes] {
+            if *limit == Some(0) {
+                *limit = Some(usize::MAX);
+            }
         }
         Ok(o)
     }
@@ -243,7 +252,7 @@ mod tests {
     #[test]
     fn options_of_tmpfs() {
         let o = Options::parse(b"size=1m,mode=700,uid=5").unwrap();
-        assert_eq!(o, Options { pages: Some(256), mode: Some(0o700), uid: 5, gid: 0 });
+        assert_eq!(o, Options { pages: Some(256), inodes: None, mode: Some(0o700), uid: 5, gid: 0 });
         assert_eq!(Options::parse(b"size=x"), Err(EINVAL));
         assert_eq!(Options::parse(b"what"), Err(EINVAL));
         assert_eq!(Options::parse(b"").unwrap(), Options::default());

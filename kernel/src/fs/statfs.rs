@@ -36,8 +36,12 @@ const ST_VALID: u32 = 0x20;
 fn fill(p: &Path) -> Statfs {
     let sb = &p.dentry.inode.sb;
     let (max, used) = (sb.max_pages, sb.pages.load(Ordering::Relaxed));
-    let limited = max != 0 && max != usize::MAX;
-    let (blocks, free) = if limited { (max, max.saturating_sub(used)) } else { (0, 0) };
+    let room = |max: usize, used: usize| {
+        let limited = max != 0 && max != usize::MAX;
+        if limited { (max, max.saturating_sub(used)) } else { (0, 0) }
+    };
+    let (blocks, free) = room(max, used);
+    let (files, ffree) = room(sb.max_inodes, sb.inodes.load(Ordering::Relaxed));
     let flags = p.mnt.flags.load(Ordering::Relaxed) & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
     Statfs {
         kind: sb.fs.magic,
@@ -45,8 +49,8 @@ fn fill(p: &Path) -> Statfs {
         blocks: blocks as u64,
         bfree: free as u64,
         bavail: free as u64,
-        files: blocks as u64,
-        ffree: free as u64,
+        files: files as u64,
+        ffree: ffree as u64,
         fsid: sb.dev.user(),
         namelen: 255,
         frsize: 4096,

@@ -47,15 +47,33 @@ pub struct SuperBlock {
     pub max_pages: usize,
     /// Pages that they have.
     pub pages: AtomicUsize,
+    /// Most names that there may be (`nr_inodes=`; a link counts as an inode does).
+    pub max_inodes: usize,
+    /// Names that there are.
+    pub inodes: AtomicUsize,
 }
 
 static NEXT_DEV: AtomicU32 = AtomicU32::new(1);
 
 impl SuperBlock {
     /// A new instance whose files may take `max_pages`.
-    pub fn new(fs: &'static FsType, options: String, max_pages: usize) -> Arc<Self> {
+    pub fn new(fs: &'static FsType, options: String, max_pages: usize, max_inodes: usize) -> Arc<Self> {
         let dev = Dev::new(0, NEXT_DEV.fetch_add(1, Ordering::Relaxed));
-        Arc::new(Self { fs, dev, options, max_pages, pages: AtomicUsize::new(0) })
+        let (pages, inodes) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { fs, dev, options, max_pages, pages, max_inodes, inodes })
+    }
+
+    /// Accounts for one more name; `ENOSPC` as for pages (`shmem_reserve_inode`).
+    pub fn charge_inode(&self) -> Result {
+        if nr_free_pages() <= wmark_user() || self.inodes.load(Ordering::Relaxed) >= self.max_inodes {
+            return Err(ENOSPC);
+        }
+        self.inodes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+    /// Gives back what [`SuperBlock::charge_inode`] took.
+    pub fn uncharge_inode(&self) {
+        self.inodes.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Accounts for one more page of a file; `ENOSPC` if the file system is full or

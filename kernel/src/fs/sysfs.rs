@@ -15,7 +15,7 @@ pub static FS_TYPE: FsType = FsType { name: "sysfs", magic: 0x6265_6572, mount }
 fn mount(_data: &[u8]) -> Result<Arc<Dentry>> {
     static ROOT: spin::Once<Arc<Dentry>> = spin::Once::new();
     let make = || {
-        let sb = SuperBlock::new(&FS_TYPE, String::new(), 0);
+        let sb = SuperBlock::new(&FS_TYPE, String::new(), 0, usize::MAX);
         let dir = || ramfs::new_dir(&sb, 0o755);
         let root = Dentry::root(dir());
         for name in ["class", "devices", "fs", "kernel"] {

@@ -13,9 +13,9 @@ use crate::arch::x86::mm::tlb::{self, TlbGather};
 use crate::errno::Result;
 use crate::locking::SpinLock;
 use crate::mm::page_alloc::PAGE_SIZE;
+use crate::mm::util;
 use crate::mm::vma::{Backing, VmFile, VmFlags, Vma};
 use crate::mm::vma_tree::VmaTree;
-use crate::mm::{slab, util};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -197,8 +197,7 @@ impl MmState {
         self.exe_file.clone_from(&old.exe_file);
         self.pkeys.clone_from(&old.pkeys);
         self.saved_auxv.clone_from(&old.saved_auxv);
-        // A full chunk that doubles leaves its half behind.
-        slab::room_for(old.vmas.len() * size_of::<Vma>() * 2)?;
+        self.vmas.try_reserve_like(&old.vmas)?;
         let mut wrprotected = false;
         let mut r = Ok(());
         for v in old.vmas.iter() {

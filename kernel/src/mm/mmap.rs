@@ -196,9 +196,7 @@ impl MmState {
         a.len = a.len.checked_add(PAGE_SIZE - 1).ok_or(ENOMEM)? & !(PAGE_SIZE - 1);
         let pages = (a.len / PAGE_SIZE) as u64;
         a.pgoff.checked_add(pages).filter(|end| end >> 52 == 0).ok_or(EOVERFLOW)?;
-        if self.vmas.len() > max_map_count() {
-            return Err(ENOMEM);
-        }
+        self.room_for_vmas(max_map_count() + 1)?;
         let addr = self.get_unmapped_area(a.addr, a.len, a.flags)?;
         if a.has(MAP_FIXED_NOREPLACE) && self.vmas.find_intersection(addr, addr + a.len).is_some() {
             return Err(EEXIST);
@@ -289,9 +287,10 @@ impl MmState {
         }
         let flags = VM_DATA_DEFAULT | VmFlags::ACCOUNT | self.def_flags | extra;
         let pages = len / PAGE_SIZE;
-        if addr > TASK_SIZE_MAX - len || self.vmas.len() > max_map_count() {
+        if addr > TASK_SIZE_MAX - len {
             return Err(ENOMEM);
         }
+        self.room_for_vmas(max_map_count() + 1)?;
         self.mlock_future_check(flags, len)?;
         if self.vmas.find_intersection(addr, addr + len).is_some() {
             self.do_munmap(addr, len)?;
@@ -320,8 +319,8 @@ impl MmState {
         }
         let Some(p) = self.vmas.find_intersection(start, end) else { return Ok(()) };
         let v = self.vmas.get(p);
-        if v.start < start && end < v.end && self.vmas.len() >= max_map_count() {
-            return Err(ENOMEM);
+        if v.start < start && end < v.end {
+            self.room_for_vmas(max_map_count())?;
         }
         let mut charged = 0;
         let mut next = Some(p);
@@ -369,13 +368,17 @@ impl MmState {
             if let Some(p) = self.vmas.lower_bound(at)
                 && self.vmas.get(p).start < at
             {
-                if self.vmas.len() >= max_map_count() {
-                    return Err(ENOMEM);
-                }
+                self.room_for_vmas(max_map_count())?;
                 self.vmas.split_at(at);
             }
         }
         Ok(())
+    }
+
+    /// Whether there may be some more mappings: fewer than `limit` are there, and memory.
+    #[inline]
+    pub(super) fn room_for_vmas(&mut self, limit: usize) -> Result {
+        if self.vmas.len() >= limit { Err(ENOMEM) } else { self.vmas.try_reserve() }
     }
 
     /// Removes pages and page tables of a range that no mapping covers any more;

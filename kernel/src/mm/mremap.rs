@@ -153,9 +153,7 @@ impl MmState {
     /// Maps the same thing at `to`, takes the pages along, unmaps the old place.
     fn move_vma(&mut self, m: Mremap, to: usize) -> Result<usize> {
         let max = util::SYSCTL_MAX_MAP_COUNT.load(Ordering::Relaxed);
-        if self.vmas.len() >= max.saturating_sub(3) {
-            return Err(ENOMEM);
-        }
+        self.room_for_vmas(max.saturating_sub(3))?;
         let p = self.vmas.find_containing(m.addr).ok_or(EFAULT)?;
         let v = self.vmas.get(p);
         let new = Vma {

@@ -8,6 +8,8 @@
 //! array has about two thousand entries at most, and a typical process has one
 //! chunk, which is a sorted array.
 
+use crate::errno::{ENOMEM, Result};
+use crate::mm::slab;
 use crate::mm::vma::Vma;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
@@ -63,6 +65,25 @@ impl VmaTree {
     /// No mappings.
     pub const fn new() -> Self {
         Self { chunks: Vec::new(), len: 0, last: None }
+    }
+
+    /// Makes room for some more mappings, where there may be very many: the array of
+    /// chunks is then large. What else growing takes is small.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    #[inline]
+    pub fn try_reserve(&mut self) -> Result {
+        self.chunks.try_reserve(4).map_err(|_| ENOMEM)
+    }
+
+    /// Makes room for a copy of `old`.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn try_reserve_like(&mut self, old: &Self) -> Result {
+        slab::room_for(old.len * size_of::<Vma>() * 2)?;
+        self.chunks.try_reserve(old.len.div_ceil(CHUNK) + 1).map_err(|_| ENOMEM)
     }
 
     /// Number of mappings (`map_count`).

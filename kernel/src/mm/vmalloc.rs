@@ -15,9 +15,11 @@ pub const HEAP_START: usize = VMALLOC_START;
 const IOREMAP_START: usize = VMALLOC_START + (64 << 30);
 /// Kernel stacks.
 const STACKS_START: usize = VMALLOC_START + (128 << 30);
-/// Areas of [`vmalloc`], by size: a range of this many bytes for each power of two.
-const AREAS_START: usize = VMALLOC_START + (1 << 40);
-const AREA_RANGE: usize = 1 << 38;
+/// Areas of [`vmalloc`], by size: a range of this many bytes for each power of two. All
+/// that is mapped at run time is below one entry of the topmost table, which every
+/// address space has.
+const AREAS_START: usize = VMALLOC_START + (256 << 30);
+const AREA_RANGE: usize = 8 << 30;
 /// The smallest and the largest size class, as powers of two.
 const MIN_ORDER: u32 = 15;
 const MAX_ORDER: u32 = 32;
