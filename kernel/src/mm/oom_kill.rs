@@ -3,8 +3,12 @@
 //! After Linux 6.1, `mm/oom_kill.c`.
 
 use crate::kernel::fork::{for_each_process, set_notify_resume};
+use crate::kernel::sched::set_current_state;
+use crate::kernel::signal::fatal_signal_pending;
 use crate::kernel::signal::sigset::SIGKILL;
-use crate::kernel::task::{Task, current};
+use crate::kernel::task::{TASK_KILLABLE, Task, current, pf};
+use crate::kernel::time::timekeeping::ktime_get;
+use crate::kernel::wait::schedule_hrtimeout;
 use crate::mm::page_alloc::{PAGE_SIZE, nr_free_pages, wmark_kernel};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -21,16 +25,33 @@ fn badness(t: &Task) -> usize {
     st.rss.anon + st.rss.file
 }
 
-/// The process to kill.
-fn select_bad_process() -> Option<Arc<Task>> {
+/// What can be done about lack of memory.
+enum Victim {
+    /// This process is the one to end.
+    Chosen(Arc<Task>),
+    /// One is about to go already, with what it has.
+    Dying,
+    /// There is none.
+    None,
+}
+
+/// Looks for the process to end (`select_bad_process`).
+fn select_bad_process() -> Victim {
     let mut worst: Option<(usize, Arc<Task>)> = None;
+    let mut dying = false;
     for_each_process(|t| {
         let points = badness(t);
-        if points > worst.as_ref().map_or(0, |w| w.0) {
+        if points != 0 && (fatal_signal_pending(t) || t.pf.load(Ordering::Relaxed) & pf::EXITING != 0) {
+            dying = true;
+        } else if points > worst.as_ref().map_or(0, |w| w.0) {
             worst = Some((points, t.clone()));
         }
     });
-    worst.map(|w| w.1)
+    match worst {
+        _ if dying => Victim::Dying,
+        Some((_, t)) => Victim::Chosen(t),
+        None => Victim::None,
+    }
 }
 
 /// Prints what goes, and kills it (`__oom_kill_process`).
@@ -65,39 +86,61 @@ pub fn enable() {
     ENABLED.store(true, Ordering::Relaxed);
 }
 
+fn heap_is_low() -> bool {
+    nr_free_pages() < wmark_kernel() * 3 / 2
+}
+
 /// The heap has just grown: if that took a quarter of the reserve, the running task
 /// calls [`relieve`] on its way back to user mode. Here nothing can be done, for any
 /// lock may be held.
 pub fn heap_grew() {
-    if nr_free_pages() < wmark_kernel() * 3 / 2 && ENABLED.load(Ordering::Relaxed) {
+    if heap_is_low() && ENABLED.load(Ordering::Relaxed) {
         HEAP_PRESSURE.store(true, Ordering::Relaxed);
         set_notify_resume(&current());
     }
 }
 
-/// Ends a program if the heap has eaten into the reserve; if there is none to end, the
-/// memory is not in programs' hands and the rest must do.
+/// How long a task waits for a victim to be gone before it looks again, in nanoseconds.
+const PATIENCE: u64 = 1_000_000;
+/// How often it does that: a victim that cannot die must not take the others along.
+const ATTEMPTS: usize = 1000;
+
+/// Ends a program if the heap has eaten into the reserve, and lets nobody take more
+/// until it is gone; if there is none to end, the memory is not in programs' hands and
+/// the rest must do.
 pub fn relieve() {
-    if HEAP_PRESSURE.swap(false, Ordering::Relaxed) {
-        out_of_memory();
+    if !HEAP_PRESSURE.swap(false, Ordering::Relaxed) {
+        return;
+    }
+    for _ in 0..ATTEMPTS {
+        if !heap_is_low() || fatal_signal_pending(&current()) || !out_of_memory() {
+            return;
+        }
     }
 }
 
-/// Chooses and kills; whether there was anyone to kill (`out_of_memory`).
+/// Chooses and kills, or waits for one who was killed before; whether there was any
+/// (`out_of_memory`, and the pause that `__alloc_pages_may_oom` makes).
 fn out_of_memory() -> bool {
-    let comm = current().comm();
-    crate::pr_warn!("{} invoked oom-killer\n", String::from_utf8_lossy(&comm));
-    select_bad_process().inspect(oom_kill_process).is_some()
+    match select_bad_process() {
+        Victim::Chosen(t) => {
+            crate::pr_warn!("{} invoked oom-killer\n", String::from_utf8_lossy(&current().comm()));
+            oom_kill_process(&t);
+        }
+        Victim::Dying => {}
+        Victim::None => return false,
+    }
+    if !fatal_signal_pending(&current()) {
+        set_current_state(TASK_KILLABLE);
+        schedule_hrtimeout(ktime_get() + PATIENCE);
+    }
+    true
 }
 
 /// A program's page fault found no memory: make some, or end the program. It
 /// tries again afterwards (`pagefault_out_of_memory`).
 pub fn pagefault_out_of_memory() {
-    let cur = current();
-    if crate::kernel::signal::fatal_signal_pending(&cur) {
-        return;
-    }
-    if !out_of_memory() {
+    if !fatal_signal_pending(&current()) && !out_of_memory() {
         crate::kernel::panic::panic(format_args!("System is deadlocked on memory"));
     }
 }
