@@ -4,6 +4,7 @@
 
 mod archives;
 mod doors;
+mod fuzz;
 mod kunit;
 mod programs;
 
@@ -13,6 +14,7 @@ fn main() {
     let args = Arguments::from_args();
     let mut trials = doors::trials();
     trials.extend(archives::trials());
+    trials.extend(fuzz::trials());
     trials.extend(kunit::trials(&args));
     trials.extend(programs::trials(&args));
     libtest_mimic::run(&args, trials).exit();

@@ -15,6 +15,7 @@
 //! | [`seen`] | a handler that keeps what it was given |
 //! | [`check`] | assertions that print what differed and go on |
 //! | [`runner`] | what `/init` is made of |
+//! | [`fuzz`] | random numbers, options and children of the fuzzers |
 //!
 //! Everything here also compiles for the host, where the pure modules have
 //! their unit tests; programs run only when built for `x86_64-unknown-none`.
@@ -26,6 +27,7 @@ extern crate std;
 pub mod check;
 pub mod expect;
 pub mod file;
+pub mod fuzz;
 pub mod io;
 pub mod memory;
 pub mod note;

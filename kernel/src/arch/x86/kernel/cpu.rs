@@ -97,6 +97,8 @@ fn load_gdt(cpu: &'static PerCpu) {
             null(SegmentSelector(0));
         }
         load_tss(SegmentSelector::new(GDT_ENTRY_TSS as u16, PrivilegeLevel::Ring0));
+        // After reset the LDT is 64 KiB at address 0 (`clear_LDT`).
+        core::arch::asm!("lldt {:x}", in(reg) 0, options(nostack, preserves_flags));
     }
 }
 
