@@ -90,6 +90,26 @@ pub unsafe fn raw(number: u32, args: [usize; 6]) -> isize {
     ret
 }
 
+/// Executes `int $0x80` with i386's `number` and up to five arguments of 32 bits.
+///
+/// # Errors
+/// -1 to -4095, as an [`Errno`].
+///
+/// # Safety
+/// As [`raw`].
+#[inline(never)]
+pub unsafe fn int80(number: u32, args: [u32; 5]) -> Result {
+    let ret: isize;
+    // SAFETY: LLVM keeps rbx for itself, so that it is exchanged; the kernel changes rax only.
+    unsafe {
+        asm!("xchg rbx, {bx}", "int 0x80", "xchg rbx, {bx}",
+            bx = inout(reg) u64::from(args[0]) => _,
+            inlateout("rax") number as isize => ret,
+            in("rcx") args[1], in("rdx") args[2], in("rsi") args[3], in("rdi") args[4]);
+    }
+    if (-4095..0).contains(&ret) { Err(Errno(-ret as u32)) } else { Ok(ret as usize) }
+}
+
 /// Executes `syscall` and turns -1..-4095 into an [`Errno`].
 ///
 /// # Safety

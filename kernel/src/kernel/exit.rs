@@ -9,6 +9,7 @@ use crate::arch::x86::lib::usercopy::{access_ok, put_user};
 use crate::arch::x86::percpu::this_cpu;
 use crate::errno::{ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH, Result};
 use crate::kernel::fork::{TASKLIST, TaskListGuard, mm_release};
+use crate::kernel::panic::{OOPS_COUNT, OOPS_LIMIT, panic};
 use crate::kernel::sched::schedule;
 use crate::kernel::signal::notify::child_status;
 use crate::kernel::signal::siginfo::cld;
@@ -240,10 +241,10 @@ pub fn make_task_dead(sig: i32) -> ! {
     use crate::arch::x86::kernel::irq::in_interrupt;
     let cur = current();
     if in_interrupt() {
-        crate::kernel::panic::panic(format_args!("Aiee, killing interrupt handler!"));
+        panic(format_args!("Aiee, killing interrupt handler!"));
     }
     if cur.pid == 0 {
-        crate::kernel::panic::panic(format_args!("Attempted to kill the idle task!"));
+        panic(format_args!("Attempted to kill the idle task!"));
     }
     let name = cur.comm();
     let comm = alloc::string::String::from_utf8_lossy(&name);
@@ -256,22 +257,13 @@ pub fn make_task_dead(sig: i32) -> ! {
         crate::pr_info!("note: {comm}[{}] exited with preempt_count {count}\n", cur.pid);
         this_cpu().preempt_count.set(0);
     }
+    // Each may have left a reference or a lock behind.
+    let oopses = OOPS_COUNT.fetch_add(1, Ordering::Relaxed) + 1;
+    let limit = OOPS_LIMIT.load(Ordering::Relaxed);
+    if limit != 0 && oopses >= limit {
+        panic(format_args!("Oopsed too often (kernel.oops_limit is {limit})"));
+    }
     do_exit(sig)
-}
-
-/// Leaves whatever stack is in use and ends the task from the top of its own
-/// (`rewind_stack_and_make_dead`).
-#[cfg(target_os = "none")]
-pub fn rewind_stack_and_make_dead(sig: i32) -> ! {
-    extern "C" fn dead(sig: i32) -> ! {
-        make_task_dead(sig)
-    }
-    let top = this_cpu().top_of_stack.get() - size_of::<crate::arch::x86::ptrace::PtRegs>() as u64 - 8;
-    // SAFETY: nothing on the present stack is needed again; the task's own stack is
-    // free above its user registers.
-    unsafe {
-        core::arch::asm!("mov rsp, {}", "xor ebp, ebp", "call {}", "ud2", in(reg) top & !15, sym dead, in("edi") sig, options(noreturn));
-    }
 }
 
 /// Which children a wait is for.

@@ -332,6 +332,7 @@ fn copy_process(args: &CloneArgs) -> Result<Arc<Task>> {
     let t = new_task(pid, tgid, parts);
     process_64::init_stack(&t, regs, None);
     t.personality.store(cur.personality.load(Ordering::Relaxed), Ordering::Relaxed);
+    t.set_flag(cur.flags.load(Ordering::Relaxed) & tif::INHERITED);
     t.pf.fetch_or(cur.pf.load(Ordering::Relaxed) & pf::RANDOMIZE, Ordering::Relaxed);
     if args.has(nr::CLONE_CHILD_SETTID) {
         t.set_child_tid.store(args.child_tid as u64, Ordering::Relaxed);

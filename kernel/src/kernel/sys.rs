@@ -2,6 +2,7 @@
 //! Calls about the process itself and the system (Linux 6.1, `kernel/sys.c`,
 //! `arch/x86/kernel/process_64.c` for `arch_prctl`).
 
+use crate::arch::x86::kernel::process_64;
 use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user};
 use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, EPERM, ESRCH, Result};
 use crate::kernel::exit::{parent_of, rusage_words};
@@ -376,6 +377,8 @@ pub fn sys_prctl(option: u32, a2: usize, _a3: usize, _a4: usize, _a5: usize) -> 
             cur.pdeath_signal.store(a2 as u32, Relaxed);
         }
         pr::PR_GET_PDEATHSIG => put_user(a2, &cur.pdeath_signal.load(Relaxed))?,
+        pr::PR_GET_TSC => put_user(a2, &process_64::get_tsc_mode())?,
+        pr::PR_SET_TSC => process_64::set_tsc_mode(a2)?,
         pr::PR_GET_DUMPABLE => return Ok(1),
         pr::PR_SET_DUMPABLE if a2 <= 1 => {}
         pr::PR_GET_NO_NEW_PRIVS | pr::PR_GET_KEEPCAPS | pr::PR_GET_SECCOMP => {}

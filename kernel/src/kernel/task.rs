@@ -49,6 +49,14 @@ pub mod tif {
     pub const RESTORE_SIGMASK: u32 = 1 << 5;
     pub const NOTIFY_RESUME: u32 = 1 << 1;
     pub const SYSCALL_TRACE: u32 = 1 << 0;
+    pub const NOTSC: u32 = 1 << 16;
+    pub const IO_BITMAP: u32 = 1 << 22;
+    /// What `fork` passes on.
+    pub const INHERITED: u32 = NOTSC | IO_BITMAP;
+    /// What a switch from or to a task has to look at.
+    pub const CTXSW_WORK: u32 = NOTSC | IO_BITMAP;
+    /// Anything to do before user mode runs.
+    pub const EXIT_PREPARE: u32 = EXIT_WORK | IO_BITMAP;
     /// Anything that keeps `exit_to_user_mode` in its loop.
     pub const EXIT_WORK: u32 = SIGPENDING | NEED_RESCHED | NOTIFY_RESUME;
 }

@@ -6,6 +6,7 @@
 //! holding it. After Linux 6.1, `include/linux/mm_types.h`, `kernel/fork.c`
 //! (`dup_mmap`), `mm/mmap.c` (`exit_mmap`).
 
+use crate::arch::x86::kernel::ldt::MmLdt;
 use crate::arch::x86::mm::init::kernel_pgd;
 use crate::arch::x86::mm::pgtable::{PageTables, USER_PGTABLES_CEILING};
 use crate::arch::x86::mm::pkeys::Pkeys;
@@ -22,6 +23,8 @@ use alloc::vec::Vec;
 /// An address space.
 pub struct Mm {
     pgd: u64,
+    /// The local descriptor table, if programs have made one.
+    pub ldt: MmLdt,
     state: SpinLock<MmState>,
 }
 
@@ -127,6 +130,7 @@ impl Mm {
     fn with_state(pt: PageTables) -> Self {
         Self {
             pgd: pt.pgd(),
+            ldt: MmLdt::default(),
             state: SpinLock::new(MmState {
                 vmas: VmaTree::new(),
                 pt,
@@ -169,6 +173,7 @@ impl Mm {
     /// Loads CR3 with this space's page tables (`switch_mm`).
     #[inline]
     pub fn activate(&self) {
+        self.ldt.activate();
         if tlb::read_cr3_pa() != self.pgd {
             // SAFETY: every address space maps the kernel.
             unsafe { tlb::load_cr3(self.pgd) };
@@ -182,7 +187,8 @@ impl Mm {
 
     /// A copy for `fork`: private pages become copy-on-write in both (`dup_mmap`).
     pub fn fork(&self) -> Result<Arc<Mm>> {
-        let new = Self::with_state(PageTables::new()?);
+        let mut new = Self::with_state(PageTables::new()?);
+        new.ldt = self.ldt.fork()?;
         let mut old = self.lock();
         new.lock().dup_from(&mut old)?;
         drop(old);
@@ -301,6 +307,7 @@ pub fn with_current_mm<R>(f: impl FnOnce(&Mm) -> R) -> Option<R> {
 /// Loads the kernel's own page tables: the task gives up its address space, which
 /// may go before the next one is loaded (`leave_mm`).
 pub fn leave_mm() {
+    crate::arch::x86::kernel::ldt::deactivate();
     // SAFETY: the kernel's own tables map the kernel.
     unsafe { tlb::load_cr3(kernel_pgd()) };
 }

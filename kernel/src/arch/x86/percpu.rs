@@ -5,6 +5,8 @@
 //! crossing from user mode puts it there. Fields are cells: a CPU only touches
 //! its own, and a field that interrupts also touch is read and written whole.
 
+use crate::arch::x86::kernel::ioport::{IO_BITMAP_OFFSET_INVALID, TssIoBitmaps};
+use crate::arch::x86::kernel::ldt::Ldt;
 use crate::kernel::task::{Current, Task};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
@@ -32,9 +34,15 @@ pub struct PerCpu {
     pub nmi_count: Cell<u64>,
     /// `ctx_state` of context tracking.
     pub context_tracking_state: Cell<u32>,
+    /// The local descriptor table in use; null: none.
+    pub ldt: Cell<*mut Ldt>,
     /// The task state segment: the stacks that entries switch to.
     pub tss: UnsafeCell<TaskStateSegment>,
+    /// Its I/O permission bitmaps, right behind it.
+    pub tss_io: UnsafeCell<TssIoBitmaps>,
 }
+
+const _: () = assert!(offset_of!(PerCpu, tss_io) == offset_of!(PerCpu, tss) + size_of::<TaskStateSegment>());
 
 /// Offset of [`PerCpu::top_of_stack`], for the entry assembly.
 pub const TOP_OF_STACK: usize = offset_of!(PerCpu, top_of_stack);
@@ -60,7 +68,13 @@ impl PerCpu {
             irq_timer_count: Cell::new(0),
             nmi_count: Cell::new(0),
             context_tracking_state: Cell::new(0),
-            tss: UnsafeCell::new(TaskStateSegment::new()),
+            ldt: Cell::new(core::ptr::null_mut()),
+            tss: UnsafeCell::new({
+                let mut tss = TaskStateSegment::new();
+                tss.iomap_base = IO_BITMAP_OFFSET_INVALID;
+                tss
+            }),
+            tss_io: UnsafeCell::new(TssIoBitmaps::new()),
         }
     }
 

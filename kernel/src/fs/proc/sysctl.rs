@@ -4,7 +4,7 @@
 
 use crate::errno::{EINVAL, Result};
 use crate::fs::seq_file::SeqFile;
-use crate::kernel::panic::{PANIC_ON_OOPS, PANIC_TIMEOUT};
+use crate::kernel::panic::{OOPS_LIMIT, PANIC_ON_OOPS, PANIC_ON_WARN, PANIC_TIMEOUT};
 use crate::kernel::printk::{self, syslog};
 use crate::kernel::sys;
 use crate::mm::util;
@@ -65,6 +65,8 @@ macro_rules! text_entry {
 pub static TABLE: &[Sysctl] = &[
     bool_entry!("debug/exception-trace", printk::show_unhandled_signals()),
     bool_entry!("kernel/panic_on_oops", PANIC_ON_OOPS),
+    bool_entry!("kernel/panic_on_warn", PANIC_ON_WARN),
+    atomic_entry!("kernel/oops_limit", OOPS_LIMIT, u32),
     bool_entry!("kernel/dmesg_restrict", syslog::DMESG_RESTRICT),
     atomic_entry!("kernel/panic", PANIC_TIMEOUT, i32),
     atomic_entry!("kernel/pid_max", crate::kernel::fork::PID_MAX, i32),

@@ -211,7 +211,35 @@ fn pages_are_zeroed(test: &mut Kunit) {
     kunit_assert_eq!(test, b, [0; 96]);
 }
 
-kunit_suite! { "mappings": sections_have_their_rights, nothing_is_writable_and_executable }
+kunit_suite! { "mappings": sections_have_their_rights, nothing_is_writable_and_executable, what_the_cpu_has_is_on }
+
+/// SMEP, SMAP, UMIP, NX and write protection, each where the CPU has it.
+fn what_the_cpu_has_is_on(test: &mut Kunit) {
+    use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags as C};
+    use x86_64::registers::model_specific::{Efer, EferFlags};
+    let id = raw_cpuid::CpuId::new();
+    let has = id.get_extended_feature_info();
+    let wanted = [
+        (
+            has.as_ref().is_some_and(raw_cpuid::ExtendedFeatures::has_smep),
+            C::SUPERVISOR_MODE_EXECUTION_PROTECTION,
+        ),
+        (
+            has.as_ref().is_some_and(raw_cpuid::ExtendedFeatures::has_smap),
+            C::SUPERVISOR_MODE_ACCESS_PREVENTION,
+        ),
+        (
+            has.as_ref().is_some_and(raw_cpuid::ExtendedFeatures::has_umip),
+            C::USER_MODE_INSTRUCTION_PREVENTION,
+        ),
+    ];
+    for (there, bit) in wanted {
+        kunit_assert_eq!(test, Cr4::read().contains(bit), there);
+    }
+    kunit_assert!(test, Cr0::read().contains(Cr0Flags::WRITE_PROTECT));
+    let nx = id.get_extended_processor_and_feature_identifiers().is_some_and(|f| f.has_execute_disable());
+    kunit_assert_eq!(test, Efer::read().contains(EferFlags::NO_EXECUTE_ENABLE), nx);
+}
 
 fn rights(addr: usize) -> Option<(bool, bool)> {
     let (_, f) = lookup_kernel_address(addr)?;

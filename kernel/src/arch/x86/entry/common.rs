@@ -3,6 +3,7 @@
 //! `kernel/entry/common.c`).
 
 use super::syscall_table::{NR_SYSCALLS, SYS_CALL_TABLE};
+use crate::arch::x86::kernel::ioport::tss_update_io_bitmap;
 use crate::arch::x86::kernel::signal::arch_do_signal_or_restart;
 use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
 use crate::arch::x86::ptrace::{PtRegs, eflags};
@@ -57,7 +58,7 @@ pub extern "C" fn prepare_exit_to_usermode(regs: &mut PtRegs) {
 
 #[inline]
 fn exit_to_user_mode_prepare(regs: &mut PtRegs) {
-    if current().test_flag(tif::EXIT_WORK) {
+    if current().test_flag(tif::EXIT_PREPARE) {
         exit_to_user_mode_loop(regs);
     }
     context_tracking::user_enter();
@@ -80,6 +81,9 @@ fn exit_to_user_mode_loop(regs: &mut PtRegs) {
             resume_user_mode_work();
         }
         local_irq_disable();
+    }
+    if current().test_flag(tif::IO_BITMAP) {
+        tss_update_io_bitmap();
     }
 }
 

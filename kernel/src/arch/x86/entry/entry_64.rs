@@ -21,7 +21,7 @@
 //! Interrupts are off on every entry and on every exit.
 
 use super::calling::calling;
-use super::common;
+use super::{common, syscall_32};
 use crate::arch::x86::kernel::cpu::{DEBUG_STACK, EXCEPTION_STKSZ};
 use crate::arch::x86::kernel::irq;
 use crate::arch::x86::kernel::traps;
@@ -346,6 +346,7 @@ idtentry! {
     alignment_check => traps::do_alignment_check, error_code;
     machine_check => traps::do_machine_check, no_error_code, paranoid;
     simd_coprocessor_error => traps::do_simd_coprocessor_error, no_error_code;
+    int80_compat => syscall_32::do_int80_syscall_32, no_error_code;
 }
 
 const _: () = assert!(DEBUG_STACK == 2, "idtentry!'s shift_ist names the debug stack's IST index");

@@ -3,5 +3,6 @@
 mod calling;
 pub mod common;
 pub mod entry_64;
+pub mod syscall_32;
 pub mod syscall_table;
 pub mod vsyscall_64;

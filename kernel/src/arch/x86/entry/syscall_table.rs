@@ -90,6 +90,9 @@ syscalls! {
     __NR_times => crate::kernel::sys::sys_times, (di);
     __NR_sysinfo => crate::kernel::sys::sys_sysinfo, (di);
     __NR_prctl => crate::kernel::sys::sys_prctl, (di, si, dx, r10, r8);
+    __NR_iopl => crate::arch::x86::kernel::ioport::sys_iopl, (di);
+    __NR_ioperm => crate::arch::x86::kernel::ioport::sys_ioperm, (di, si, dx);
+    __NR_modify_ldt => crate::arch::x86::kernel::ldt::sys_modify_ldt, (di, si, dx);
     __NR_arch_prctl => crate::kernel::sys::sys_arch_prctl, (di, si);
     __NR_personality => crate::kernel::sys::sys_personality, (di);
     __NR_sched_yield => crate::kernel::sys::sys_sched_yield, ();

@@ -3,12 +3,14 @@
 //! `syscall` registers (Linux 6.1, `arch/x86/kernel/cpu/common.c`,
 //! `arch/x86/mm/cpu_entry_area.c`).
 
+use crate::arch::x86::kernel::ioport::KERNEL_TSS_LIMIT;
 use crate::arch::x86::lib::usercopy;
 use crate::arch::x86::mm::init::{CPU_ENTRY_AREA_BASE, KERNEL_DATA, map_kernel_page};
 use crate::arch::x86::percpu::{BOOT_CPU, PerCpu};
 use crate::arch::x86::ptrace::eflags;
 use crate::arch::x86::segment::{
-    GDT_ENTRIES, GDT_ENTRY_CPUNODE, GDT_ENTRY_TLS_MIN, GDT_ENTRY_TSS, KERNEL_CS, KERNEL_DS, USER32_CS,
+    GDT_ENTRIES, GDT_ENTRY_CPUNODE, GDT_ENTRY_LDT, GDT_ENTRY_TLS_MIN, GDT_ENTRY_TSS, KERNEL_CS, KERNEL_DS,
+    USER32_CS,
 };
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,6 +38,13 @@ pub const MCE_STACK: usize = 3;
 const IST_STACKS: [(&str, usize); 4] = [("#DF", 1), ("NMI", 1), ("#DB", 2), ("#MC", 1)];
 /// Address space per IST entry: its stacks, with unmapped pages between.
 const IST_SLOT: usize = 4 * EXCEPTION_STKSZ;
+
+static HAS_UMIP: AtomicBool = AtomicBool::new(false);
+
+/// Whether User-Mode Instruction Prevention is on.
+pub fn cpu_has_umip() -> bool {
+    HAS_UMIP.load(Ordering::Relaxed)
+}
 
 /// CPU features that decide how the kernel behaves.
 static HAS_SMAP: AtomicBool = AtomicBool::new(false);
@@ -78,6 +87,33 @@ pub fn load_tls(tls: &[u64; 3]) {
     t[GDT_ENTRY_TLS_MIN..GDT_ENTRY_TLS_MIN + 3].copy_from_slice(tls);
 }
 
+/// Has the CPU use a local descriptor table of `size` bytes at an address, or none
+/// (`set_ldt`).
+pub fn load_ldt(table: Option<(u64, usize)>) {
+    let selector = match table {
+        None => 0,
+        Some((base, size)) => {
+            // An available 64-bit LDT.
+            let low = (size as u64 - 1) & 0xffff
+                | (base & 0x00ff_ffff) << 16
+                | 0x82 << 40
+                | (base >> 24 & 0xff) << 56;
+            // SAFETY: this CPU's GDT, with interrupts off.
+            let t = unsafe { &mut *GDT.0.get() };
+            t[GDT_ENTRY_LDT] = low;
+            t[GDT_ENTRY_LDT + 1] = base >> 32;
+            (GDT_ENTRY_LDT * 8) as u16
+        }
+    };
+    // SAFETY: a null selector, or the descriptor just written.
+    #[cfg(target_os = "none")]
+    unsafe {
+        core::arch::asm!("lldt {:x}", in(reg) selector, options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_os = "none"))]
+    let _ = selector;
+}
+
 fn load_gdt(cpu: &'static PerCpu) {
     // SAFETY: boot, interrupts off; the table is static.
     unsafe {
@@ -85,7 +121,8 @@ fn load_gdt(cpu: &'static PerCpu) {
         let Descriptor::SystemSegment(lo, hi) = Descriptor::tss_segment_unchecked(cpu.tss.get()) else {
             unreachable!()
         };
-        t[GDT_ENTRY_TSS] = lo;
+        // The I/O bitmaps are part of the segment.
+        t[GDT_ENTRY_TSS] = lo & !0xffff | u64::from(KERNEL_TSS_LIMIT);
         t[GDT_ENTRY_TSS + 1] = hi;
         lgdt(&DescriptorTablePointer {
             limit: (GDT_ENTRIES * 8 - 1) as u16,
@@ -97,9 +134,9 @@ fn load_gdt(cpu: &'static PerCpu) {
             null(SegmentSelector(0));
         }
         load_tss(SegmentSelector::new(GDT_ENTRY_TSS as u16, PrivilegeLevel::Ring0));
-        // After reset the LDT is 64 KiB at address 0 (`clear_LDT`).
-        core::arch::asm!("lldt {:x}", in(reg) 0, options(nostack, preserves_flags));
     }
+    // After reset the LDT is 64 KiB at address 0 (`clear_LDT`).
+    load_ldt(None);
 }
 
 /// Top of the `n`-th stack of IST entry `ist`.
@@ -151,6 +188,7 @@ fn setup_protection() {
     }
     if has(raw_cpuid::ExtendedFeatures::has_umip) {
         cr4 |= Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION;
+        HAS_UMIP.store(true, Ordering::Relaxed);
     }
     if has(raw_cpuid::ExtendedFeatures::has_pku) {
         cr4 |= Cr4Flags::PROTECTION_KEY_USER;

@@ -20,6 +20,9 @@ fn gate<F>(e: &mut Entry<F>, handler: unsafe extern "C" fn()) {
     unsafe { e.set_handler_addr(VirtAddr::new(handler as *const () as u64)) };
 }
 
+/// i386's system calls.
+const IA32_SYSCALL_VECTOR: u8 = 0x80;
+
 /// Fills the table and loads it; exceptions run on the current stack until
 /// [`use_ist`].
 pub fn load() {
@@ -55,6 +58,7 @@ pub fn load() {
         // SAFETY: one entry of 16 bytes for each vector from 32 up.
         unsafe { t[v].set_handler_addr(VirtAddr::new(at as u64)) };
     }
+    dpl3(&mut t[IA32_SYSCALL_VECTOR], entry::int80_compat);
     // SAFETY: the table is static.
     unsafe { t.load_unsafe() };
 }

@@ -3,9 +3,11 @@
 //! `arch/x86/kernel/process_64.c`; `__switch_to_asm` in `entry_64.S`).
 
 use crate::arch::x86::kernel::fpu::core::Fpu;
+use crate::arch::x86::kernel::ioport::{self, IoRights};
+use crate::arch::x86::kernel::tls::TLS_ENTRIES;
 use crate::arch::x86::ptrace::PtRegs;
-use crate::errno::Result;
-use crate::kernel::task::Task;
+use crate::errno::{EINVAL, Result};
+use crate::kernel::task::{Task, current, tif};
 use crate::mm::vmalloc;
 use core::cell::{Cell, UnsafeCell};
 
@@ -68,6 +70,12 @@ pub struct Thread {
     pub cr2: Cell<u64>,
     /// DR6 of the last debug exception (`virtual_dr6`).
     pub virtual_dr6: Cell<u64>,
+    /// Descriptors of `set_thread_area` (`tls_array`); all zero, mostly.
+    pub tls: [Cell<u64>; TLS_ENTRIES],
+    /// In a call through `int $0x80` (`TS_COMPAT`).
+    pub compat_syscall: Cell<bool>,
+    /// Rights to use I/O ports.
+    pub io: IoRights,
     /// User FPU state while switched out.
     pub fpu: Fpu,
 }
@@ -87,21 +95,34 @@ impl Thread {
             error_code: Cell::new(0),
             cr2: Cell::new(0),
             virtual_dr6: Cell::new(0),
+            tls: [const { Cell::new(0) }; TLS_ENTRIES],
+            compat_syscall: Cell::new(false),
+            io: IoRights::default(),
             fpu: Fpu::new()?,
         })
+    }
+
+    /// Whether any descriptor of `set_thread_area` is there.
+    #[inline]
+    fn has_tls(&self) -> bool {
+        self.tls.iter().any(|d| d.get() != 0)
     }
 
     /// A copy for a child of the running task: segments, last trap, and the FPU
     /// registers as they are now (`copy_thread`).
     pub fn fork(&self) -> Result<Self> {
         segments::save(self);
-        let t = Self::new()?;
+        let mut t = Self::new()?;
+        t.io = self.io.fork();
         t.fsbase.set(self.fsbase.get());
         t.gsbase.set(self.gsbase.get());
         t.fsindex.set(self.fsindex.get());
         t.gsindex.set(self.gsindex.get());
         t.ds.set(self.ds.get());
         t.es.set(self.es.get());
+        for (to, from) in t.tls.iter().zip(&self.tls) {
+            to.set(from.get());
+        }
         t.trap_nr.set(self.trap_nr.get());
         t.error_code.set(self.error_code.get());
         t.cr2.set(self.cr2.get());
@@ -187,13 +208,73 @@ pub unsafe fn switch_to(prev: &Task, next: *const Task) {
         this_cpu().current_task.set(next);
         this_cpu().load_sp0(n.stack.top());
         segments::load(pt, nt);
+        if prev.test_flag(tif::CTXSW_WORK) || n.test_flag(tif::CTXSW_WORK) {
+            switch_to_xtra(prev, n);
+        }
         nt.fpu.restore();
-        match &*n.mm.lock() {
-            Some(mm) => mm.activate(),
-            None => crate::arch::x86::mm::tlb::load_cr3(crate::arch::x86::mm::init::kernel_pgd()),
+        if let Some(mm) = &*n.mm.lock() {
+            mm.activate();
+        } else {
+            super::ldt::deactivate();
+            crate::arch::x86::mm::tlb::load_cr3(crate::arch::x86::mm::init::kernel_pgd());
         }
         switch_to_asm(pt.sp.get(), *nt.sp.get());
     }
+}
+
+/// What few tasks need at a switch (`__switch_to_xtra`).
+#[cfg(target_os = "none")]
+#[cold]
+fn switch_to_xtra(prev: &Task, next: &Task) {
+    if prev.test_flag(tif::IO_BITMAP) {
+        ioport::tss_invalidate_io_bitmap();
+    }
+    if prev.test_flag(tif::NOTSC) != next.test_flag(tif::NOTSC) {
+        set_tsc_disabled(next.test_flag(tif::NOTSC));
+    }
+}
+
+/// Whether user mode may not read the time stamp counter (CR4.TSD).
+fn set_tsc_disabled(disabled: bool) {
+    #[cfg(target_os = "none")]
+    {
+        use x86_64::registers::control::{Cr4, Cr4Flags};
+        // SAFETY: concerns user mode only.
+        unsafe { Cr4::update(|f| f.set(Cr4Flags::TIMESTAMP_DISABLE, disabled)) };
+    }
+    #[cfg(not(target_os = "none"))]
+    let _ = disabled;
+}
+
+const PR_TSC_ENABLE: i32 = 1;
+const PR_TSC_SIGSEGV: i32 = 2;
+
+/// `prctl(PR_GET_TSC)`: what RDTSC does.
+pub fn get_tsc_mode() -> i32 {
+    if current().test_flag(tif::NOTSC) { PR_TSC_SIGSEGV } else { PR_TSC_ENABLE }
+}
+
+/// `prctl(PR_SET_TSC)`.
+///
+/// # Errors
+/// `EINVAL`.
+pub fn set_tsc_mode(mode: usize) -> Result {
+    let irqs = crate::locking::local_irq_save();
+    let r = match i32::try_from(mode) {
+        Ok(PR_TSC_SIGSEGV) => {
+            current().set_flag(tif::NOTSC);
+            set_tsc_disabled(true);
+            Ok(())
+        }
+        Ok(PR_TSC_ENABLE) => {
+            current().clear_flag(tif::NOTSC);
+            set_tsc_disabled(false);
+            Ok(())
+        }
+        _ => Err(EINVAL),
+    };
+    crate::locking::local_irq_restore(irqs);
+    r
 }
 
 /// On the host nothing is ever switched.
@@ -262,6 +343,9 @@ pub mod segments {
 
     /// Loads `next`'s selectors and bases (`x86_fsgsbase_load`).
     pub fn load(prev: &Thread, next: &Thread) {
+        if prev.has_tls() || next.has_tls() {
+            load_tls(next);
+        }
         if (next.ds.get() | prev.ds.get()) != 0 {
             load_sel!("ds", next.ds.get());
         }
@@ -279,6 +363,52 @@ pub mod segments {
         }
         if next.gsindex.get() <= 3 {
             set_gsbase(next.gsbase.get());
+        }
+    }
+
+    /// The data segment selectors of user mode.
+    #[allow(missing_docs)]
+    pub struct Selectors {
+        pub ds: u16,
+        pub es: u16,
+        pub fs: u16,
+        pub gs: u16,
+    }
+
+    /// The running task's selectors: the kernel does not change them.
+    pub fn selectors() -> Selectors {
+        Selectors { ds: read_sel!("ds"), es: read_sel!("es"), fs: read_sel!("fs"), gs: read_sel!("gs") }
+    }
+
+    /// Loads the descriptors of `set_thread_area` (`load_TLS`).
+    pub fn load_tls(t: &Thread) {
+        crate::arch::x86::kernel::cpu::load_tls(&[0, 1, 2].map(|i: usize| t.tls[i].get()));
+    }
+
+    /// Loads the selectors that name the descriptor `selector` once more, for it has changed.
+    pub fn refresh(selector: u16) {
+        let irqs = crate::locking::local_irq_save();
+        if read_sel!("ds") == selector {
+            load_sel!("ds", selector);
+        }
+        if read_sel!("es") == selector {
+            load_sel!("es", selector);
+        }
+        if read_sel!("fs") == selector {
+            load_sel!("fs", selector);
+        }
+        if read_sel!("gs") == selector {
+            load_gs_index(selector);
+        }
+        crate::locking::local_irq_restore(irqs);
+    }
+
+    /// The same for DS and ES after the LDT was replaced (`refresh_ldt_segments`).
+    pub fn refresh_ldt_segments() {
+        for selector in [read_sel!("ds"), read_sel!("es")] {
+            if selector & crate::arch::x86::kernel::ldt::TI_LDT != 0 {
+                refresh(selector);
+            }
         }
     }
 
@@ -355,6 +485,10 @@ pub mod segments {
         load_gs_index(0);
         set_fsbase(0);
         set_gsbase(0);
+        if t.has_tls() {
+            t.tls.iter().for_each(|d| d.set(0));
+            load_tls(t);
+        }
         for c in [&t.fsindex, &t.gsindex, &t.ds, &t.es] {
             c.set(0);
         }

@@ -382,7 +382,10 @@ fn restart_error(ax: u64) -> Option<Errno> {
 /// Length of `syscall`, and of `int 0x80`.
 const SYSCALL_INSN_LEN: u64 = 2;
 
-fn apply_restart(regs: &mut PtRegs, r: Restart) {
+/// `restart_syscall` for `int 0x80`.
+const IA32_NR_RESTART_SYSCALL: u64 = 0;
+
+fn apply_restart(regs: &mut PtRegs, r: Restart, compat: bool) {
     match r {
         Restart::No => {}
         Restart::Eintr => regs.ax = EINTR.as_ret() as u64,
@@ -391,7 +394,7 @@ fn apply_restart(regs: &mut PtRegs, r: Restart) {
             regs.ip = regs.ip.wrapping_sub(SYSCALL_INSN_LEN);
         }
         Restart::ByBlock => {
-            regs.ax = u64::from(__NR_restart_syscall);
+            regs.ax = if compat { IA32_NR_RESTART_SYSCALL } else { u64::from(__NR_restart_syscall) };
             regs.ip = regs.ip.wrapping_sub(SYSCALL_INSN_LEN);
         }
     }
@@ -406,7 +409,11 @@ fn in_syscall(regs: &PtRegs) -> bool {
 #[inline]
 fn handle_signal(cur: Current, k: &KSignal, regs: &mut PtRegs) {
     if in_syscall(regs) {
-        apply_restart(regs, restart_with_handler(regs.ax, k.ka.flags & sa::RESTART != 0));
+        apply_restart(
+            regs,
+            restart_with_handler(regs.ax, k.ka.flags & sa::RESTART != 0),
+            cur.thread().compat_syscall.get(),
+        );
     }
     let failed = setup_rt_frame(cur, k, regs).is_err();
     if !failed {
@@ -427,7 +434,7 @@ pub fn arch_do_signal_or_restart(regs: &mut PtRegs) {
         return;
     }
     if in_syscall(regs) {
-        apply_restart(regs, restart_without_handler(regs.ax));
+        apply_restart(regs, restart_without_handler(regs.ax), cur.thread().compat_syscall.get());
     }
     restore_saved_sigmask();
 }
@@ -640,11 +647,11 @@ mod tests {
     #[test]
     fn restarting_backs_up_over_the_instruction() {
         let mut r = PtRegs { ax: 1, orig_ax: 35, ip: 0x1002, ..PtRegs::default() };
-        apply_restart(&mut r, Restart::Again);
+        apply_restart(&mut r, Restart::Again, false);
         assert_eq!((r.ax, r.ip), (35, 0x1000));
-        apply_restart(&mut r, Restart::ByBlock);
+        apply_restart(&mut r, Restart::ByBlock, false);
         assert_eq!((r.ax, r.ip), (219, 0xffe));
-        apply_restart(&mut r, Restart::Eintr);
+        apply_restart(&mut r, Restart::Eintr, false);
         assert_eq!((r.ax as i64, r.ip), (-4, 0xffe));
     }
 

@@ -25,9 +25,12 @@ pub mod insn_addr;
 
 #[cfg(target_os = "none")]
 use crate::arch::x86::kernel::cpu::DOUBLEFAULT_STACK;
+use crate::arch::x86::kernel::cpu::cpu_has_umip;
 use crate::arch::x86::kernel::dumpstack::{StackInfo, die, die_with, get_stack_guard_info};
+use crate::arch::x86::kernel::ioport::fixup_iopl_exception;
 use crate::arch::x86::kernel::irq::{HARDIRQ_OFFSET, NMI_OFFSET};
 pub use crate::arch::x86::kernel::nmi::do_nmi;
+use crate::arch::x86::kernel::umip::fixup_umip_exception;
 use crate::arch::x86::mm::extable::fixup_exception;
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::{PtRegs, eflags};
@@ -242,6 +245,11 @@ pub extern "C" fn do_general_protection(regs: &mut PtRegs, error_code: u64) {
     conditional_sti(regs);
     let v = Vector::GeneralProtection;
     if regs.user_mode() {
+        if (cpu_has_umip() && fixup_umip_exception(regs)) || fixup_iopl_exception(regs) {
+            conditional_cli(regs);
+            exception_exit(prev_state);
+            return;
+        }
         set_trap(current(), v, error_code);
         let decision = decide::decide(v, &Facts { from_user: true, ..Facts::default() });
         send_decision(v, decision, regs, error_code);

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Three descriptors of the GDT for each thread: `set_thread_area(2)`,
+//! `get_thread_area(2)` (Linux 6.1, `arch/x86/kernel/tls.c`). 64-bit programs have no use
+//! for them; their thread pointer is a base without a descriptor.
+
+use super::ldt::UserDesc;
+use super::process_64::{Thread, segments};
+use crate::arch::x86::lib::usercopy::{get_user, put_user};
+use crate::arch::x86::segment::GDT_ENTRY_TLS_MIN;
+use crate::errno::{EINVAL, ESRCH, Result};
+use crate::kernel::task::current;
+
+/// How many there are (`GDT_ENTRY_TLS_ENTRIES`).
+pub const TLS_ENTRIES: usize = 3;
+
+/// Which of the three a GDT index means, or `EINVAL`.
+fn slot(idx: i32) -> Result<usize> {
+    let n = usize::try_from(idx).ok().and_then(|i| i.checked_sub(GDT_ENTRY_TLS_MIN));
+    n.filter(|&n| n < TLS_ENTRIES).ok_or(EINVAL)
+}
+
+/// Whether a segment may be had: present, 32-bit, data (`tls_desc_okay`).
+fn tls_desc_okay(info: &UserDesc) -> bool {
+    info.is_empty() || info.is_zero() || (info.seg_32bit() && info.contents() <= 1 && !info.seg_not_present())
+}
+
+/// The first free one (`get_free_idx`).
+fn get_free_idx(t: &Thread) -> Result<i32> {
+    let n = t.tls.iter().position(|d| d.get() == 0).ok_or(ESRCH)?;
+    Ok((GDT_ENTRY_TLS_MIN + n) as i32)
+}
+
+/// Sets one of the running thread's descriptors (`do_set_thread_area`); `idx` -1: the
+/// structure says which, and -1 there: any.
+///
+/// # Errors
+/// `EFAULT`, `EINVAL`, `ESRCH` (none is free).
+pub fn do_set_thread_area(idx: i32, uinfo: usize, can_allocate: bool) -> Result {
+    let info: UserDesc = get_user(uinfo)?;
+    if !tls_desc_okay(&info) {
+        return Err(EINVAL);
+    }
+    let cur = current();
+    let t = cur.thread();
+    let mut idx = if idx == -1 { info.entry_number as i32 } else { idx };
+    if idx == -1 && can_allocate {
+        idx = get_free_idx(t)?;
+        put_user(uinfo, &idx)?;
+    }
+    let n = slot(idx)?;
+    let clear = info.is_empty() || info.is_zero();
+    t.tls[n].set(if clear { 0 } else { info.descriptor() });
+    segments::load_tls(t);
+    segments::refresh((idx as u16) << 3 | 3);
+    Ok(())
+}
+
+/// `set_thread_area(2)`.
+pub fn sys_set_thread_area(uinfo: usize) -> Result<usize> {
+    do_set_thread_area(-1, uinfo, true).map(|()| 0)
+}
+
+/// `get_thread_area(2)`.
+pub fn sys_get_thread_area(uinfo: usize) -> Result<usize> {
+    let idx: i32 = get_user(uinfo)?;
+    let n = slot(idx)?;
+    let info = UserDesc::from_descriptor(idx as u32, current().thread().tls[n].get());
+    put_user(uinfo, &info).map(|()| 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_and_segments() {
+        assert_eq!(
+            (slot(12), slot(14), slot(11), slot(15), slot(-1)),
+            (Ok(0), Ok(2), Err(EINVAL), Err(EINVAL), Err(EINVAL))
+        );
+        let data = UserDesc { limit: 1, flags: 1, ..UserDesc::default() };
+        assert!(tls_desc_okay(&data) && tls_desc_okay(&UserDesc::default()));
+        assert!(!tls_desc_okay(&UserDesc { flags: 0, ..data }), "16-bit");
+        assert!(!tls_desc_okay(&UserDesc { flags: 0b101, ..data }), "code");
+        assert!(!tls_desc_okay(&UserDesc { flags: 0b10_0001, ..data }), "not present");
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What an instruction of user mode's means: its bytes, and the addresses that it forms
+//! (Linux 6.1, `arch/x86/lib/insn-eval.c`). Decoding is `iced-x86`'s.
+
+use crate::arch::x86::kernel::ldt::{TI_LDT, UserDesc};
+use crate::arch::x86::lib::usercopy::copy_from_user_partial;
+use crate::arch::x86::ptrace::PtRegs;
+use crate::arch::x86::segment::{GDT_ENTRY_TLS_MIN, USER_CS, USER_DS, USER32_CS};
+use crate::kernel::task::current;
+use iced_x86::{Decoder, DecoderOptions, Instruction, Register};
+
+/// Longest instruction (`MAX_INSN_SIZE`).
+pub const MAX_INSN_SIZE: usize = 15;
+
+/// The descriptor behind a selector that programs can make: of the LDT or of the three
+/// thread-local ones.
+fn program_descriptor(selector: u16) -> Option<u64> {
+    let cur = current();
+    if selector & TI_LDT != 0 {
+        return cur.get_mm()?.ldt.descriptor(selector);
+    }
+    let n = usize::from(selector >> 3).checked_sub(GDT_ENTRY_TLS_MIN)?;
+    Some(cur.thread().tls.get(n)?.get())
+}
+
+/// The base of the segment that `selector` names; `None` if it names none
+/// (`get_seg_base_limit`).
+fn selector_base(selector: u16) -> Option<u64> {
+    match selector | 3 {
+        USER_CS | USER32_CS | USER_DS => Some(0),
+        3 => None,
+        s => program_descriptor(s).map(|d| u64::from(UserDesc::from_descriptor(0, d).base_addr)),
+    }
+}
+
+/// How wide the code at `regs` is: 64, 32 or 16 bits (`insn_get_code_seg_params`).
+pub fn code_bits(regs: &PtRegs) -> Option<u32> {
+    match regs.cs as u16 {
+        USER_CS => Some(64),
+        USER32_CS => Some(32),
+        s => program_descriptor(s).map(|d| if UserDesc::from_descriptor(0, d).seg_32bit() { 32 } else { 16 }),
+    }
+}
+
+/// Where the instruction at `regs` is (`insn_get_effective_ip`).
+pub fn effective_ip(regs: &PtRegs) -> Option<u64> {
+    let base = if code_bits(regs)? == 64 { 0 } else { selector_base(regs.cs as u16)? };
+    Some(base.wrapping_add(regs.ip))
+}
+
+/// Fetches and decodes the instruction at `regs` (`insn_fetch_from_user`,
+/// `insn_decode_from_regs`); `None` if it cannot be read, or is none.
+pub fn decode_from_user(regs: &PtRegs) -> Option<Instruction> {
+    let bits = code_bits(regs)?;
+    let mut bytes = [0; MAX_INSN_SIZE];
+    let left = copy_from_user_partial(&mut bytes, effective_ip(regs)? as usize);
+    let bytes = &bytes[..MAX_INSN_SIZE - left];
+    let insn = Decoder::with_ip(bits, bytes, regs.ip, DecoderOptions::NONE).decode();
+    (!insn.is_invalid()).then_some(insn)
+}
+
+/// The base that a segment register adds, for the running task.
+fn segment_base(regs: &PtRegs, segment: Register, bits: u32) -> Option<u64> {
+    use crate::arch::x86::kernel::process_64::segments;
+    if bits == 64 {
+        return Some(match segment {
+            Register::FS => segments::fsbase(),
+            Register::GS => segments::gsbase(),
+            _ => 0,
+        });
+    }
+    let t = segments::selectors();
+    match segment {
+        Register::CS => selector_base(regs.cs as u16),
+        Register::SS => selector_base(regs.ss as u16),
+        Register::DS => selector_base(t.ds),
+        Register::ES => selector_base(t.es),
+        Register::FS => selector_base(t.fs),
+        Register::GS => selector_base(t.gs),
+        _ => None,
+    }
+}
+
+/// The user register that a register number of 0 to 15 names.
+pub fn gpr(regs: &mut PtRegs, n: usize) -> Option<&mut u64> {
+    Some(match n {
+        0 => &mut regs.ax,
+        1 => &mut regs.cx,
+        2 => &mut regs.dx,
+        3 => &mut regs.bx,
+        4 => &mut regs.sp,
+        5 => &mut regs.bp,
+        6 => &mut regs.si,
+        7 => &mut regs.di,
+        8 => &mut regs.r8,
+        9 => &mut regs.r9,
+        10 => &mut regs.r10,
+        11 => &mut regs.r11,
+        12 => &mut regs.r12,
+        13 => &mut regs.r13,
+        14 => &mut regs.r14,
+        15 => &mut regs.r15,
+        _ => return None,
+    })
+}
+
+/// The number of a general register of 16, 32 or 64 bits, and the bits that it has.
+pub fn gpr_of(register: Register) -> Option<(usize, u64)> {
+    let banks = [(Register::AX, 0xffff), (Register::EAX, 0xffff_ffff), (Register::RAX, u64::MAX)];
+    banks.iter().find_map(|&(first, mask)| {
+        let n = (register as usize).checked_sub(first as usize)?;
+        (n < 16).then_some((n, mask))
+    })
+}
+
+/// The linear address of the instruction's memory operand `operand`
+/// (`insn_get_addr_ref`); `None` if a segment is not usable.
+pub fn addr_ref(insn: &Instruction, operand: u32, regs: &PtRegs, bits: u32) -> Option<u64> {
+    let mut copy = *regs;
+    let addr = insn.virtual_address(operand, 0, |register, _, _| {
+        let Some((n, mask)) = gpr_of(register) else { return segment_base(regs, register, bits) };
+        Some(*gpr(&mut copy, n)? & mask)
+    })?;
+    Some(if bits == 64 { addr } else { addr & 0xffff_ffff })
+}
