@@ -9,6 +9,7 @@
 //! | [`filemap`], [`ramfs`], [`libfs`] | files kept in memory |
 //! | [`pipe`], [`memfd`] | files without a name |
 //! | [`exec`], [`exec_stack`], [`binfmt_elf`], [`binfmt_script`], [`elf_image`], [`elf_tables`] | running programs |
+//! | [`coredump`], [`elfcore`] | what is left of them |
 //! | [`initramfs`] | the archive that the boot loader hands over |
 //! | [`proc`], [`sysfs`], [`devtmpfs`] | the kernel's own files |
 //!
@@ -16,10 +17,12 @@
 pub mod binfmt_elf;
 pub mod binfmt_script;
 pub mod char_dev;
+pub mod coredump;
 pub mod dcache;
 pub mod devtmpfs;
 pub mod elf_image;
 pub mod elf_tables;
+pub mod elfcore;
 pub mod exec;
 pub mod exec_stack;
 pub mod fcntl;

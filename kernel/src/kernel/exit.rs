@@ -102,6 +102,7 @@ pub fn do_group_exit(code: i32) -> ! {
 /// Ends the current thread with wait status `code` (`do_exit`).
 pub fn do_exit(code: i32) -> ! {
     let cur = current();
+    crate::fs::coredump::coredump_task_exit(cur);
     exit_signals(&cur);
     let others_live = others_live(&cur);
     if !others_live {

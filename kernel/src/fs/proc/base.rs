@@ -175,7 +175,8 @@ fn task_link(pid: i32, which: &str) -> Result<Link> {
     }
 }
 
-fn state_char(t: &Task) -> char {
+/// The letter that says what a task does (`task_state_array`).
+pub fn state_char(t: &Task) -> char {
     if t.rel.is_zombie() {
         return 'Z';
     }

@@ -3,6 +3,7 @@
 //! what writing does.
 
 use crate::errno::{EINVAL, Result};
+use crate::fs::coredump;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::panic::{OOPS_LIMIT, PANIC_ON_OOPS, PANIC_ON_WARN, PANIC_TIMEOUT};
 use crate::kernel::printk::{self, syslog};
@@ -79,6 +80,18 @@ pub static TABLE: &[Sysctl] = &[
     text_entry!("kernel/osrelease", sys::UTS_RELEASE.as_bytes()),
     text_entry!("kernel/version", sys::UTS_VERSION.as_bytes()),
     text_entry!("kernel/hostname", &sys::hostname()),
+    Sysctl {
+        path: "kernel/core_pattern",
+        show: |o| {
+            o.put(&coredump::core_pattern());
+            o.put(b"\n");
+        },
+        store: Some(|b| {
+            coredump::set_core_pattern(b);
+            Ok(())
+        }),
+    },
+    bool_entry!("kernel/core_uses_pid", coredump::CORE_USES_PID),
     Sysctl {
         path: "kernel/printk_ratelimit",
         show: |o| {

@@ -14,6 +14,7 @@ use super::sigset::{
 };
 use super::state::{jobctl_bits, signal_flags};
 use super::{Siglock, with_siglock};
+use crate::fs::coredump::do_coredump;
 use crate::kernel::exit::do_group_exit;
 use crate::kernel::task::{Current, current, pf, tif};
 use crate::kernel::trace::{self, SignalAction};
@@ -200,7 +201,7 @@ pub fn get_signal(cur: &Current, k: &mut KSignal) -> bool {
                     let core = matches!(default_action(k.sig()), DefaultAction::Core);
                     trace_deliver(*cur, &k.info, if core { SignalAction::Core } else { SignalAction::Kill });
                 }
-                die(*cur, k.sig())
+                die(*cur, &k.info)
             }
         }
     }
@@ -208,10 +209,12 @@ pub fn get_signal(cur: &Current, k: &mut KSignal) -> bool {
 
 /// The default action that ends the process.
 #[cold]
-fn die(cur: Current, sig: i32) -> ! {
+fn die(cur: Current, info: &KernelSiginfo) -> ! {
     cur.pf.fetch_or(pf::SIGNALED, Relaxed);
-    // A core dump would be written here, and 0x80 added to the status if it was.
-    do_group_exit(sig)
+    if matches!(default_action(info.si_signo), DefaultAction::Core) {
+        do_coredump(info);
+    }
+    do_group_exit(info.si_signo)
 }
 
 /// The group is dying already. The thread that finds the signal that did it in a

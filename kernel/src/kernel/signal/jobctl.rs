@@ -164,6 +164,22 @@ pub fn begin_group_exit(code: i32) -> i32 {
     })
 }
 
+/// The current thread is going to dump core for `sig`: the others are killed, and the
+/// group dies of it (`coredump_wait`'s `zap_threads`). False if the group is dying already.
+pub fn begin_core_dump(l: &Siglock, cur: Current, sig: i32) -> bool {
+    let s = &cur.signal;
+    if signal_group_exit(s) || s.group_exec_task.load(Relaxed) != 0 {
+        return false;
+    }
+    s.group_exit_code.store(sig, Relaxed);
+    s.store_flags(l, signal_flags::GROUP_EXIT);
+    s.core.begin();
+    zap_other_threads(l, &cur);
+    // What was on its way to this thread does not interrupt the dump.
+    cur.clear_flag(tif::SIGPENDING);
+    true
+}
+
 /// Kills all other threads of the current one's group, and waits until they are gone
 /// but for a leader that stays as a zombie; `execve` calls it (the first half of
 /// Linux 6.1's `de_thread`, `fs/exec.c`). Fails if the group is dying itself.

@@ -48,8 +48,8 @@ pub use action::{KSigaction, Sighand};
 pub use deliver::{KSignal, get_signal};
 pub use force::{force_fatal_sig, force_sig, force_sig_fault, force_sig_info, unhandled_signal};
 pub use jobctl::{
-    begin_group_exit, exit_signals, fatal_signal_pending, kill_other_threads, recalc_sigpending,
-    signal_group_exit, signal_pending, zap_other_threads,
+    begin_core_dump, begin_group_exit, exit_signals, fatal_signal_pending, kill_other_threads,
+    recalc_sigpending, signal_group_exit, signal_pending, zap_other_threads,
 };
 pub use kill::{kill_pgrp, kill_pid};
 pub use mask::{set_current_blocked, set_restore_sigmask, set_user_sigmask};

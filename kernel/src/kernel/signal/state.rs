@@ -13,7 +13,7 @@ use crate::kernel::wait::WaitQueue;
 use crate::locking::SpinLock;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 use linux_raw_sys::general as raw;
 
 /// Bits of [`SignalStruct::flags`] (`SIGNAL_*`).
@@ -214,6 +214,32 @@ impl Cputime {
     }
 }
 
+/// A core dump being written (`core_state`).
+#[derive(Default)]
+pub struct CoreState {
+    in_progress: AtomicBool,
+    /// Woken by each thread that has come to wait.
+    pub arrived: WaitQueue,
+    /// Woken when the dump is written.
+    pub done: WaitQueue,
+}
+
+impl CoreState {
+    /// Whether threads that exit have to wait.
+    pub fn in_progress(&self) -> bool {
+        self.in_progress.load(Relaxed)
+    }
+    /// One thread is going to write the dump.
+    pub fn begin(&self) {
+        self.in_progress.store(true, Relaxed);
+    }
+    /// The dump is written.
+    pub fn finish(&self) {
+        self.in_progress.store(false, Relaxed);
+        self.done.wake_up();
+    }
+}
+
 /// What the threads of a process share (Linux's `signal_struct`).
 #[derive(Default)]
 pub struct SignalStruct {
@@ -252,6 +278,8 @@ pub struct SignalStruct {
     pub wait_chldexit: WaitQueue,
     /// `execve` waits here until it is the only thread.
     pub thread_gone: WaitQueue,
+    /// A core dump of the process.
+    pub core: CoreState,
     /// Time used by threads that were released.
     pub dead: Cputime,
     /// Time used by children that were waited for.

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A fatal signal writes a core file where limit and name allow, and the wait status says
+//! so. The dump has the fault, the registers, every thread and the memory. Needs root for
+//! `/proc/sys/kernel/core_pattern`, which it puts back.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use core::arch::asm;
+use core::ffi::CStr;
+use user::file;
+use user::memory::{PAGE, PROT_READ, PROT_WRITE, map};
+use user::prelude::*;
+use user::process::{RLIMIT_CORE, setrlimit, spawn_thread};
+use user::signal::{SIGQUIT, SIGSEGV, SIGTERM};
+
+expect! { end: exit(0) }
+program!(run);
+
+const PATTERN: &CStr = c"/proc/sys/kernel/core_pattern";
+const CORE: &CStr = c"/tmp/trapline.core";
+/// A child's wait status, with the flag that says whether it was dumped.
+fn end_of(pid: i32) -> Result<WaitStatus, Errno> {
+    Ok(user::process::wait4(pid, 0)?.map_or(WaitStatus(0), |(_, status)| status))
+}
+
+/// A word that is nowhere else in the file.
+const WORD: u64 = 0x1122_3344_5566_7788 ^ 0x00ff_00ff_00ff_00ff;
+
+static mut IMAGE: [u8; 1 << 16] = [0; 1 << 16];
+
+/// The core file's beginning, with all headers and notes.
+fn read_core() -> Option<&'static [u8]> {
+    let fd = file::open(CORE, file::O_RDONLY, 0).ok()?;
+    // SAFETY: nobody else uses it.
+    let image = unsafe { &mut *core::ptr::addr_of_mut!(IMAGE) };
+    let n = file::read_full(fd, image).ok()?;
+    let _ = file::close(fd);
+    Some(&image[..n])
+}
+
+fn word(b: &[u8], at: usize) -> u64 {
+    b.get(at..at + 8).map_or(0, |w| u64::from_le_bytes(w.try_into().unwrap_or_default()))
+}
+
+fn half(b: &[u8], at: usize) -> u32 {
+    b.get(at..at + 4).map_or(0, |w| u32::from_le_bytes(w.try_into().unwrap_or_default()))
+}
+
+/// Calls `f` with each note's type and content.
+fn notes<'a>(core: &'a [u8], mut f: impl FnMut(u32, &'a [u8])) {
+    let (mut at, len) = (word(core, 64 + 8) as usize, word(core, 64 + 32) as usize);
+    let end = at + len;
+    while at + 12 <= end {
+        let (name, size, kind) = (half(core, at) as usize, half(core, at + 4) as usize, half(core, at + 8));
+        let content = at + 12 + name.next_multiple_of(4);
+        f(kind, core.get(content..content + size).unwrap_or(&[]));
+        at = content + size.next_multiple_of(4);
+    }
+}
+
+fn word_of_file(offset: u64) -> u64 {
+    let mut b = [0; 8];
+    let Ok(fd) = file::open(CORE, file::O_RDONLY, 0) else { return 0 };
+    let _ = file::lseek(fd, offset as i64, 0);
+    let _ = file::read_full(fd, &mut b);
+    let _ = file::close(fd);
+    u64::from_le_bytes(b)
+}
+
+/// The content of the segment that holds an address.
+fn memory_at(core: &[u8], addr: u64) -> Option<u64> {
+    let count = usize::from(core[56]) | usize::from(core[57]) << 8;
+    (1..count).find_map(|i| {
+        let p = 64 + i * 56;
+        let (offset, vaddr, filesz) = (word(core, p + 8), word(core, p + 16), word(core, p + 32));
+        (vaddr <= addr && addr < vaddr + filesz).then(|| word_of_file(offset + addr - vaddr))
+    })
+}
+
+extern "C" fn other_thread() -> ! {
+    // SAFETY: a register that nobody changes afterwards.
+    unsafe { asm!("mov r15, {}", "2: pause", "jmp 2b", in(reg) WORD, options(noreturn)) }
+}
+
+fn contents(addr: usize) {
+    let pid = child(|| {
+        let _ = setrlimit(RLIMIT_CORE, 1 << 30, None);
+        // SAFETY: the page is ours.
+        unsafe { (addr as *mut u64).write(WORD ^ 1) };
+        let _ = spawn_thread(other_thread);
+        user::time::sleep_ms(50);
+        // SAFETY: the fault is the purpose.
+        unsafe { asm!("mov rbx, {}", "mov qword ptr [0x1230], 1", in(reg) WORD ^ 2, options(noreturn)) }
+    });
+    check_eq!(end_of(pid), Ok(WaitStatus(SIGSEGV as i32 | 0x80)), "killed, and dumped");
+    let Some(core) = read_core() else {
+        check!(false, "no core file");
+        return;
+    };
+    check!(core.starts_with(b"\x7fELF\x02\x01\x01") && core[16] == 4 && core[18] == 62, "a core file");
+    let (mut threads, mut first, mut other_r15, mut siginfo, mut kinds) = (0, (0, 0, 0), 0, (0, 0, 0), 0u64);
+    notes(core, |kind, c| {
+        kinds |= 1 << (kind % 61);
+        match kind {
+            1 => {
+                threads += 1;
+                // rbx, the signal, the thread.
+                if threads == 1 {
+                    first = (word(c, 112 + 5 * 8), half(c, 0), half(c, 32));
+                } else {
+                    other_r15 = word(c, 112);
+                }
+            }
+            0x5349_4749 => siginfo = (half(c, 0), half(c, 8), word(c, 16)),
+            0x202 => check!(word(c, 464) & 7 == 7, "the features in the XSAVE image: {:#x}", word(c, 464)),
+            _ => {}
+        }
+    });
+    check_eq!(threads, 2, "threads");
+    check_eq!(first, (WORD ^ 2, SIGSEGV, pid as u32), "the faulting thread");
+    check_eq!(other_r15, WORD, "the other thread's r15");
+    check_eq!(siginfo, (SIGSEGV, 1, 0x1230), "siginfo: signal, code, address");
+    for kind in [2, 3, 6, 0x4649_4c45u32] {
+        check!(kinds & 1 << (kind % 61) != 0, "note {kind:#x}");
+    }
+    check_eq!(memory_at(core, addr as u64), Some(WORD ^ 1), "memory");
+}
+
+/// How a child ends that is killed with a limit for its core file.
+fn status(limit: u64, sig: u32) -> Result<WaitStatus, Errno> {
+    let _ = file::unlink(CORE);
+    end_of(child(|| {
+        let _ = setrlimit(RLIMIT_CORE, limit, None);
+        let _ = kill(getpid(), sig);
+        0
+    }))
+}
+
+fn limits() {
+    check_eq!(status(0, SIGQUIT), Ok(WaitStatus::killed(SIGQUIT as i32)), "no limit, no dump");
+    check!(read_core().is_none(), "a file in spite of the limit");
+    check_eq!(status(4095, SIGQUIT), Ok(WaitStatus::killed(SIGQUIT as i32)), "less than a page");
+    check_eq!(status(1 << 30, SIGTERM), Ok(WaitStatus::killed(SIGTERM as i32)), "a signal without a dump");
+    check!(read_core().is_none(), "a file for SIGTERM");
+    check_eq!(status(8192, SIGQUIT), Ok(WaitStatus(SIGQUIT as i32 | 0x80)), "a dump that is cut off");
+    check!(read_core().is_some_and(|c| c.len() <= 8192), "longer than the limit");
+}
+
+fn run() {
+    let mut old = [0; 128];
+    let Ok(fd) = file::open(PATTERN, file::O_RDONLY, 0) else {
+        check!(false, "no core_pattern");
+        return;
+    };
+    let n = file::read_full(fd, &mut old).unwrap_or(0);
+    let _ = file::close(fd);
+    check!(file::put(PATTERN, CORE.to_bytes(), 0o644).is_ok(), "core_pattern is set");
+    if let Ok(addr) = map(PAGE, PROT_READ | PROT_WRITE) {
+        contents(addr);
+        limits();
+    }
+    let _ = file::unlink(CORE);
+    check!(file::put(PATTERN, &old[..n], 0o644).is_ok(), "core_pattern is put back");
+}
