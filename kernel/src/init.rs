@@ -88,6 +88,7 @@ fn boot(info: &mut BootInfo) -> ! {
         crate::kernel::sys::UTS_VERSION
     );
     crate::pr_info!("Command line: {}\n", alloc::string::String::from_utf8_lossy(&saved_command_line()));
+    crate::arch::x86::kernel::fpu::xstate::fpu_init_system();
     crate::drivers::tty::serial::init();
     setup::time_init(rsdp, cmdline::number("tsc_early_khz"));
     crate::pr_info!(

@@ -6,6 +6,7 @@ mod archives;
 mod doors;
 mod fuzz;
 mod kunit;
+mod modes;
 mod programs;
 
 use libtest_mimic::Arguments;
@@ -15,6 +16,7 @@ fn main() {
     let mut trials = doors::trials();
     trials.extend(archives::trials());
     trials.extend(fuzz::trials());
+    trials.extend(modes::trials());
     trials.extend(kunit::trials(&args));
     trials.extend(programs::trials(&args));
     libtest_mimic::run(&args, trials).exit();

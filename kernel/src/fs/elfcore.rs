@@ -343,7 +343,7 @@ fn xstate_image(t: &Task) -> Result<Vec<u8>> {
 fn notes(cur: Current, info: &KernelSiginfo, mm: &Mm, vmas: &[DumpVma]) -> Result<Vec<u8>> {
     // The running thread's registers are not in its image yet.
     segments::save(cur.thread());
-    cur.thread().fpu.save_current();
+    cur.thread().fpu.sync();
     let mut n = Notes::default();
     let mut threads: Vec<Arc<Task>> = kvcalloc_threads(cur)?;
     threads.insert(0, cur.to_arc());

@@ -5,6 +5,7 @@
 //! crossing from user mode puts it there. Fields are cells: a CPU only touches
 //! its own, and a field that interrupts also touch is read and written whole.
 
+use crate::arch::x86::kernel::fpu::core::Fpu;
 use crate::arch::x86::kernel::ioport::{IO_BITMAP_OFFSET_INVALID, TssIoBitmaps};
 use crate::arch::x86::kernel::ldt::Ldt;
 use crate::kernel::task::{Current, Task};
@@ -34,6 +35,9 @@ pub struct PerCpu {
     pub nmi_count: Cell<u64>,
     /// `ctx_state` of context tracking.
     pub context_tracking_state: Cell<u32>,
+    /// Lazy FPU switching: whose state the registers hold, for all that is known
+    /// (`fpu_fpregs_owner_ctx`).
+    pub fpu_owner: Cell<*const Fpu>,
     /// The local descriptor table in use; null: none.
     pub ldt: Cell<*mut Ldt>,
     /// The task state segment: the stacks that entries switch to.
@@ -68,6 +72,7 @@ impl PerCpu {
             irq_timer_count: Cell::new(0),
             nmi_count: Cell::new(0),
             context_tracking_state: Cell::new(0),
+            fpu_owner: Cell::new(core::ptr::null()),
             ldt: Cell::new(core::ptr::null_mut()),
             tss: UnsafeCell::new({
                 let mut tss = TaskStateSegment::new();

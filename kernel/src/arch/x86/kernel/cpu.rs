@@ -217,6 +217,26 @@ fn setup_protection() {
     }
 }
 
+/// User mode may not use XSAVE, nor what needs it (`noxsave`).
+pub fn disable_xsave() {
+    clear_cr4(Cr4Flags::OSXSAVE);
+}
+
+/// There are no protection keys.
+pub fn disable_pku() {
+    clear_cr4(Cr4Flags::PROTECTION_KEY_USER);
+    HAS_OSPKE.store(false, Ordering::Relaxed);
+}
+
+fn clear_cr4(bits: Cr4Flags) {
+    // SAFETY: user mode loses instructions; the kernel has not used them yet.
+    let cr4 = unsafe {
+        Cr4::update(|f| f.remove(bits));
+        Cr4::read()
+    };
+    CR4_BITS.store(cr4.bits(), Ordering::Relaxed);
+}
+
 /// Puts `clac` where entries left room for it (`apply_alternatives`).
 fn patch_clac() {
     unsafe extern "C" {

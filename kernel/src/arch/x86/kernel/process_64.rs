@@ -126,7 +126,7 @@ impl Thread {
         t.trap_nr.set(self.trap_nr.get());
         t.error_code.set(self.error_code.get());
         t.cr2.set(self.cr2.get());
-        t.fpu.save_current();
+        t.fpu.copy_from(&self.fpu);
         Ok(t)
     }
 }
@@ -204,14 +204,13 @@ pub unsafe fn switch_to(prev: &Task, next: *const Task) {
         let (pt, n) = (&*prev.thread.get(), &*next);
         let nt = &*n.thread.get();
         segments::save(pt);
-        pt.fpu.save_current();
         this_cpu().current_task.set(next);
         this_cpu().load_sp0(n.stack.top());
         segments::load(pt, nt);
         if prev.test_flag(tif::CTXSW_WORK) || n.test_flag(tif::CTXSW_WORK) {
             switch_to_xtra(prev, n);
         }
-        nt.fpu.restore();
+        pt.fpu.switch_to(&nt.fpu);
         if let Some(mm) = &*n.mm.lock() {
             mm.activate();
         } else {

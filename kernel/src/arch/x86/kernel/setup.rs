@@ -3,8 +3,6 @@
 //! `arch/x86/kernel/setup.c`).
 
 use super::{acpi, apic, cpu, irq, tsc};
-#[cfg(target_os = "none")]
-use crate::arch::x86::kernel::fpu::xstate;
 use crate::arch::x86::mm::{extable, init as mm_init};
 use bootloader_api::BootInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -25,8 +23,6 @@ pub unsafe fn setup_arch(info: &mut BootInfo) {
         mm_init::init_mem_mapping(info);
         cpu::cpu_init();
     }
-    #[cfg(target_os = "none")]
-    xstate::fpu_init_system();
 }
 
 /// Where the initramfs is in physical memory.

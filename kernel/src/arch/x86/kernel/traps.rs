@@ -27,6 +27,7 @@ pub mod insn_addr;
 use crate::arch::x86::kernel::cpu::DOUBLEFAULT_STACK;
 use crate::arch::x86::kernel::cpu::cpu_has_umip;
 use crate::arch::x86::kernel::dumpstack::{StackInfo, die, die_with, get_stack_guard_info};
+use crate::arch::x86::kernel::fpu::core::use_lazy_fpu;
 use crate::arch::x86::kernel::ioport::fixup_iopl_exception;
 use crate::arch::x86::kernel::irq::{HARDIRQ_OFFSET, NMI_OFFSET};
 pub use crate::arch::x86::kernel::nmi::do_nmi;
@@ -424,13 +425,16 @@ pub extern "C" fn do_alignment_check(regs: &mut PtRegs, error_code: u64) {
     exception_exit(prev_state);
 }
 
-/// #NM. The FPU is always loaded, so that it cannot come: if CR0.TS was set nevertheless, it is
-/// cleared and the instruction tried again.
+/// #NM. In lazy mode the task uses the FPU for the first time since it was switched to,
+/// or the kernel does on its behalf: it gets its registers. In eager mode it cannot come:
+/// if CR0.TS was set nevertheless, it is cleared and the instruction tried again.
 pub extern "C" fn do_device_not_available(regs: &mut PtRegs, _error_code: u64) {
-    let prev_state = exception_enter();
     use x86_64::registers::control::{Cr0, Cr0Flags};
+    let prev_state = exception_enter();
     let cr0 = Cr0::read();
-    if warn_on!(cr0.contains(Cr0Flags::TASK_SWITCHED), "CR0.TS was set") {
+    if use_lazy_fpu() && cr0.contains(Cr0Flags::TASK_SWITCHED) {
+        current().thread().fpu.fpu__restore();
+    } else if warn_on!(cr0.contains(Cr0Flags::TASK_SWITCHED), "CR0.TS was set") {
         // SAFETY: lets the FPU's instructions run, as they do always.
         unsafe { Cr0::write(cr0 - Cr0Flags::TASK_SWITCHED) };
     } else {

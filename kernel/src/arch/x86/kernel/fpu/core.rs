@@ -2,19 +2,71 @@
 //! Keeping each task's FPU, SSE, AVX and PKRU state apart (Linux 6.1,
 //! `arch/x86/kernel/fpu/core.c`).
 //!
-//! Eager mode: the state is saved and restored at every task switch. The kernel
-//! is compiled without these registers, so between switches they belong to the
+//! Eager mode, the default: the state is saved and restored at every task switch. The
+//! kernel is compiled without these registers, so between switches they belong to the
 //! running task, also while it is in the kernel.
+//!
+//! Lazy mode (`eagerfpu=off`), which Linux lost in 4.9 and the documents describe: a task
+//! gets its state when it first uses a register. Until then CR0.TS is set, and the use
+//! raises #NM ([`Fpu::fpu__restore`]). A task's registers are *active* while CR0.TS is
+//! clear for it; they are saved when it is switched away, and stay in the CPU for the case
+//! that it is the next one to want them (`fpu_owner`). Who used them in many turns running
+//! gets them at the switch, without the exception.
 
 use super::xstate;
+use crate::arch::x86::percpu::this_cpu;
 use crate::errno::Result;
+use crate::kernel::task::current;
 use crate::mm::page_alloc::Page;
 use core::arch::asm;
+use core::cell::Cell;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A task's FPU state while it is not in the registers: an XSAVE image in standard
 /// format (or an FXSAVE image, on CPUs without XSAVE), in a page of its own.
 pub struct Fpu {
     image: Page,
+    /// Lazy mode: the registers hold this task's state, and it may use them.
+    active: Cell<bool>,
+    /// Lazy mode: turns in a row in which it used them.
+    counter: Cell<u8>,
+}
+
+/// More turns than this with the FPU, and the state is loaded at the switch
+/// (Linux 4.2, `switch_fpu_prepare`).
+const PRELOAD_AFTER: u8 = 5;
+
+static LAZY: AtomicBool = AtomicBool::new(false);
+
+/// Whether the state is switched when it is used, not when tasks are.
+#[inline]
+pub fn use_lazy_fpu() -> bool {
+    LAZY.load(Relaxed)
+}
+
+/// `eagerfpu=off`; at boot, before the first task.
+pub fn set_lazy_fpu() {
+    LAZY.store(true, Relaxed);
+    stts();
+}
+
+/// Lets the FPU's instructions run.
+fn clts() {
+    // SAFETY: concerns only whether the FPU's instructions trap.
+    #[cfg(target_os = "none")]
+    unsafe {
+        asm!("clts", options(nomem, nostack, preserves_flags));
+    }
+}
+
+/// Makes the next use of the FPU raise #NM.
+fn stts() {
+    #[cfg(target_os = "none")]
+    {
+        use x86_64::registers::control::{Cr0, Cr0Flags};
+        // SAFETY: as in `clts`.
+        unsafe { Cr0::write(Cr0::read() | Cr0Flags::TASK_SWITCHED) };
+    }
 }
 
 /// Initial x87 control word.
@@ -77,21 +129,107 @@ impl Fpu {
     pub fn new() -> Result<Self> {
         let image = Page::alloc_zeroed()?;
         image.write(0, &INIT_FPSTATE.0[..32]);
-        Ok(Self { image })
+        Ok(Self { image, active: Cell::new(false), counter: Cell::new(0) })
     }
 
-    /// Saves the CPU's registers here: at a switch away, or for a forked child.
     #[inline]
-    pub fn save_current(&self) {
+    fn save(&self) {
         // SAFETY: a page is aligned and larger than any state that is enabled.
         unsafe { save_to(self.image.as_ptr()) };
     }
 
-    /// Loads the CPU's registers from here: at a switch to this task.
     #[inline]
-    pub fn restore(&self) {
-        // SAFETY: the page holds what `new` or `save_current` put there.
+    fn restore(&self) {
+        // SAFETY: the page holds what `new` or `save` put there.
         unsafe { restore_from(self.image.as_ptr()) };
+    }
+
+    /// A child's state: that of the running task, whose `parent` is (`fpu__copy`).
+    pub fn copy_from(&self, parent: &Self) {
+        if !use_lazy_fpu() || parent.active.get() {
+            self.save();
+        } else {
+            self.image.copy_from(&parent.image);
+        }
+    }
+
+    /// Brings the running task's image up to date (`fpu__save`).
+    pub fn sync(&self) {
+        if !use_lazy_fpu() || self.active.get() {
+            self.save();
+        }
+    }
+
+    /// Switches from the running task's registers to `next`'s; interrupts are off
+    /// (`switch_fpu_prepare`, `switch_fpu_finish`).
+    #[inline]
+    pub fn switch_to(&self, next: &Self) {
+        if use_lazy_fpu() {
+            return self.switch_lazily(next);
+        }
+        self.save();
+        next.restore();
+    }
+
+    #[cold]
+    fn switch_lazily(&self, next: &Self) {
+        let was_active = self.active.replace(false);
+        if was_active {
+            self.save();
+        } else {
+            self.counter.set(0);
+        }
+        if next.counter.get() > PRELOAD_AFTER {
+            if !was_active {
+                clts();
+            }
+            next.load_registers();
+        } else if was_active {
+            stts();
+        }
+    }
+
+    /// The registers become this task's, unless they are still.
+    fn load_registers(&self) {
+        let owner = &this_cpu().fpu_owner;
+        if !core::ptr::eq(owner.get(), self) {
+            self.restore();
+            owner.set(self);
+        }
+        self.active.set(true);
+        self.counter.set(self.counter.get().saturating_add(1));
+    }
+
+    /// The running task wants its registers: #NM, or the kernel on its behalf.
+    #[allow(non_snake_case)] // the documents' name
+    #[cold]
+    pub fn fpu__restore(&self) {
+        let irqs = crate::locking::local_irq_save();
+        clts();
+        self.load_registers();
+        crate::locking::local_irq_restore(irqs);
+    }
+
+    /// The registers are to be overwritten for the running task: whatever is in them now
+    /// is lost.
+    fn take_registers(&self) {
+        clts();
+        this_cpu().fpu_owner.set(self);
+        self.active.set(true);
+    }
+
+    /// The state is that of a new program, and not in the registers (`fpu__drop`).
+    fn drop_state(&self) {
+        let irqs = crate::locking::local_irq_save();
+        if core::ptr::eq(this_cpu().fpu_owner.get(), self) {
+            this_cpu().fpu_owner.set(core::ptr::null());
+        }
+        self.active.set(false);
+        self.counter.set(0);
+        self.image.clear();
+        self.image.write(0, &INIT_FPSTATE.0[..32]);
+        stts();
+        crate::locking::local_irq_restore(irqs);
     }
 
     /// The saved image.
@@ -100,10 +238,32 @@ impl Fpu {
     }
 }
 
+impl Drop for Fpu {
+    /// Registers that the CPU still keeps for this task must not be found again by another
+    /// one that gets the same memory.
+    fn drop(&mut self) {
+        if use_lazy_fpu() && core::ptr::eq(this_cpu().fpu_owner.get(), self) {
+            this_cpu().fpu_owner.set(core::ptr::null());
+        }
+    }
+}
+
+/// The running task's registers are in the CPU after this: before the kernel reads or
+/// changes some of them for it (`fpregs_activate`).
+#[inline]
+pub fn fpregs_activate() {
+    if use_lazy_fpu() && !current().thread().fpu.active.get() {
+        current().thread().fpu.fpu__restore();
+    }
+}
+
 /// Puts the registers into their initial state, PKRU included
 /// (`fpu__clear_user_states`): for a new program or a signal handler.
 #[inline]
 pub fn fpu_clear_user_states() {
+    if use_lazy_fpu() {
+        current().thread().fpu.take_registers();
+    }
     // SAFETY: a valid image of all-initial components.
     unsafe { restore_from(INIT_FPSTATE.0.as_ptr()) };
     write_pkru(PKRU_INIT);
@@ -123,5 +283,8 @@ pub fn write_pkru(v: u32) {
 
 /// A new program's FPU (`fpu_flush_thread`).
 pub fn flush_thread() {
+    if use_lazy_fpu() {
+        return current().thread().fpu.drop_state();
+    }
     fpu_clear_user_states();
 }

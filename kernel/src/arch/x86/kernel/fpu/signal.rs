@@ -6,7 +6,7 @@
 //! own where FXSAVE leaves room ([`FpxSwBytes`]), and one behind the image, which
 //! tell a full image from one that was cut to its first 512 bytes.
 
-use super::core::fpu_clear_user_states;
+use super::core::{fpregs_activate, fpu_clear_user_states};
 use super::xstate::{self, FXSAVE_SIZE, MIN_XSTATE_SIZE, xfeature};
 use crate::arch::x86::lib::usercopy::{access_ok, get_user, user_access};
 use core::mem::offset_of;
@@ -247,6 +247,7 @@ mod insn {
 /// false if it is not writable (`copy_fpstate_to_sigframe`).
 #[inline]
 pub fn copy_fpstate_to_sigframe(buf: usize, f: &FrameFormat) -> bool {
+    fpregs_activate();
     if !access_ok(buf, f.frame_size()) {
         return false;
     }
@@ -264,6 +265,7 @@ pub fn fpu_restore_sig(buf: usize) -> bool {
         fpu_clear_user_states();
         return true;
     }
+    fpregs_activate();
     let ok = restore_from_user(buf, &FrameFormat::current()).is_some();
     if !ok {
         fpu_clear_user_states();

@@ -2,6 +2,8 @@
 //! Which extended states the CPU has and user mode may use, and how large their image
 //! is (Linux 6.1, `arch/x86/kernel/fpu/xstate.c`, `fpu__init_system_xstate`).
 
+#[cfg(target_os = "none")]
+use super::core::set_lazy_fpu;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -19,6 +21,8 @@ pub mod xfeature {
     pub const HI16_ZMM: u64 = 1 << 7;
     pub const PKRU: u64 = 1 << 9;
     pub const FPSSE: u64 = FP | SSE;
+    /// Protection keys and bounds: they act without an instruction that CR0.TS stops.
+    pub const EAGER: u64 = BNDREGS | BNDCSR | PKRU;
     /// The components that are saved and restored for user mode. AMX tiles are not
     /// among them: Linux gives them to processes that ask, which none can here.
     pub const USER_SUPPORTED: u64 = FPSSE | YMM | BNDREGS | BNDCSR | OPMASK | ZMM_HI256 | HI16_ZMM | PKRU;
@@ -106,9 +110,20 @@ pub fn usable_xfeatures(cpu_supports: u64, f: CpuFeatures) -> u64 {
 #[cfg(target_os = "none")]
 pub fn fpu_init_system() {
     use raw_cpuid::{CpuId, cpuid};
+    let lazy = crate::lib::cmdline::value("eagerfpu").is_some_and(|v| v == b"off");
+    if lazy {
+        set_lazy_fpu();
+        crate::pr_info!("x86/fpu: Using 'lazy' FPU context switches.\n");
+    }
+    let noxsave = crate::lib::cmdline::flag("noxsave");
+    if noxsave {
+        crate::arch::x86::kernel::cpu::disable_xsave();
+        crate::arch::x86::kernel::cpu::disable_pku();
+    }
     let id = CpuId::new();
     let has_xsave = id.get_feature_info().is_some_and(|f| f.has_xsave());
-    if !has_xsave || id.get_extended_state_info().is_none() {
+    if noxsave || !has_xsave || id.get_extended_state_info().is_none() {
+        crate::pr_info!("x86/fpu: x87 FPU will use FXSAVE\n");
         return;
     }
     let leaf = cpuid!(0xd, 0);
@@ -124,6 +139,16 @@ pub fn fpu_init_system() {
             pku: ext.as_ref().is_some_and(raw_cpuid::ExtendedFeatures::has_pku),
         },
     );
+    // What works without a register being used must not wait for one to be (Linux 4.6,
+    // `fpu__init_parse_early_param`, `XFEATURE_MASK_EAGER`).
+    let disabled = if lazy { usable & xfeature::EAGER } else { 0 };
+    if disabled != 0 {
+        crate::pr_err!(
+            "x86/fpu: eagerfpu switching disabled, disabling the following xstate features: {disabled:#x}.\n"
+        );
+        crate::arch::x86::kernel::cpu::disable_pku();
+    }
+    let usable = usable & !disabled;
     if usable & xfeature::FPSSE != xfeature::FPSSE {
         return;
     }

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `modes::…`: the whole set of user programs once more, on kernels that do the same in
+//! another way. What programs see must not depend on it, but for what is stated here.
+
+use libtest_mimic::{Failed, Trial};
+use tests::console::expect_in_order;
+use tests::machine::{self, boot_file, kernel, rootfs, tail};
+use xtask::qemu::Machine;
+use xtask::report::Report;
+use xtask::run::CONSOLE;
+
+/// A name, words for the kernel, and what it says of them.
+const MODES: &[(&str, &str, &str)] = &[
+    ("lazy_fpu", "eagerfpu=off", "x86/fpu: Using 'lazy' FPU context switches."),
+    ("noxsave", "noxsave", "x86/fpu: x87 FPU will use FXSAVE"),
+];
+
+/// The tests.
+pub fn trials() -> Vec<Trial> {
+    let mode = |&(name, words, line): &(&'static str, &'static str, &'static str)| {
+        Trial::test(format!("modes::{name}"), move || whole_set(words, line))
+    };
+    let mut trials: Vec<_> = MODES.iter().map(mode).collect();
+    trials.push(Trial::test("modes::cpu_without_xsave", cpu_without_xsave));
+    trials
+}
+
+/// At least so many checks, and none that failed.
+fn judge(outcome: &xtask::qemu::Outcome, at_least: u64) -> Result<(), Failed> {
+    let report = Report::parse(&outcome.report);
+    let bad: Vec<String> =
+        report.failures().map(|f| format!("{} {}: {}", f.program, f.mode, f.why)).collect();
+    match report.done {
+        Some((passed, 0)) if passed >= at_least => Ok(()),
+        done => Err(format!("{done:?}\n{}\n{}", bad.join("\n"), tail(&outcome.console)).into()),
+    }
+}
+
+fn whole_set(words: &str, line: &str) -> Result<(), Failed> {
+    let outcome = boot_file(&rootfs()?, &format!("{words} -- --timeout 20"))?;
+    expect_in_order(&outcome.console, &[line]).map_err(|why| format!("{why}\n{}", tail(&outcome.console)))?;
+    judge(&outcome, 100)
+}
+
+/// A processor of the first 64-bit generation.
+fn cpu_without_xsave() -> Result<(), Failed> {
+    let append = format!("{CONSOLE} -- --only divide_error,fpu_isolation,sigreturn_regs,fork_cow");
+    let mut machine = Machine::direct(&kernel()?, Some(&rootfs()?), &append);
+    machine.cpu = "qemu64".into();
+    judge(&machine::run(&machine)?, 5)
+}
