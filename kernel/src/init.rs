@@ -89,6 +89,9 @@ fn boot(info: &mut BootInfo) -> ! {
     );
     crate::pr_info!("Command line: {}\n", alloc::string::String::from_utf8_lossy(&saved_command_line()));
     crate::arch::x86::kernel::fpu::xstate::fpu_init_system();
+    if crate::kernel::context_tracking::context_tracking_is_enabled() {
+        crate::pr_info!("context_tracking: tracking user and kernel mode\n");
+    }
     crate::drivers::tty::serial::init();
     setup::time_init(rsdp, cmdline::number("tsc_early_khz"));
     crate::pr_info!(

@@ -3,7 +3,7 @@
 //! another way. What programs see must not depend on it, but for what is stated here.
 
 use libtest_mimic::{Failed, Trial};
-use tests::console::expect_in_order;
+use tests::console::{expect_in_order, expect_none};
 use tests::machine::{self, boot_file, kernel, rootfs, tail};
 use xtask::qemu::Machine;
 use xtask::report::Report;
@@ -12,6 +12,7 @@ use xtask::run::CONSOLE;
 /// A name, words for the kernel, and what it says of them.
 const MODES: &[(&str, &str, &str)] = &[
     ("lazy_fpu", "eagerfpu=off", "x86/fpu: Using 'lazy' FPU context switches."),
+    ("context_tracking", "context_tracking=on", "context_tracking: tracking user and kernel mode"),
     ("noxsave", "noxsave", "x86/fpu: x87 FPU will use FXSAVE"),
 ];
 
@@ -38,6 +39,7 @@ fn judge(outcome: &xtask::qemu::Outcome, at_least: u64) -> Result<(), Failed> {
 
 fn whole_set(words: &str, line: &str) -> Result<(), Failed> {
     let outcome = boot_file(&rootfs()?, &format!("{words} -- --timeout 20"))?;
+    expect_none(&outcome.console, &["WARNING:", "Oops", "BUG:"])?;
     expect_in_order(&outcome.console, &[line]).map_err(|why| format!("{why}\n{}", tail(&outcome.console)))?;
     judge(&outcome, 100)
 }

@@ -3,8 +3,10 @@
 //! (Linux 4.x, `kernel/context_tracking.c`, `include/linux/context_tracking.h`).
 //!
 //! Off unless the command line says `context_tracking=on`; then each crossing costs one
-//! test of one static bool. On, each CPU knows in which [`CtxState`] it is, and the
-//! crossings assert that they come from where they should.
+//! test of one static bool. On, each CPU knows in which [`CtxState`] it is, the crossings
+//! assert that they come from where they should, and tasks are charged with the time
+//! between crossings, to the nanosecond, instead of with ticks (`kernel/sched/cputime.c`,
+//! `vtime_user_enter` and its kin).
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -72,18 +74,52 @@ pub fn ctx_state() -> CtxState {
 /// This CPU is about to leave the kernel for `to`.
 #[cold]
 pub fn context_tracking_enter(to: CtxState) {
-    if ctx_state() != to {
-        crate::warn_on!(ctx_state() != CtxState::Kernel && to != CtxState::Kernel);
-        state().set(to as u32);
-    }
+    crate::warn_on_once!(ctx_state() != CtxState::Kernel);
+    vtime::charge(vtime::Mode::System);
+    state().set(to as u32);
 }
 
 /// This CPU has come into the kernel from `from`.
 #[cold]
 pub fn context_tracking_exit(from: CtxState) {
-    if ctx_state() == from {
-        state().set(CtxState::Kernel as u32);
+    crate::warn_on_once!(ctx_state() != from);
+    vtime::charge(if from == CtxState::Kernel { vtime::Mode::System } else { vtime::Mode::User });
+    state().set(CtxState::Kernel as u32);
+}
+
+/// The running task is switched away: its time in the kernel so far is its own
+/// (`vtime_task_switch`).
+#[inline(always)]
+pub fn task_switch() {
+    if context_tracking_is_enabled() {
+        vtime::charge(vtime::Mode::System);
     }
+}
+
+/// Time by crossings.
+mod vtime {
+    /// Where the time was spent.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub enum Mode {
+        User,
+        System,
+    }
+
+    /// Charges the running task with the time since the last crossing.
+    #[cfg(target_os = "none")]
+    #[cold]
+    pub fn charge(mode: Mode) {
+        use crate::arch::x86::percpu::this_cpu;
+        use core::sync::atomic::Ordering::Relaxed;
+        let cpu = this_cpu();
+        let now = crate::kernel::time::timekeeping::ktime_get();
+        let spent = now.saturating_sub(cpu.vtime_start.replace(now));
+        let cur = cpu.current();
+        let to = if mode == Mode::User { &cur.utime } else { &cur.stime };
+        to.fetch_add(spent, Relaxed);
+    }
+    #[cfg(not(target_os = "none"))]
+    pub fn charge(_: Mode) {}
 }
 
 /// User mode runs next.

@@ -35,6 +35,8 @@ pub struct PerCpu {
     pub nmi_count: Cell<u64>,
     /// `ctx_state` of context tracking.
     pub context_tracking_state: Cell<u32>,
+    /// With context tracking: when it last changed, in nanoseconds since boot.
+    pub vtime_start: Cell<u64>,
     /// Lazy FPU switching: whose state the registers hold, for all that is known
     /// (`fpu_fpregs_owner_ctx`).
     pub fpu_owner: Cell<*const Fpu>,
@@ -72,6 +74,7 @@ impl PerCpu {
             irq_timer_count: Cell::new(0),
             nmi_count: Cell::new(0),
             context_tracking_state: Cell::new(0),
+            vtime_start: Cell::new(0),
             fpu_owner: Cell::new(core::ptr::null()),
             ldt: Cell::new(core::ptr::null_mut()),
             tss: UnsafeCell::new({

@@ -56,6 +56,15 @@ pub extern "C" fn prepare_exit_to_usermode(regs: &mut PtRegs) {
     exit_to_user_mode_prepare(regs);
 }
 
+/// What is to be done before user mode runs, for a call whose kind still matters to it;
+/// the way out finds nothing left to do. Interrupts are off afterwards.
+pub fn exit_to_user_mode_work(regs: &mut PtRegs) {
+    local_irq_disable();
+    if current().test_flag(tif::EXIT_PREPARE) {
+        exit_to_user_mode_loop(regs);
+    }
+}
+
 #[inline]
 fn exit_to_user_mode_prepare(regs: &mut PtRegs) {
     if current().test_flag(tif::EXIT_PREPARE) {

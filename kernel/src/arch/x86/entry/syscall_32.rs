@@ -7,7 +7,7 @@
 //! or with pointers to what is laid out alike in both worlds. Structures of i386's own
 //! (`struct stat64`, 32-bit times, `sigaction`, argument vectors) are not read: `ENOSYS`.
 
-use super::common::syscall_exit_to_user_mode;
+use super::common::exit_to_user_mode_work;
 use super::syscall_table::SyscallFn;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::{EINVAL, ENOSYS, Result, to_ret};
@@ -142,7 +142,7 @@ pub extern "C" fn do_int80_syscall_32(regs: &mut PtRegs, _error_code: u64) {
     };
     regs.ax = ret as u64;
     // How the call is restarted depends on how it came.
-    syscall_exit_to_user_mode(regs);
+    exit_to_user_mode_work(regs);
     current().thread().compat_syscall.set(false);
 }
 

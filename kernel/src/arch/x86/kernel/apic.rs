@@ -131,8 +131,10 @@ pub fn local_apic_timer_interrupt(regs: &PtRegs) {
 /// Charges the tick to the current task (`update_process_times`).
 fn update_process_times(user: bool) {
     let cur = current();
-    let time = if user { &cur.utime } else { &cur.stime };
-    time.fetch_add(TICK_NSEC, Ordering::Relaxed);
+    if !crate::kernel::context_tracking::context_tracking_is_enabled() {
+        let time = if user { &cur.utime } else { &cur.stime };
+        time.fetch_add(TICK_NSEC, Ordering::Relaxed);
+    }
     if cur.pid != 0 {
         crate::kernel::time::itimer::account_tick(&cur, user);
     }

@@ -88,6 +88,9 @@ fn ack_8259a(irq: u8) {
 
 /// A vector from 32 up (`common_interrupt`).
 pub extern "C" fn do_irq(regs: &mut PtRegs, vector: u64) {
+    if regs.user_mode() {
+        crate::kernel::context_tracking::user_exit();
+    }
     add_count(HARDIRQ_OFFSET);
     match vector as u8 {
         apic::LOCAL_TIMER_VECTOR => {

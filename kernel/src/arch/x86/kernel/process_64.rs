@@ -203,6 +203,7 @@ pub unsafe fn switch_to(prev: &Task, next: *const Task) {
     unsafe {
         let (pt, n) = (&*prev.thread.get(), &*next);
         let nt = &*n.thread.get();
+        crate::kernel::context_tracking::task_switch();
         segments::save(pt);
         this_cpu().current_task.set(next);
         this_cpu().load_sp0(n.stack.top());
