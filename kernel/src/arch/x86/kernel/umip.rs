@@ -3,7 +3,9 @@
 //! results (Linux 6.1, `arch/x86/kernel/umip.c`): SGDT, SIDT, SMSW, SLDT and STR tell
 //! where the kernel's tables are, or nothing that matters; some old programs want them.
 
-use crate::arch::x86::lib::insn_eval::{addr_ref, code_bits, decode_from_user, gpr, gpr_of};
+use crate::arch::x86::lib::insn_eval::{
+    addr_ref, code_bits, decode_from_regs, fetch_from_user, gpr, gpr_of, opcode_of,
+};
 use crate::arch::x86::lib::usercopy::copy_to_user_partial;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::arch::x86::segment::{GDT_ENTRY_LDT, GDT_ENTRY_TSS};
@@ -107,7 +109,12 @@ fn force_sig_info_umip_fault(addr: u64) {
 /// was: then the program goes on behind it, or has a signal coming.
 #[cold]
 pub fn fixup_umip_exception(regs: &mut PtRegs) -> bool {
-    let (Some(bits), Some(insn)) = (code_bits(regs), decode_from_user(regs)) else { return false };
+    let Some(bytes) = fetch_from_user(regs) else { return false };
+    // Most of what raises #GP is something else, and decoding takes a while.
+    if !matches!(opcode_of(&bytes), Some((0x0f, Some(0x00 | 0x01)))) {
+        return false;
+    }
+    let (Some(bits), Some(insn)) = (code_bits(regs), decode_from_regs(regs, &bytes)) else { return false };
     let Some(which) = UmipInsn::of(&insn) else { return false };
     umip_pr_debug(regs, format_args!("{} instruction cannot be used by applications.\n", which.name()));
     umip_pr_debug(regs, format_args!("For now, expensive software emulation returns the result.\n"));
@@ -149,6 +156,13 @@ mod tests {
         assert_eq!(decode(64, &[0x0f, 0x01, 0xc1]), None);
         assert_eq!(decode(64, &[0x0f, 0x01, 0x10]), None);
         assert_eq!(decode(64, &[0xf4]), None);
+    }
+
+    #[test]
+    fn opcodes_behind_prefixes() {
+        assert_eq!(opcode_of(&[0x66, 0x41, 0x0f, 0x01, 0xe0]), Some((0x0f, Some(1))));
+        assert_eq!(opcode_of(&[0xf4]), Some((0xf4, None)));
+        assert_eq!((opcode_of(&[0x0f]), opcode_of(&[0x66]), opcode_of(&[])), (None, None, None));
     }
 
     #[test]

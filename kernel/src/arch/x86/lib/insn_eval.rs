@@ -48,13 +48,27 @@ pub fn effective_ip(regs: &PtRegs) -> Option<u64> {
     Some(base.wrapping_add(regs.ip))
 }
 
-/// Fetches and decodes the instruction at `regs` (`insn_fetch_from_user`,
-/// `insn_decode_from_regs`); `None` if it cannot be read, or is none.
-pub fn decode_from_user(regs: &PtRegs) -> Option<Instruction> {
-    let bits = code_bits(regs)?;
-    let mut bytes = [0; MAX_INSN_SIZE];
+/// The bytes at `regs`, as many as there are (`insn_fetch_from_user`).
+pub fn fetch_from_user(regs: &PtRegs) -> Option<arrayvec::ArrayVec<u8, MAX_INSN_SIZE>> {
+    let mut bytes = arrayvec::ArrayVec::from([0; MAX_INSN_SIZE]);
     let left = copy_from_user_partial(&mut bytes, effective_ip(regs)? as usize);
-    let bytes = &bytes[..MAX_INSN_SIZE - left];
+    bytes.truncate(MAX_INSN_SIZE - left);
+    Some(bytes)
+}
+
+/// The opcode, behind prefixes: one byte, or two if the first is 0f.
+pub fn opcode_of(bytes: &[u8]) -> Option<(u8, Option<u8>)> {
+    let prefix =
+        |b: u8| matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3);
+    let at = bytes.iter().position(|&b| !prefix(b))?;
+    let second = if bytes[at] == 0x0f { Some(*bytes.get(at + 1)?) } else { None };
+    Some((bytes[at], second))
+}
+
+/// Decodes the instruction whose bytes were fetched at `regs` (`insn_decode_from_regs`);
+/// `None` if it is none.
+pub fn decode_from_regs(regs: &PtRegs, bytes: &[u8]) -> Option<Instruction> {
+    let bits = code_bits(regs)?;
     let insn = Decoder::with_ip(bits, bytes, regs.ip, DecoderOptions::NONE).decode();
     (!insn.is_invalid()).then_some(insn)
 }

@@ -259,7 +259,7 @@ pub fn copy_fpstate_to_sigframe(buf: usize, f: &FrameFormat) -> bool {
 /// Loads the registers from the frame that a handler leaves. A null pointer means
 /// initial state. False for a frame that cannot be loaded; the registers are in
 /// their initial state then (`fpu__restore_sig`).
-#[inline]
+#[inline(always)]
 pub fn fpu_restore_sig(buf: usize) -> bool {
     if buf == 0 {
         fpu_clear_user_states();
@@ -273,7 +273,7 @@ pub fn fpu_restore_sig(buf: usize) -> bool {
     ok
 }
 
-#[inline]
+#[inline(always)]
 fn restore_from_user(buf: usize, f: &FrameFormat) -> Option<()> {
     if !access_ok(buf, f.frame_size()) {
         return None;
