@@ -81,6 +81,7 @@ fn boot(info: &mut BootInfo) -> ! {
         set_boot_command_line(line);
     }
     cmdline::parse(&saved_command_line());
+    fs::exec::init();
     printk::setup_log_buf();
     crate::pr_notice!(
         "Linux version {} (Trapline) {}\n",

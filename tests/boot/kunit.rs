@@ -38,7 +38,7 @@ pub fn trials(args: &Arguments) -> Vec<Trial> {
 
 /// Can the filter be meant for these tests?
 fn wanted(args: &Arguments) -> bool {
-    const OTHERS: [&str; 3] = ["user::", "initramfs::", "boot::"];
+    const OTHERS: [&str; 5] = ["user::", "initramfs::", "boot::", "fuzz::", "oracle::"];
     match args.filter.as_deref() {
         Some(filter) if args.exact => filter.starts_with(PREFIX),
         Some(filter) => !OTHERS.iter().any(|other| filter.starts_with(other)),

@@ -7,6 +7,7 @@ mod doors;
 mod fuzz;
 mod kunit;
 mod modes;
+mod oracle;
 mod programs;
 
 use libtest_mimic::Arguments;
@@ -18,6 +19,7 @@ fn main() {
     trials.extend(fuzz::trials());
     trials.extend(modes::trials());
     trials.extend(kunit::trials(&args));
+    trials.extend(oracle::trials());
     trials.extend(programs::trials(&args));
     libtest_mimic::run(&args, trials).exit();
 }

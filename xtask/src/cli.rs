@@ -4,7 +4,7 @@
 use crate::paths::Paths;
 use crate::qemu;
 use crate::tools::Install;
-use crate::{bench, build, image, run, test};
+use crate::{bench, build, compare, image, run, test};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -28,6 +28,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run the unit tests and the tests that boot
     Test(TestArgs),
+    /// Boot Linux and Trapline alike, and show where they say different things
+    Compare(CompareArgs),
     /// Measure
     #[command(subcommand)]
     Bench(Bench),
@@ -124,6 +126,26 @@ pub struct TestArgs {
     pub rest: Vec<String>,
 }
 
+/// What to compare.
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    /// The Linux kernel [default: Debian's linux-image-cloud-amd64, fetched and unpacked beside the build]
+    #[arg(long, value_name = "FILE", value_parser = bench::other_kernel)]
+    pub kernel: Option<PathBuf>,
+    /// Write what Linux says to tests/recorded/
+    #[arg(long)]
+    pub record: bool,
+    /// Stop a machine after so many seconds
+    #[arg(long, value_name = "S", default_value_t = 300)]
+    pub timeout: u64,
+    /// Installing.
+    #[command(flatten)]
+    pub install: InstallArgs,
+    /// User programs, or sets of probes (the names of tests/recorded/*.txt) [default: everything]
+    #[arg(value_name = "PROG|SET")]
+    pub what: Vec<String>,
+}
+
 /// How to measure.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
@@ -168,6 +190,7 @@ pub fn main() -> Result<ExitCode> {
         Command::Run(args) => run::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Bench(Bench::Boot(args)) => bench::boot(&args),
+        Command::Compare(args) => compare::main(&args),
         Command::Image(args) => image::main(&args),
     }
 }

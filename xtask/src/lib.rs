@@ -17,21 +17,29 @@
 //! | [`qemu`] | one bounded run of the emulator |
 //! | [`report`] | the lines that `/init` reports |
 //! | [`ktap`] | the lines that in-kernel tests print |
+//! | [`oracle`] | the probes, and the boots that run them |
+//! | [`transcript`] | what two kernels said, row by row |
+//! | [`linux`] | Debian's kernel, fetched but not installed |
+//! | [`compare`] | both kernels, side by side |
 //! | [`run`], [`test`], [`bench`], [`image`] | the commands themselves |
 
 pub mod bench;
 pub mod build;
 pub mod cli;
+pub mod compare;
 pub mod elf;
 pub mod elf_writer;
 pub mod image;
 pub mod initramfs;
 pub mod kallsyms;
 pub mod ktap;
+pub mod linux;
+pub mod oracle;
 pub mod paths;
 pub mod qemu;
 pub mod report;
 pub mod run;
 pub mod test;
 pub mod tools;
+pub mod transcript;
 pub mod ui;
