@@ -95,8 +95,8 @@ fn record(paths: &Paths, set: &Set, rows: &[Row]) -> Result<()> {
         all.extend(kept);
         all.sort_by(|a, b| a.key.cmp(&b.key));
     }
-    let text: String = all.iter().map(|row| format!("{}\n", row.text)).collect();
-    build::write_whole(&file, text.as_bytes())
+    let lines: Vec<&str> = all.iter().map(|row| row.text.as_str()).collect();
+    build::write_whole(&file, (lines.join("\n") + "\n").as_bytes())
 }
 
 /// Prints the rows that differ.

@@ -151,9 +151,10 @@ fn names(command: &str, file: &str) -> bool {
 /// Boots a kernel with a set. `no_timer_check` is for Linux under load, which else may take
 /// the emulator's timer for broken; `norandmaps` for addresses that can be compared.
 pub fn boot(kernel: &Path, paths: &Paths, set: &Set, timeout: Duration) -> Result<Outcome> {
-    let probes = match set.probes {
-        true => build_probes(paths)?.context("the probes need gcc, and there is none here")?,
-        false => Vec::new(),
+    let probes = if set.probes {
+        build_probes(paths)?.context("the probes need gcc, and there is none here")?
+    } else {
+        Vec::new()
     };
     let temporary = tempfile::NamedTempFile::new().context("cannot write; is the disk full?")?;
     let (initrd, words) = if set.commands.is_empty() {
@@ -221,9 +222,10 @@ pub fn trouble(set: &Set, outcome: &Outcome) -> Option<String> {
     if let Some(trouble) = outcome.trouble() {
         return Some(trouble);
     }
-    let done = match set.commands.is_empty() {
-        true => Report::parse(&outcome.report).done.is_some(),
-        false => outcome.report.lines().last() == Some("== done"),
+    let done = if set.commands.is_empty() {
+        Report::parse(&outcome.report).done.is_some()
+    } else {
+        outcome.report.lines().last() == Some("== done")
     };
     (!done).then(|| "the batch did not come to its end".into())
 }

@@ -48,7 +48,7 @@ fn key(line: &str) -> String {
     let key = words.join(" ");
     // A value is not part of the key.
     match key.find('=') {
-        Some(end) if key.rfind(' ').is_some_and(|last| last < end) => key[..end].to_owned(),
+        Some(end) if key.rfind(' ').is_some_and(|last| last < end) => key[..end].trim_end().to_owned(),
         _ => key,
     }
 }
@@ -185,6 +185,7 @@ mod tests {
         assert_eq!(key_of("pf_null H sig=SEGV(11) errno=0"), "pf_null H");
         assert_eq!(key_of("[noalt] pf_null H sig=SEGV(11)"), "[noalt] pf_null H");
         assert_eq!(key_of("auxv at[26]=2"), "auxv at[26]");
+        assert_eq!(key_of("si_chld => exit(0)"), "si_chld");
         assert_eq!(group("pf_null H"), "pf");
         assert_eq!(group("[noalt] ud_ud2 H"), "ud");
         assert_eq!(group("sigreturn[fp] x"), "sigreturn");
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(result.identical, ["a H"]);
         let keys: Vec<&str> = result.different.iter().map(|d| d.key.as_str()).collect();
         assert_eq!(keys, ["a H", "b D", "c D"]);
-        assert!(result.different[0].show().contains("linux: a H x=2"));
+        assert!(result.different[0].show().contains("linux: x=2"));
         assert_eq!(compare(&linux, &linux).different, []);
     }
 
