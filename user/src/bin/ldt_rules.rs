@@ -135,6 +135,43 @@ fn thread_areas(low: usize) {
     check_eq!(through_fs(12 << 3 | 3, 0), 0x1122, "after others ran");
 }
 
+/// The descriptor behind GS goes while the thread is away, or is in use: GS becomes null,
+/// and the kernel does not stumble over loading it.
+fn vanishing_gs(low: usize) {
+    let selector = 7u16 << 3 | 7;
+    let gs = || {
+        let v: u16;
+        // SAFETY: reads a selector.
+        unsafe { asm!("mov {0:x}, gs", out(reg) v) };
+        v
+    };
+    check_eq!(write(desc(7, low as u32, DATA)), 0, "write");
+    // SAFETY: nothing here uses GS.
+    unsafe { asm!("mov gs, {0:x}", in(reg) selector) };
+    check_eq!(gs(), selector, "loaded");
+    check_eq!(write(UserDesc { entry: 7, base: 0, limit: 0, flags: NOT_PRESENT | 0b1000 }), 0, "clear");
+    // Others run, and this task comes back.
+    user::time::sleep_ms(5);
+    check_eq!(gs(), 0, "after a switch, with the descriptor gone");
+    // A descriptor that is not present raises #NP, not #GP.
+    check_eq!(write(desc(7, low as u32, DATA)), 0, "write again");
+    // SAFETY: as above.
+    unsafe { asm!("mov gs, {0:x}", in(reg) selector) };
+    check_eq!(write(desc(7, low as u32, DATA | NOT_PRESENT)), 0, "not present any more");
+    user::time::sleep_ms(5);
+    check_eq!(gs(), 0, "after a switch, with the segment gone");
+    let at = low + 256;
+    // SAFETY: as in `thread_areas`.
+    unsafe {
+        (at as *mut UserDesc).write(desc(13, low as u32, DATA));
+        check_eq!(syscall::int80(SET_THREAD_AREA, [at as u32, 0, 0, 0, 0]), Ok(0), "set");
+        asm!("mov gs, {0:x}", in(reg) 13u16 << 3 | 3);
+        (at as *mut UserDesc).write(UserDesc { entry: 13, base: 0, limit: 0, flags: NOT_PRESENT | 0b1000 });
+        check_eq!(syscall::int80(SET_THREAD_AREA, [at as u32, 0, 0, 0, 0]), Ok(0), "clear");
+    }
+    check_eq!(gs(), 0, "with the thread's own descriptor gone");
+}
+
 fn run() {
     use linux_raw_sys::general::{MAP_32BIT, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE};
     // SAFETY: a new mapping.
@@ -148,4 +185,5 @@ fn run() {
     errors();
     segments(low);
     thread_areas(low);
+    vanishing_gs(low);
 }

@@ -184,7 +184,12 @@ error_entry:
 2:  lea rcx, [rip + native_irq_return_iret]
     cmp [rsp + PT_RIP + 8], rcx
     je error_bad_iret
-    ret
+    /* A user's GS selector that does not load: so far with the user's base. */
+    lea rcx, [rip + gs_change]
+    cmp [rsp + PT_RIP + 8], rcx
+    jne 3f
+    swapgs
+3:  ret
 error_bad_iret:
     /* The IRET of a user frame faulted: report it as user mode's fault. */
     swapgs

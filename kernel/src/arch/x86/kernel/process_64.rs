@@ -412,22 +412,40 @@ pub mod segments {
         }
     }
 
-    /// Loads the user's GS selector without losing the kernel's base.
+    // The one place in the kernel proper that runs with the user's GS base: should the
+    // selector not load, `error_entry` knows the instruction, and swaps. The fixup then
+    // begins with the kernel's base (`asm_load_gs_index` in Linux's entry_64.S).
+    #[cfg(target_os = "none")]
+    core::arch::global_asm!(
+        ".pushsection .entry.text, \"ax\"",
+        ".globl asm_load_gs_index",
+        "asm_load_gs_index:",
+        "swapgs",
+        ".globl gs_change",
+        "gs_change:",
+        "2: mov gs, edi",
+        "4: swapgs",
+        "ret",
+        "3: swapgs",
+        "xor eax, eax",
+        "mov gs, eax",
+        "jmp 4b",
+        extable!("2", "3b", 1),
+        ".popsection",
+    );
+
+    /// Loads the user's GS selector without losing the kernel's base; interrupts are off.
     fn load_gs_index(sel: u16) {
-        // SAFETY: the swaps pair up on both ways through; interrupts are off.
-        unsafe {
-            asm!(
-                "swapgs",
-                "2: mov gs, {v:x}",
-                "jmp 4f",
-                "3: xor {v:e}, {v:e}",
-                "mov gs, {v:x}",
-                "4: swapgs",
-                extable!("2", "3b", 1),
-                v = inout(reg) sel => _,
-                options(nostack),
-            );
+        #[cfg(target_os = "none")]
+        {
+            unsafe extern "C" {
+                fn asm_load_gs_index(sel: u32);
+            }
+            // SAFETY: the swaps pair up on both ways through.
+            unsafe { asm_load_gs_index(u32::from(sel)) };
         }
+        #[cfg(not(target_os = "none"))]
+        let _ = sel;
     }
 
     /// Sets the FS base in the register.
