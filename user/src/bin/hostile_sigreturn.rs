@@ -50,7 +50,6 @@ const CASES: &[(&str, Edit, Fate)] = &[
     ("cs a data segment", |u| u.mcontext.cs = 0x2b, Fate::Gp(0x28)),
     ("cs beyond the table", |u| u.mcontext.cs = 0xfffb, Fate::Gp(0xfff8)),
     ("cs of a table that is not there", |u| u.mcontext.cs = 7, Fate::Gp(4)),
-    ("ss of a table that is not there", |u| u.mcontext.ss = 0xf, Fate::Gp(0xc)),
     ("cs with privilege 0", |u| u.mcontext.cs = 0x30, Fate::Resumes(KEPT)),
     ("ss 0", |u| u.mcontext.ss = 0, Fate::Gp(0)),
     ("ss of the kernel", |u| u.mcontext.ss = 0x18, Fate::Gp(0x18)),

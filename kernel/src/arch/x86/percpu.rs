@@ -37,6 +37,10 @@ pub struct PerCpu {
     pub context_tracking_state: Cell<u32>,
     /// With context tracking: when it last changed, in nanoseconds since boot.
     pub vtime_start: Cell<u64>,
+    /// Where the last `iret` to a 16-bit stack runs, and where that is written.
+    pub espfix_stack: Cell<u64>,
+    #[allow(missing_docs)]
+    pub espfix_waddr: Cell<u64>,
     /// Lazy FPU switching: whose state the registers hold, for all that is known
     /// (`fpu_fpregs_owner_ctx`).
     pub fpu_owner: Cell<*const Fpu>,
@@ -55,6 +59,10 @@ pub const TOP_OF_STACK: usize = offset_of!(PerCpu, top_of_stack);
 /// Offset of [`PerCpu::user_sp`], for the entry assembly.
 pub const USER_SP: usize = offset_of!(PerCpu, user_sp);
 
+/// Offset of [`PerCpu::espfix_stack`], for the entry assembly.
+pub const ESPFIX_STACK: usize = offset_of!(PerCpu, espfix_stack);
+/// Offset of [`PerCpu::espfix_waddr`], for the entry assembly.
+pub const ESPFIX_WADDR: usize = offset_of!(PerCpu, espfix_waddr);
 /// Offset of the IST entries of [`PerCpu::tss`], for the entry assembly.
 pub const TSS_IST: usize = offset_of!(PerCpu, tss) + offset_of!(TaskStateSegment, interrupt_stack_table);
 
@@ -75,6 +83,8 @@ impl PerCpu {
             nmi_count: Cell::new(0),
             context_tracking_state: Cell::new(0),
             vtime_start: Cell::new(0),
+            espfix_stack: Cell::new(0),
+            espfix_waddr: Cell::new(0),
             fpu_owner: Cell::new(core::ptr::null()),
             ldt: Cell::new(core::ptr::null_mut()),
             tss: UnsafeCell::new({

@@ -145,9 +145,37 @@ swapgs_restore_regs_and_return_to_usermode:
     POP_REGS
     add rsp, 8
     swapgs
+    /* A stack segment of the LDT may have 16 bits. */
+    test byte ptr [rsp + 32], 4
+    jnz native_irq_return_ldt
     .globl native_irq_return_iret
 native_irq_return_iret:
     iretq
+
+    /* The frame, and RAX, go to the small stack; then RSP becomes that of its aliases
+       whose bits 16 to 31 are the program's (see espfix_64.rs). */
+native_irq_return_ldt:
+    push rdi
+    swapgs
+    mov rdi, gs:[{espfix_waddr}]
+    mov [rdi], rax
+    mov rax, [rsp + 8]
+    mov [rdi + 8], rax
+    mov rax, [rsp + 16]
+    mov [rdi + 16], rax
+    mov rax, [rsp + 24]
+    mov [rdi + 24], rax
+    mov rax, [rsp + 40]
+    mov [rdi + 40], rax
+    mov rax, [rsp + 32]
+    mov [rdi + 32], rax
+    and eax, 0xffff0000
+    pop rdi
+    or rax, gs:[{espfix_stack}]
+    swapgs
+    mov rsp, rax
+    pop rax
+    jmp native_irq_return_iret
 
     .globl restore_regs_and_return_to_kernel
 restore_regs_and_return_to_kernel:
@@ -308,6 +336,8 @@ macro_rules! idtentry {
             user_sp = const percpu::USER_SP,
             top_of_stack = const percpu::TOP_OF_STACK,
             tss_ist = const percpu::TSS_IST,
+            espfix_stack = const percpu::ESPFIX_STACK,
+            espfix_waddr = const percpu::ESPFIX_WADDR,
             ist_size = const EXCEPTION_STKSZ,
             user_cs = const USER_CS,
             user_ds = const USER_DS,

@@ -310,6 +310,8 @@ pub unsafe fn cpu_init() {
     super::idt::use_ist();
     setup_protection();
     syscall_init();
+    #[cfg(target_os = "none")]
+    super::espfix_64::init_espfix().expect("memory for the small stack");
 }
 
 /// The `model name` of the CPU, for `/proc/cpuinfo`.

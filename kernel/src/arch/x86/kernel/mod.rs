@@ -4,6 +4,8 @@ pub mod acpi;
 pub mod apic;
 pub mod cpu;
 pub mod dumpstack;
+#[cfg(target_os = "none")]
+pub mod espfix_64;
 pub mod fpu;
 pub mod idt;
 pub mod ioport;

@@ -537,6 +537,10 @@ pub fn check_stack_overflow(regs: &mut PtRegs, address: u64) {
 /// its guard page.
 pub extern "C" fn do_double_fault(regs: &mut PtRegs, error_code: u64) {
     let address = x86_64::registers::control::Cr2::read_raw();
+    #[cfg(target_os = "none")]
+    if crate::arch::x86::kernel::espfix_64::fixup_espfix_fault(regs) {
+        return;
+    }
     ist_enter();
     let v = Vector::DoubleFault;
     notify_die(DieVal::Trap, v.name(), regs, error_code, v.nr(), SIGSEGV);
