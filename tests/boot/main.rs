@@ -9,6 +9,7 @@ mod kunit;
 mod modes;
 mod oracle;
 mod programs;
+mod provoke;
 
 use libtest_mimic::Arguments;
 
@@ -18,6 +19,7 @@ fn main() {
     trials.extend(archives::trials());
     trials.extend(fuzz::trials());
     trials.extend(modes::trials());
+    trials.extend(provoke::trials());
     trials.extend(kunit::trials(&args));
     trials.extend(oracle::trials());
     trials.extend(programs::trials(&args));

@@ -11,7 +11,7 @@
 //! | [`exec`], [`exec_stack`], [`binfmt_elf`], [`binfmt_script`], [`elf_image`], [`elf_tables`] | running programs |
 //! | [`coredump`], [`elfcore`] | what is left of them |
 //! | [`initramfs`] | the archive that the boot loader hands over |
-//! | [`proc`], [`sysfs`], [`devtmpfs`] | the kernel's own files |
+//! | [`proc`], [`sysfs`], [`devtmpfs`], [`debugfs`] | the kernel's own files |
 //!
 //! The rest are the system calls, in the files where Linux has them.
 pub mod binfmt_elf;
@@ -19,6 +19,7 @@ pub mod binfmt_script;
 pub mod char_dev;
 pub mod coredump;
 pub mod dcache;
+pub mod debugfs;
 pub mod devtmpfs;
 pub mod elf_image;
 pub mod elf_tables;

@@ -27,6 +27,7 @@ pub static FILESYSTEMS: &[&FsType] = &[
     &crate::fs::ramfs::TMPFS,
     &crate::fs::proc::FS_TYPE,
     &crate::fs::devtmpfs::FS_TYPE,
+    &crate::fs::debugfs::FS_TYPE,
     &crate::fs::ramfs::RAMFS,
 ];
 
