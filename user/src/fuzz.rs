@@ -50,12 +50,14 @@ pub struct Options {
     pub first: u64,
     /// `--cases`: how many.
     pub cases: u64,
+    /// `--show 1`: everything about each case.
+    pub show: bool,
 }
 
 impl Options {
     /// Reads the program's arguments; what is not understood ends it.
     pub fn from_args() -> Self {
-        let mut o = Self { seed: 1, first: 0, cases: 200 };
+        let mut o = Self { seed: 1, first: 0, cases: 200, show: false };
         let mut i = 1;
         while let Some(word) = start::arg_str(i) {
             let value = start::arg_str(i + 1).and_then(|v| v.parse().ok());
@@ -63,8 +65,9 @@ impl Options {
                 ("--seed", Some(v)) => o.seed = v,
                 ("--first", Some(v)) => o.first = v,
                 ("--cases", Some(v)) => o.cases = v,
+                ("--show", Some(v)) => o.show = v != 0,
                 _ => {
-                    println!("fuzz: {word}: --seed N, --first N and --cases N are what there is");
+                    println!("fuzz: {word}: --seed N, --first N, --cases N and --show 1 are what there is");
                     exit_group(2);
                 }
             }

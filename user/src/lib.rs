@@ -16,6 +16,7 @@
 //! | [`check`] | assertions that print what differed and go on |
 //! | [`runner`] | what `/init` is made of |
 //! | [`fuzz`] | random numbers, options and children of the fuzzers |
+//! | [`fuzz_frame`] | what the fuzzers of code and frames share: fixed memory, the record, the log |
 //!
 //! Everything here also compiles for the host, where the pure modules have
 //! their unit tests; programs run only when built for `x86_64-unknown-none`.
@@ -28,6 +29,7 @@ pub mod check;
 pub mod expect;
 pub mod file;
 pub mod fuzz;
+pub mod fuzz_frame;
 pub mod io;
 pub mod memory;
 pub mod note;

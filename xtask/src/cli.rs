@@ -4,7 +4,7 @@
 use crate::paths::Paths;
 use crate::qemu;
 use crate::tools::Install;
-use crate::{bench, build, compare, image, run, test};
+use crate::{bench, build, compare, fuzz, image, run, test};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -30,6 +30,8 @@ pub enum Command {
     Test(TestArgs),
     /// Boot Linux and Trapline alike, and show where they say different things
     Compare(CompareArgs),
+    /// Hunt for panics, hangs, lost lines and differences from Linux with random cases
+    Fuzz(FuzzArgs),
     /// Measure
     #[command(subcommand)]
     Bench(Bench),
@@ -146,6 +148,41 @@ pub struct CompareArgs {
     pub what: Vec<String>,
 }
 
+/// What to fuzz.
+#[derive(Debug, Clone, Args)]
+pub struct FuzzArgs {
+    /// Begin no more rounds after so many minutes
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    pub minutes: f64,
+    /// Which random cases
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Of each N rounds only the Ith, counted from 1, so that N machines share a campaign
+    #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = fuzz::shard)]
+    pub shard: (u64, u64),
+    /// The first case
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub first: u64,
+    /// Only so many cases, in one round
+    #[arg(long, value_name = "N")]
+    pub cases: Option<u64>,
+    /// Print the cases' registers and code
+    #[arg(long)]
+    pub show: bool,
+    /// Do without Linux: look for panics, hangs and lost lines only
+    #[arg(long, conflicts_with = "kernel")]
+    pub alone: bool,
+    /// The Linux kernel [default: Debian's linux-image-cloud-amd64, fetched and unpacked beside the build]
+    #[arg(long, value_name = "FILE", value_parser = bench::other_kernel)]
+    pub kernel: Option<PathBuf>,
+    /// Installing.
+    #[command(flatten)]
+    pub install: InstallArgs,
+    /// Which fuzzers [default: all]
+    #[arg(value_name = "KIND", value_enum)]
+    pub kinds: Vec<fuzz::Kind>,
+}
+
 /// How to measure.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
@@ -191,6 +228,7 @@ pub fn main() -> Result<ExitCode> {
         Command::Test(args) => test::main(&args),
         Command::Bench(Bench::Boot(args)) => bench::boot(&args),
         Command::Compare(args) => compare::main(&args),
+        Command::Fuzz(args) => fuzz::main(&args),
         Command::Image(args) => image::main(&args),
     }
 }

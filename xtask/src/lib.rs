@@ -21,6 +21,7 @@
 //! | [`transcript`] | what two kernels said, row by row |
 //! | [`linux`] | Debian's kernel, fetched but not installed |
 //! | [`compare`] | both kernels, side by side |
+//! | [`fuzz`] | campaigns of the fuzzers |
 //! | [`run`], [`test`], [`bench`], [`image`] | the commands themselves |
 
 pub mod bench;
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod compare;
 pub mod elf;
 pub mod elf_writer;
+pub mod fuzz;
 pub mod image;
 pub mod initramfs;
 pub mod kallsyms;

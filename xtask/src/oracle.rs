@@ -52,6 +52,13 @@ impl Set {
         Self { programs: names.to_vec(), ..Self::new(PROGRAMS, qemu::CPU, "", &[], false) }
     }
 
+    /// Some cases of a fuzzer (`user/src/bin/fuzz_KIND.rs`).
+    pub fn fuzz(kind: &str, seed: u64, first: u64, cases: u64) -> Self {
+        let name = format!("fuzz_{kind}");
+        let command = format!("/bin/{name} --seed {seed} --first {first} --cases {cases}");
+        Self::new(&name, CPU_WITHOUT_SMAP, "", &[&command], false)
+    }
+
     /// The words for `/init`.
     fn words(&self) -> String {
         let only = if self.programs.is_empty() {
@@ -67,6 +74,9 @@ impl Set {
 /// user's stack as the supervisor for them, and with SMAP kills who did nothing wrong.
 pub const CPU_WITHOUT_SMAP: &str = "max,-la57,-smap";
 
+/// How many cases of each fuzzer are recorded.
+const RECORDED_CASES: u64 = 800;
+
 /// The set of all user programs.
 pub const PROGRAMS: &str = "programs";
 
@@ -80,6 +90,8 @@ pub fn sets() -> Vec<Set> {
         probe("vsyscall_xonly", usual, "vsyscall=xonly", &["/oracle/xprobe64 all vsys"]),
         probe("vsyscall_emulate", usual, "vsyscall=emulate", &["/oracle/xprobe64 all vsys"]),
         Set::programs(&[]),
+        Set::fuzz("code", 1, 0, RECORDED_CASES),
+        Set::fuzz("sigreturn", 1, 0, RECORDED_CASES),
     ]
 }
 
@@ -177,8 +189,11 @@ pub fn boot(kernel: &Path, paths: &Paths, set: &Set, timeout: Duration) -> Resul
 
 /// What a boot said, for [`rows`](crate::transcript::rows).
 pub fn transcript(set: &Set, outcome: &Outcome) -> String {
-    if !set.commands.is_empty() {
+    if set.probes {
         return outcome.report.clone();
+    }
+    if !set.commands.is_empty() {
+        return outcome.report.lines().map(|line| log(line) + "\n").collect();
     }
     let line = |o: &crate::report::Outcome| format!("{} {} {} | {}\n", o.program, o.mode, o.got, log(&o.log));
     Report::parse(&outcome.report).results.iter().map(line).collect()
