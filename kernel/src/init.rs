@@ -90,6 +90,7 @@ fn boot(info: &mut BootInfo) -> ! {
     );
     crate::pr_info!("Command line: {}\n", alloc::string::String::from_utf8_lossy(&saved_command_line()));
     crate::arch::x86::kernel::fpu::xstate::fpu_init_system();
+    crate::arch::x86::entry::vsyscall_64::map_vsyscall();
     if crate::kernel::context_tracking::context_tracking_is_enabled() {
         crate::pr_info!("context_tracking: tracking user and kernel mode\n");
     }

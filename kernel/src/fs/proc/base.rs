@@ -286,6 +286,9 @@ fn maps(t: &Task, o: &mut SeqFile) -> Result {
         }
         o.put(b"\n");
     }
+    if let Some(line) = crate::arch::x86::entry::vsyscall_64::gate_vma() {
+        o.put(line.as_bytes());
+    }
     Ok(())
 }
 

@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The legacy vsyscall page at `0xffffffffff600000`: absent (`vsyscall=none`), so
-//! that a call to it faults, and the log says why. After Linux 6.1,
-//! `arch/x86/entry/vsyscall/vsyscall_64.c`.
+//! The legacy vsyscall page at `0xffffffffff600000`, three calls that old programs make
+//! by jumping there. After Linux 6.1, `arch/x86/entry/vsyscall/vsyscall_64.c`.
+//!
+//! Nobody executes the page: the jump faults, and the call is made by the fault's handler
+//! (`vsyscall=xonly`, or `emulate`, where the page can also be read), or not at all
+//! (`vsyscall=none`, the default, as in Debian). The log tells of what was refused.
 
+use crate::arch::x86::lib::usercopy::get_user;
 use crate::arch::x86::mm::fault::pf;
 use crate::arch::x86::ptrace::PtRegs;
+use crate::errno::{EFAULT, ENOSYS, to_ret};
 use crate::kernel::printk::{ratelimit, show_unhandled_signals};
+use crate::kernel::signal::force_sig;
+use crate::kernel::signal::sigset::SIGSEGV;
 use crate::kernel::task::current;
 use crate::lib::ratelimit::Ratelimit;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU8, Ordering};
+use linux_raw_sys::general as nr_64;
 
 /// Where the page would be (`VSYSCALL_ADDR`).
 pub const VSYSCALL_ADDR: u64 = 0xffff_ffff_ff60_0000;
@@ -21,28 +29,116 @@ pub fn is_vsyscall_vaddr(address: u64) -> bool {
 
 static WARN_RATELIMIT: Ratelimit = Ratelimit::new(5_000, 10);
 
-/// What there is to say about a fault in the page, if anything.
-fn complaint(error_code: u64, at_ip: bool) -> Option<&'static str> {
-    if error_code & (pf::WRITE | pf::USER) != pf::USER {
-        return None;
-    }
-    Some(if at_ip {
-        "vsyscall attempted with vsyscall=none"
-    } else {
-        "vsyscall read attempt denied -- look up the vsyscall kernel parameter if you need a workaround"
-    })
+/// `vsyscall=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Mode {
+    None,
+    Xonly,
+    Emulate,
 }
 
-/// A fault in the page: never emulated; logged.
-#[cold]
-pub fn emulate_vsyscall(error_code: u64, regs: &PtRegs, address: u64) {
-    let Some(message) = complaint(error_code, address == regs.ip) else { return };
+static MODE: AtomicU8 = AtomicU8::new(Mode::None as u8);
+
+fn mode() -> Mode {
+    match MODE.load(Ordering::Relaxed) {
+        1 => Mode::Xonly,
+        2 => Mode::Emulate,
+        _ => Mode::None,
+    }
+}
+
+/// Handles `vsyscall=`; false if it is something else.
+pub fn setup(name: &str, value: Option<&str>) -> bool {
+    if name != "vsyscall" {
+        return false;
+    }
+    let mode = match value {
+        Some("emulate") => Mode::Emulate,
+        Some("xonly") => Mode::Xonly,
+        _ => Mode::None,
+    };
+    MODE.store(mode as u8, Ordering::Relaxed);
+    true
+}
+
+/// What the page reads as: `mov eax, NR; syscall; ret`, at each of the three entries.
+static IMAGE: [(usize, [u8; 10]); 3] = [
+    (0, [0x48, 0xc7, 0xc0, 0x60, 0, 0, 0, 0x0f, 0x05, 0xc3]),
+    (0x400, [0x48, 0xc7, 0xc0, 0xc9, 0, 0, 0, 0x0f, 0x05, 0xc3]),
+    (0x800, [0x48, 0xc7, 0xc0, 0x35, 1, 0, 0, 0x0f, 0x05, 0xc3]),
+];
+
+/// With `vsyscall=emulate` programs can read the page; at boot, before the first address
+/// space is made (`map_vsyscall`).
+#[cfg(target_os = "none")]
+pub fn map_vsyscall() {
+    if mode() != Mode::Emulate {
+        return;
+    }
+    let Ok(page) = crate::mm::page_alloc::Page::alloc_zeroed() else { return };
+    for b in 0..4096 {
+        page.write(b, &[0xcc]);
+    }
+    for (at, code) in &IMAGE {
+        page.write(*at, code);
+    }
+    crate::arch::x86::mm::init::map_user_readable(VSYSCALL_ADDR as usize, page.into_raw());
+}
+
+/// The line of `/proc/PID/maps` (`get_gate_vma`).
+pub fn gate_vma() -> Option<&'static str> {
+    match mode() {
+        Mode::None => None,
+        Mode::Xonly => {
+            Some("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n")
+        }
+        Mode::Emulate => {
+            Some("ffffffffff600000-ffffffffff601000 r-xp 00000000 00:00 0                  [vsyscall]\n")
+        }
+    }
+}
+
+/// What is to be done about a fault in the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// It is a page fault like others; with a line in the log or not.
+    Fault(Option<&'static str>),
+    /// It is refused: a SIGSEGV, with a line in the log.
+    Segv(&'static str),
+    /// It is call 0, 1 or 2.
+    Call(u8),
+}
+
+fn plan(mode: Mode, error_code: u64, address: u64) -> Plan {
+    if error_code & (pf::WRITE | pf::USER) != pf::USER {
+        return Plan::Fault(None);
+    }
+    if error_code & pf::INSTR == 0 {
+        let denied =
+            "vsyscall read attempt denied -- look up the vsyscall kernel parameter if you need a workaround";
+        return Plan::Fault((mode != Mode::Emulate).then_some(denied));
+    }
+    if mode == Mode::None {
+        return Plan::Fault(Some("vsyscall attempted with vsyscall=none"));
+    }
+    match (address & 0xfff, address >> 10 & 3) {
+        (0 | 0x400 | 0x800, nr) => Plan::Call(nr as u8),
+        _ => Plan::Segv(
+            "misaligned vsyscall (exploit attempt or buggy program) -- look up the vsyscall kernel parameter if you need a workaround",
+        ),
+    }
+}
+
+/// `COMM[TID] MESSAGE ip:… cs:… …` (`warn_bad_vsyscall`).
+fn warn_bad_vsyscall(level: u8, regs: &PtRegs, message: &str) {
     if !show_unhandled_signals().load(Ordering::Relaxed) || !ratelimit(&WARN_RATELIMIT, "warn_bad_vsyscall") {
         return;
     }
     let cur = current();
     let comm = cur.comm();
-    crate::pr_info!(
+    crate::printk!(
+        level,
         "{}[{}] {message} ip:{:x} cs:{:x} sp:{:x} ax:{:x} si:{:x} di:{:x}\n",
         alloc::string::String::from_utf8_lossy(&comm),
         cur.pid,
@@ -55,16 +151,70 @@ pub fn emulate_vsyscall(error_code: u64, regs: &PtRegs, address: u64) {
     );
 }
 
+/// Makes call `nr`, and returns from it as `ret` would. False for a SIGSEGV.
+fn call(nr: u8, regs: &mut PtRegs) -> bool {
+    let Ok(caller) = get_user::<u64>(regs.sp as usize) else {
+        warn_bad_vsyscall(4, regs, "vsyscall with bad stack (exploit attempt?)");
+        return false;
+    };
+    let (di, si) = (regs.di as usize, regs.si as usize);
+    let numbers = [nr_64::__NR_gettimeofday, nr_64::__NR_time, nr_64::__NR_getcpu];
+    regs.orig_ax = u64::from(numbers[usize::from(nr)]);
+    regs.ax = ENOSYS.as_ret() as u64;
+    let r = match nr {
+        0 => crate::kernel::time::clock::sys_gettimeofday(di, si),
+        1 => crate::kernel::time::clock::sys_time(di),
+        _ => crate::kernel::sys::sys_getcpu(di, si, 0),
+    };
+    if r == Err(EFAULT) {
+        warn_bad_vsyscall(6, regs, "vsyscall fault (exploit attempt?)");
+        return false;
+    }
+    regs.ax = to_ret(r) as u64;
+    // No call is restarted here.
+    regs.orig_ax = u64::MAX;
+    regs.ip = caller;
+    regs.sp += 8;
+    true
+}
+
+/// A fault of user mode's in the page. Returns whether that was all there is to it.
+#[cold]
+pub fn emulate_vsyscall(error_code: u64, regs: &mut PtRegs, address: u64) -> bool {
+    match plan(mode(), error_code, address) {
+        Plan::Fault(None) => return false,
+        Plan::Fault(Some(message)) => {
+            warn_bad_vsyscall(6, regs, message);
+            return false;
+        }
+        Plan::Call(nr) if call(nr, regs) => return true,
+        Plan::Call(_) => {}
+        Plan::Segv(message) => warn_bad_vsyscall(4, regs, message),
+    }
+    force_sig(SIGSEGV);
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_user_reads_and_calls_are_worth_a_line() {
-        assert!(is_vsyscall_vaddr(VSYSCALL_ADDR + 0xfff) && !is_vsyscall_vaddr(VSYSCALL_ADDR + 0x1000));
-        assert_eq!(complaint(0x14, true), Some("vsyscall attempted with vsyscall=none"));
-        assert!(complaint(4, false).is_some_and(|m| m.starts_with("vsyscall read attempt denied")));
-        assert_eq!(complaint(6, false), None);
-        assert_eq!(complaint(0, true), None);
+    fn what_becomes_of_faults_in_the_page() {
+        let at = |offset| VSYSCALL_ADDR + offset;
+        assert!(is_vsyscall_vaddr(at(0xfff)) && !is_vsyscall_vaddr(at(0x1000)));
+        let (jump, read, write) = (pf::USER | pf::INSTR, pf::USER, pf::USER | pf::WRITE);
+        assert_eq!(plan(Mode::None, jump, at(0)), Plan::Fault(Some("vsyscall attempted with vsyscall=none")));
+        assert!(
+            matches!(plan(Mode::Xonly, read, at(0)), Plan::Fault(Some(m)) if m.starts_with("vsyscall read"))
+        );
+        assert_eq!(plan(Mode::Emulate, read, at(0)), Plan::Fault(None));
+        assert_eq!(plan(Mode::Xonly, write, at(0)), Plan::Fault(None));
+        for (offset, nr) in [(0, 0), (0x400, 1), (0x800, 2)] {
+            assert_eq!(plan(Mode::Xonly, jump, at(offset)), Plan::Call(nr));
+        }
+        for offset in [1, 0x10, 0x401, 0xc00] {
+            assert!(matches!(plan(Mode::Emulate, jump, at(offset)), Plan::Segv(_)));
+        }
     }
 }

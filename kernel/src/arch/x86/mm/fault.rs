@@ -261,13 +261,16 @@ fn do_user_addr_fault(regs: &mut PtRegs, error_code: u64, address: u64) {
         smap: crate::arch::x86::kernel::cpu::has_smap(),
         may_fault: this_cpu().has_current() && this_cpu().preempt_count.get() == 0,
     };
+    if vsyscall_64::is_vsyscall_vaddr(address) && f.user_mode {
+        local_irq_enable();
+        if vsyscall_64::emulate_vsyscall(error_code, regs, address) {
+            return;
+        }
+    }
     let r: &PtRegs = regs;
     let decision = decide(&f, || {
         if f.user_mode || r.flags & eflags::IF != 0 {
             local_irq_enable();
-        }
-        if vsyscall_64::is_vsyscall_vaddr(address) {
-            vsyscall_64::emulate_vsyscall(error_code, r, address);
         }
         with_current_mm(|mm| ask_mm(mm, r, &f)).unwrap_or(MmAnswer::NoVma)
     });

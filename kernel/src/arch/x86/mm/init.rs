@@ -323,6 +323,24 @@ pub unsafe fn map_kernel_page(va: usize, pa: u64, flags: F) -> Result {
     Ok(())
 }
 
+/// Maps a page of the kernel's half so that user mode can read it, not execute it; at boot,
+/// before the first address space is made.
+#[cfg(target_os = "none")]
+pub fn map_user_readable(va: usize, pa: u64) {
+    let readable = F::PRESENT | F::NO_EXECUTE | F::USER_ACCESSIBLE;
+    // SAFETY: an address that nothing else uses.
+    if unsafe { map_kernel_page(va, pa, readable) }.is_err() {
+        return;
+    }
+    let mut table = table_ptr(kernel_pgd());
+    for level in [4u32, 3, 2] {
+        // SAFETY: the kernel's tables, whose entries for `va` were just made.
+        let e = unsafe { &mut (&mut (*table))[(va >> (12 + 9 * (level - 1))) & 511] };
+        e.set_flags(e.flags() | F::USER_ACCESSIBLE);
+        table = table_ptr(e.addr().as_u64());
+    }
+}
+
 /// Unmaps one page of kernel address space, returning what was mapped there.
 ///
 /// # Safety
