@@ -33,6 +33,8 @@ pub mod sa {
     pub const RESETHAND: u64 = raw::SA_RESETHAND as u64;
     /// Kernel only: the action was forced, and user mode may not change it any more.
     pub const IMMUTABLE: u64 = 0x0080_0000;
+    /// Kernel only: the handler was set by 32-bit code's call, and gets its kind of frame.
+    pub const IA32_ABI: u64 = 0x0200_0000;
     /// What user mode may set; it learns what the kernel supports by reading it back.
     pub const UAPI: u64 =
         NOCLDSTOP | NOCLDWAIT | SIGINFO | EXPOSE_TAGBITS | RESTORER | ONSTACK | RESTART | NODEFER | RESETHAND;
@@ -169,7 +171,10 @@ pub fn do_sigaction(cur: &Current, sig: i32, act: Option<&KSigaction>) -> Result
         }
         old.flags &= sa::UAPI;
         if let Some(act) = act {
-            l[sig] = KSigaction { flags: act.flags & sa::UAPI, mask: act.mask.without(KERNEL_ONLY), ..*act };
+            // `sigaction_compat_abi`.
+            let abi = if cur.thread().compat_syscall.get() { sa::IA32_ABI } else { 0 };
+            l[sig] =
+                KSigaction { flags: act.flags & sa::UAPI | abi, mask: act.mask.without(KERNEL_ONLY), ..*act };
             if l[sig].ignores(sig) {
                 flush_ignored(l, cur, sig);
             }

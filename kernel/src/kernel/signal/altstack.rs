@@ -17,7 +17,7 @@ pub const SS_DISABLE: u32 = raw::SS_DISABLE;
 /// It is forgotten while a handler runs on it.
 pub const SS_AUTODISARM: u32 = raw::SS_AUTODISARM;
 /// The flags proper; the other bits are a mode.
-const SS_FLAG_BITS: u32 = raw::SS_FLAG_BITS;
+pub const SS_FLAG_BITS: u32 = raw::SS_FLAG_BITS;
 /// The smallest stack that is accepted, though frames have outgrown it.
 const MINSIGSTKSZ: u64 = raw::MINSIGSTKSZ as u64;
 
@@ -42,6 +42,10 @@ const _: () = {
 };
 
 impl StackT {
+    /// A stack.
+    pub const fn new(sp: u64, flags: u32, size: u64) -> Self {
+        Self { sp, flags, _pad: 0, size }
+    }
     /// Whether `sp` lies on the stack, whatever its flags (`__on_sig_stack`).
     #[inline]
     pub const fn spans(&self, sp: u64) -> bool {

@@ -5,7 +5,8 @@
 //!
 //! The table has what a 64-bit program that mixes the two can use: calls without pointers,
 //! or with pointers to what is laid out alike in both worlds. Structures of i386's own
-//! (`struct stat64`, 32-bit times, `sigaction`, argument vectors) are not read: `ENOSYS`.
+//! (`struct stat64`, 32-bit times, argument vectors) are not read, but for those of
+//! signals: `ENOSYS`.
 
 use super::common::exit_to_user_mode_work;
 use super::syscall_table::SyscallFn;
@@ -73,12 +74,14 @@ ia32_syscalls! {
     64 getppid => crate::kernel::sys::sys_getppid, ();
     65 getpgrp => crate::kernel::sys::sys_getpgrp, ();
     66 setsid => crate::kernel::sys::sys_setsid, ();
+    67 sigaction => crate::arch::x86::ia32::ia32_signal::compat_sys_sigaction, (bx, cx, dx);
     83 symlink => crate::fs::namei_calls::sys_symlink, (bx, cx);
     85 readlink => crate::fs::stat::sys_readlink, (bx, cx, dx);
     91 munmap => crate::mm::mmap::sys_munmap, (bx, cx);
     101 ioperm => crate::arch::x86::kernel::ioport::sys_ioperm, (bx, cx, dx);
     110 iopl => crate::arch::x86::kernel::ioport::sys_iopl, (bx);
     118 fsync => crate::fs::sync::sys_fsync, (bx);
+    119 sigreturn => crate::arch::x86::ia32::ia32_signal::sys32_sigreturn, ();
     123 modify_ldt => crate::arch::x86::kernel::ldt::sys_modify_ldt, (bx, cx, dx);
     125 mprotect => crate::mm::mprotect::sys_mprotect, (bx, cx, dx);
     132 getpgid => crate::kernel::sys::sys_getpgid, (bx);
@@ -88,10 +91,13 @@ ia32_syscalls! {
     158 sched_yield => crate::kernel::sys::sys_sched_yield, ();
     168 poll => crate::fs::select::sys_poll, (bx, cx, dx);
     172 prctl => crate::kernel::sys::sys_prctl, (bx, cx, dx, si, di);
+    173 rt_sigreturn => crate::arch::x86::ia32::ia32_signal::sys32_rt_sigreturn, ();
+    174 rt_sigaction => crate::arch::x86::ia32::ia32_signal::compat_sys_rt_sigaction, (bx, cx, dx, si);
     175 rt_sigprocmask => crate::kernel::signal::syscalls::sys_rt_sigprocmask, (bx, cx, dx, si);
     176 rt_sigpending => crate::kernel::signal::syscalls::sys_rt_sigpending, (bx, cx);
     179 rt_sigsuspend => crate::kernel::signal::syscalls::sys_rt_sigsuspend, (bx, cx);
     183 getcwd => crate::fs::dcache::sys_getcwd, (bx, cx);
+    186 sigaltstack => crate::arch::x86::ia32::ia32_signal::compat_sys_sigaltstack, (bx, cx);
     190 vfork => crate::kernel::fork::sys_vfork, ();
     192 mmap2 => compat_sys_mmap2, (bx, cx, dx, si, di, bp);
     199 getuid32 => crate::kernel::sys::sys_getuid, ();

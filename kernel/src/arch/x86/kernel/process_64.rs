@@ -380,6 +380,31 @@ pub mod segments {
         Selectors { ds: read_sel!("ds"), es: read_sel!("es"), fs: read_sel!("fs"), gs: read_sel!("gs") }
     }
 
+    /// Loads those selectors that differ from the running task's, as `sigreturn` of 32-bit
+    /// code wants them (`reload_segments`).
+    pub fn reload_segments(s: &Selectors) {
+        let irqs = crate::locking::local_irq_save();
+        let old = selectors();
+        if s.gs != old.gs {
+            load_gs_index(s.gs);
+        }
+        if s.fs != old.fs {
+            load_sel!("fs", s.fs);
+        }
+        load_data_segments(s.ds, s.es);
+        crate::locking::local_irq_restore(irqs);
+    }
+
+    /// Loads DS and ES, if these are others.
+    pub fn load_data_segments(ds: u16, es: u16) {
+        if read_sel!("ds") != ds {
+            load_sel!("ds", ds);
+        }
+        if read_sel!("es") != es {
+            load_sel!("es", es);
+        }
+    }
+
     /// Loads the descriptors of `set_thread_area` (`load_TLS`).
     pub fn load_tls(t: &Thread) {
         crate::arch::x86::kernel::cpu::load_tls(&[0, 1, 2].map(|i: usize| t.tls[i].get()));

@@ -11,6 +11,7 @@
 //!   new rsp   ->  | address of the restorer|     rsp + 8 is a multiple of 16
 //! ```
 
+use crate::arch::x86::ia32::ia32_signal;
 use crate::arch::x86::kernel::fpu::core::fpu_clear_user_states;
 use crate::arch::x86::kernel::fpu::signal::{FrameFormat, copy_fpstate_to_sigframe, fpu_restore_sig};
 use crate::arch::x86::kernel::fpu::xstate;
@@ -112,14 +113,14 @@ const _: () = {
 };
 
 /// The frame has an extended FPU state.
-const UC_FP_XSTATE: u64 = 1;
+pub(in crate::arch::x86) const UC_FP_XSTATE: u64 = 1;
 /// `sigcontext.ss` is valid.
 const UC_SIGCONTEXT_SS: u64 = 2;
 /// `rt_sigreturn` restores `ss` exactly.
 const UC_STRICT_RESTORE_SS: u64 = 4;
 
 /// What `rt_sigreturn` may change of the flags.
-const FIX_EFLAGS: u64 = eflags::AC
+pub(in crate::arch::x86) const FIX_EFLAGS: u64 = eflags::AC
     | eflags::OF
     | eflags::DF
     | eflags::TF
@@ -415,7 +416,11 @@ fn handle_signal(cur: Current, k: &KSignal, regs: &mut PtRegs) {
             cur.thread().compat_syscall.get(),
         );
     }
-    let failed = setup_rt_frame(cur, k, regs).is_err();
+    let failed = if k.ka.flags & sa::IA32_ABI == 0 {
+        setup_rt_frame(cur, k, regs).is_err()
+    } else {
+        ia32_signal::setup_frame(cur, k, regs).is_err()
+    };
     if !failed {
         // A clean start, by the ABI (DF) and for the handler's own debugging (RF, TF).
         regs.flags &= !(eflags::DF | eflags::RF | eflags::TF);
@@ -486,7 +491,7 @@ fn return_from_frame(cur: Current, regs: &mut PtRegs, frame: usize) -> Result {
 /// A frame that cannot be used: reports it and kills, or lets SIGSEGV's handler know
 /// (`signal_fault`).
 #[cold]
-fn signal_fault(cur: Current, regs: &PtRegs, frame: usize, which: &str) {
+pub(in crate::arch::x86) fn signal_fault(cur: Current, regs: &PtRegs, frame: usize, which: &str) {
     if may_report("signal_fault") {
         let level = if cur.pid > 1 { 6 } else { 0 };
         crate::printk!(

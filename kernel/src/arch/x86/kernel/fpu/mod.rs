@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's `arch/x86/kernel/fpu/`: the registers that the kernel itself never uses.
 pub mod core;
+pub mod regset;
 pub mod signal;
 pub mod xstate;

@@ -7,8 +7,9 @@
 //! tell a full image from one that was cut to its first 512 bytes.
 
 use super::core::{fpregs_activate, fpu_clear_user_states};
+use super::regset::{Fsave, Fxsave};
 use super::xstate::{self, FXSAVE_SIZE, MIN_XSTATE_SIZE, xfeature};
-use crate::arch::x86::lib::usercopy::{access_ok, get_user, user_access};
+use crate::arch::x86::lib::usercopy::{access_ok, get_user, put_user, user_access};
 use core::mem::offset_of;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -120,7 +121,7 @@ static INIT_FPSTATE: InitFpstate = InitFpstate({
 /// The instructions that reach the user's image. Each returns 0, or the vector of the
 /// fault (page faults that can be resolved are, and the instruction goes on).
 mod insn {
-    use super::{FP_XSTATE_MAGIC2, FpxSwBytes, INIT_FPSTATE, SW_RESERVED, user_access};
+    use super::{FP_XSTATE_MAGIC2, FpxSwBytes, Fxsave, INIT_FPSTATE, SW_RESERVED, user_access};
     use crate::arch::x86::kernel::fpu::xstate::{XSAVE_HDR_OFFSET, xfeature};
     use crate::extable;
     use core::arch::asm;
@@ -228,6 +229,20 @@ mod insn {
         })
     }
 
+    /// The registers' first 512 bytes.
+    pub fn fxsave_kernel() -> Fxsave {
+        let mut fx = Fxsave([0; _]);
+        // SAFETY: aligned room of our own.
+        unsafe { asm!("fxsave64 [{}]", in(reg) &raw mut fx, options(nostack)) };
+        fx
+    }
+
+    /// Loads the first 512 bytes; MXCSR in them must be one that the CPU has saved.
+    pub fn fxrstor_kernel(fx: &Fxsave) {
+        // SAFETY: the only word of it that could fault is as the CPU saved it.
+        unsafe { asm!("fxrstor64 [{}]", in(reg) fx, options(nostack, readonly)) };
+    }
+
     /// Brings the components `xfeatures` to their initial state.
     pub fn init(xfeatures: u64) {
         // SAFETY: a valid image of our own.
@@ -297,6 +312,52 @@ fn restore_from_user(buf: usize, f: &FrameFormat) -> Option<()> {
         insn::init(init);
     }
     Some(())
+}
+
+/// What stands before the state in a 32-bit frame: FSAVE's image, the status word once
+/// more, and a magic word that says that FXSAVE's image follows (`X86_FXSR_MAGIC`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct FsaveHeader {
+    env: Fsave,
+    status: u16,
+    magic: u16,
+}
+
+/// Its size (`struct fregs_state`).
+pub const FSAVE_HEADER_SIZE: usize = 112;
+const _: () = assert!(size_of::<FsaveHeader>() == FSAVE_HEADER_SIZE);
+
+/// As [`copy_fpstate_to_sigframe`], for a 32-bit frame: `buf` is where the header goes,
+/// the state follows it. `cs`, `ds` are the interrupted selectors (`save_fsave_header`).
+pub fn copy_fpstate_to_sigframe32(buf: usize, f: &FrameFormat, cs: u16, ds: u16) -> bool {
+    if !access_ok(buf, FSAVE_HEADER_SIZE) || !copy_fpstate_to_sigframe(buf + FSAVE_HEADER_SIZE, f) {
+        return false;
+    }
+    let fx = insn::fxsave_kernel();
+    let header = FsaveHeader { env: fx.to_fsave(cs, ds), status: fx.swd(), magic: 0 };
+    let extended_size = f.sw_bytes().extended_size + FSAVE_HEADER_SIZE as u32;
+    let at = buf + FSAVE_HEADER_SIZE + SW_RESERVED + offset_of!(FpxSwBytes, extended_size);
+    put_user(buf, &header).is_ok() && put_user(at, &extended_size).is_ok()
+}
+
+/// As [`fpu_restore_sig`], of a 32-bit frame, whose FSAVE image overrides the x87 part
+/// of the state behind it.
+pub fn fpu_restore_sig32(buf: usize) -> bool {
+    if buf == 0 {
+        return fpu_restore_sig(0);
+    }
+    let Ok(env) = get_user::<Fsave>(buf) else {
+        fpu_clear_user_states();
+        return false;
+    };
+    if !fpu_restore_sig(buf + FSAVE_HEADER_SIZE) {
+        return false;
+    }
+    let mut fx = insn::fxsave_kernel();
+    fx.take_fsave(&env);
+    insn::fxrstor_kernel(&fx);
+    true
 }
 
 #[cfg(test)]
