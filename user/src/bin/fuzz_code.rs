@@ -162,6 +162,8 @@ fn why_stop(ip: u64) -> Option<&'static str> {
         // Without VEX these end QEMU 7.2 itself.
         (0x0f, 0x38, op) if vex_only_38(op) => Some("emulator"),
         (0x0f, 0x3a, 0x00..=0x07 | 0x18..=0x1f | 0x30..=0x3f | 0x43..=0x5f) => Some("emulator"),
+        // So do bit operations on a locked register.
+        (0x0f, 0xa3 | 0xab | 0xb3 | 0xba | 0xbb, 0xc0..) if bytes[..at].contains(&0xf0) => Some("emulator"),
         // FSGSBASE is off here and on there.
         (0x0f, 0xae, 0xc0..=0xdf) if bytes[..at].contains(&0xf3) => Some("fsgsbase"),
         _ => None,
