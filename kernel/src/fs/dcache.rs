@@ -201,7 +201,7 @@ pub fn sys_getcwd(buf: usize, size: usize) -> Result<usize> {
     if pwd.dentry.is_unhashed() {
         return Err(ENOENT);
     }
-    let (path, reached) = pwd.path_from(&fs.root());
+    let (path, reached) = pwd.path_from(&fs.root())?;
     let mut text = if reached { Vec::new() } else { b"(unreachable)".to_vec() };
     text.extend_from_slice(&path);
     text.push(0);

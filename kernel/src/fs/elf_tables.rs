@@ -4,12 +4,13 @@
 
 use crate::arch::x86::kernel::signal::get_sigframe_size;
 use crate::arch::x86::mm::mmap::{arch_align_stack, get_random_u64};
-use crate::errno::{EFAULT, Result};
+use crate::errno::{EFAULT, ENOMEM, Result};
 use crate::fs::exec_stack::ArgStack;
 use crate::kernel::cred::Cred;
 use crate::mm::page_alloc::PAGE_SIZE;
 use alloc::vec::Vec;
 use linux_raw_sys::auxvec as at;
+use zerocopy::IntoBytes;
 
 /// Size of a program header.
 const PHENT: u64 = 56;
@@ -77,7 +78,9 @@ pub fn create(s: &ArgStack, l: &Loaded, cred: &Cred, secure: bool) -> Result<usi
     let random_bytes = [get_random_u64().to_le_bytes(), get_random_u64().to_le_bytes()].concat();
     let places = Places { random: random as u64, platform: platform as u64, execfn: s.exec as u64 };
     let vector = auxv(l, &places, cred, secure, [hwcap(), get_sigframe_size() as u64]);
-    let mut words = Vec::with_capacity(s.argc + s.envc + 3 + vector.len() * 2);
+    // As many as the program's strings.
+    let mut words: Vec<u64> = Vec::new();
+    words.try_reserve_exact(s.argc + s.envc + 3 + vector.len() * 2).map_err(|_| ENOMEM)?;
     words.push(s.argc as u64);
     let arg_end = s.string_addresses(s.p, s.argc, &mut words)?;
     words.push(0);
@@ -89,7 +92,7 @@ pub fn create(s: &ArgStack, l: &Loaded, cred: &Cred, secure: bool) -> Result<usi
 
     s.mm.write_bytes(platform, PLATFORM).map_err(|_| EFAULT)?;
     s.mm.write_bytes(random, &random_bytes).map_err(|_| EFAULT)?;
-    let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    let bytes = words.as_bytes();
     // From the top down, so that the stack grows step by step.
     let mut end = bytes.len();
     while end != 0 {

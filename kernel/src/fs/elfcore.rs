@@ -6,11 +6,12 @@ use crate::arch::x86::kernel::fpu::xstate;
 use crate::arch::x86::kernel::process_64::segments;
 use crate::arch::x86::mm::init::phys_to_virt;
 use crate::arch::x86::ptrace::PtRegs;
-use crate::errno::{ENOMEM, Result};
+use crate::errno::{EINTR, ENOMEM, Result};
 use crate::fs::coredump::Dump;
 use crate::fs::proc::base::state_char;
 use crate::kernel::exit::parent_of;
-use crate::kernel::signal::KernelSiginfo;
+use crate::kernel::sched::cond_resched;
+use crate::kernel::signal::{KernelSiginfo, fatal_signal_pending};
 use crate::kernel::task::{Current, Task};
 use crate::mm::mm_struct::{Mm, MmState};
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
@@ -461,6 +462,11 @@ pub fn elf_core_dump(cur: Current, info: &KernelSiginfo, dump: &mut Dump) -> Opt
         dump.skip(pad as usize)?;
         for v in &vmas {
             for addr in (v.start..v.start + v.size).step_by(PAGE_SIZE) {
+                // A reservation may be of terabytes, and hardly used.
+                cond_resched();
+                if fatal_signal_pending(&cur) {
+                    return Err(EINTR);
+                }
                 if dump_page(&mm, addr, v.file.is_some(), &page) {
                     // SAFETY: the page is this function's own.
                     dump.emit(unsafe { core::slice::from_raw_parts(page.as_ptr(), PAGE_SIZE) })?;

@@ -232,7 +232,8 @@ impl VmFile for File {
         self.inode.ops.size()
     }
     fn name(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.path.d_path());
+        // What is too long to be told is not told (`seq_file_path`).
+        out.extend_from_slice(self.path.d_path().as_deref().unwrap_or(b"?"));
     }
     fn dev_ino(&self) -> (u64, u64) {
         (self.inode.sb.dev.user(), self.inode.ino)

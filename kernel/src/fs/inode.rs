@@ -138,7 +138,7 @@ pub trait InodeOps: Send + Sync {
     fn readlink(&self) -> Result<Vec<u8>> {
         match self.get_link()? {
             Link::Text(t) => Ok(t),
-            Link::Place(p) => Ok(p.d_path()),
+            Link::Place(p) => p.d_path(),
         }
     }
     /// Opens the file: its operations.

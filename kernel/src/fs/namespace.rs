@@ -2,7 +2,7 @@
 //! Mounts: joining file systems to one tree (Linux 6.1, `fs/namespace.c`).
 
 use crate::arch::x86::lib::usercopy::{copy_from_user_partial, getname, strncpy_from_user};
-use crate::errno::{EBUSY, EFAULT, EINVAL, ENODEV, ENOTDIR, EPERM, Result};
+use crate::errno::{EBUSY, EFAULT, EINVAL, ENAMETOOLONG, ENODEV, ENOTDIR, EPERM, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::inode::mode::S_IFDIR;
 use crate::fs::namei::{self, Follow};
@@ -78,6 +78,9 @@ pub fn rootfs() -> Path {
     weak.upgrade().expect("the first mount is never unmounted").root_path()
 }
 
+/// Longest path name, with its NUL.
+const PATH_MAX: usize = 4096;
+
 /// All mounts, oldest first.
 pub fn all_mounts() -> Vec<Arc<Mount>> {
     MOUNTS.lock().clone()
@@ -131,9 +134,12 @@ impl Path {
         self.follow_mounts()
     }
 
-    /// The path name as seen from `root`, and whether `root` was reached.
-    pub fn path_from(&self, root: &Path) -> (Vec<u8>, bool) {
-        let mut parts = Vec::new();
+    /// The path name as seen from `root`, and whether `root` was reached (`prepend_path`).
+    ///
+    /// # Errors
+    /// `ENAMETOOLONG` beyond `PATH_MAX`: how deep directories are is up to programs.
+    pub fn path_from(&self, root: &Path) -> Result<(Vec<u8>, bool)> {
+        let (mut parts, mut len) = (Vec::new(), 1);
         let mut at = self.clone();
         let reached = loop {
             if at.same(root) {
@@ -146,7 +152,12 @@ impl Path {
                 }
                 continue;
             }
-            parts.push(at.dentry.name());
+            let name = at.dentry.name();
+            len += name.len() + 1;
+            if len > PATH_MAX {
+                return Err(ENAMETOOLONG);
+            }
+            parts.push(name);
             match at.dentry.parent() {
                 Some(p) => at.dentry = p,
                 None => break false,
@@ -160,20 +171,23 @@ impl Path {
         if out.is_empty() {
             out.push(b'/');
         }
-        (out, reached)
+        Ok((out, reached))
     }
 
     /// The path name for people: ` (deleted)` if it was unlinked, `pipe:[12]` and
     /// its like for files without a place (`d_path`).
-    pub fn d_path(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// As [`Path::path_from`].
+    pub fn d_path(&self) -> Result<Vec<u8>> {
         if self.dentry.parent().is_none() && !self.is_mount_root() {
-            return self.dentry.name().to_vec();
+            return Ok(self.dentry.name().to_vec());
         }
-        let (mut p, _) = self.path_from(&rootfs_or_own_root());
+        let (mut p, _) = self.path_from(&rootfs_or_own_root())?;
         if self.dentry.is_unhashed() {
             p.extend_from_slice(b" (deleted)");
         }
-        p
+        Ok(p)
     }
 }
 

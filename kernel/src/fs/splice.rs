@@ -5,6 +5,9 @@ use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EBADF, EINVAL, ESPIPE, Result};
 use crate::fs::file::fget;
 use crate::fs::file_table::File;
+use crate::kernel::sched::cond_resched;
+use crate::kernel::signal::signal_pending;
+use crate::kernel::task::current;
 use crate::lib::iov_iter::{IovIter, MAX_RW_COUNT};
 use crate::mm::util::kvcalloc;
 
@@ -47,9 +50,10 @@ fn copy(from: &File, to: &File, src: &mut u64, dst: &mut u64, len: usize) -> Res
         };
         *src += w as u64;
         done += w;
-        if w < n {
+        if w < n || signal_pending(&current()) {
             break;
         }
+        cond_resched();
     }
     Ok(done)
 }

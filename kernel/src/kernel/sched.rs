@@ -91,6 +91,15 @@ pub fn set_current_state(state: u32) {
     current().state.store(state, Ordering::SeqCst);
 }
 
+/// In a long loop of the kernel's that holds no lock: lets others run whose turn it is
+/// (`cond_resched`).
+#[inline]
+pub fn cond_resched() {
+    if current().test_flag(tif::NEED_RESCHED) {
+        schedule();
+    }
+}
+
 /// Gives the CPU to the next runnable task. If the current one is not runnable
 /// (see [`set_current_state`]), it comes back after being woken.
 pub fn schedule() {

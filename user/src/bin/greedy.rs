@@ -34,6 +34,8 @@ const WAYS: &[(&str, Greed)] = &[
     ("queued signals", signals),
     ("processes", processes),
     ("long argument lists", arguments),
+    ("many arguments", many_arguments),
+    ("deep directories", deep_directories),
     ("mounts", mounts),
 ];
 
@@ -41,6 +43,9 @@ const WAYS: &[(&str, Greed)] = &[
 const CHILDREN: usize = 4;
 
 fn run() {
+    if getpid() != 1 {
+        return;
+    }
     machine::set_up();
     let before = free_kib();
     for (name, greed) in WAYS {
@@ -229,6 +234,41 @@ fn arguments() {
     for _ in 0..10 {
         let _ = user::process::execve(c"/bin/nothing", &argv, &argv);
         let _ = user::process::execve(c"/proc/self/maps", &argv, &argv);
+    }
+}
+
+/// As many as there may be, each empty.
+fn many_arguments() {
+    const COUNT: usize = 200_000;
+    let len = (COUNT + 1) * 8;
+    let Ok(at) = memory::map(len, memory::PROT_READ | memory::PROT_WRITE) else { return };
+    for i in 0..COUNT {
+        // SAFETY: within the mapping, whose last word stays null.
+        unsafe { (at as *mut *const u8).add(i).write(c"".as_ptr().cast()) };
+    }
+    for path in [c"/proc/self/exe", c"/bin/nothing"] {
+        // What runs is this program again, which is not the first process: it ends.
+        // SAFETY: a list that ends with null.
+        let _ = unsafe { syscall!(__NR_execve, path.as_ptr(), at, core::ptr::null::<usize>()) };
+    }
+}
+
+/// Directories within directories, and where this one is.
+fn deep_directories() {
+    let mut name = [b'd'; 251];
+    name[250] = 0;
+    let Ok(path) = core::ffi::CStr::from_bytes_with_nul(&name) else { return };
+    let mut buf = [0u8; 8192];
+    // SAFETY: C strings, and a buffer of ours.
+    unsafe {
+        let _ = syscall!(__NR_chdir, c"/tmp".as_ptr());
+        for _ in 0..5500 {
+            if file::mkdir(path, 0o755).is_err() || syscall!(__NR_chdir, path.as_ptr()).is_err() {
+                break;
+            }
+        }
+        let _ = syscall!(__NR_getcwd, buf.as_mut_ptr(), buf.len());
+        let _ = syscall!(__NR_readlink, c"/proc/self/cwd".as_ptr(), buf.as_mut_ptr(), buf.len());
     }
 }
 

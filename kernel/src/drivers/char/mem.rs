@@ -6,6 +6,9 @@ use crate::errno::{EFAULT, ENOSPC, Result};
 use crate::fs::char_dev::Device;
 use crate::fs::file_table::{File, FileOps, Mapping};
 use crate::fs::inode::Dev;
+use crate::kernel::sched::cond_resched;
+use crate::kernel::signal::signal_pending;
+use crate::kernel::task::current;
 use crate::lib::iov_iter::IovIter;
 use alloc::sync::Arc;
 
@@ -31,6 +34,10 @@ fn read_zeroes(to: &mut IovIter<'_>) -> Result<usize> {
         if n < want {
             return if done == 0 { Err(EFAULT) } else { Ok(done) };
         }
+        if to.count() != 0 && signal_pending(&current()) {
+            break;
+        }
+        cond_resched();
     }
     Ok(done)
 }

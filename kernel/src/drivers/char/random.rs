@@ -4,6 +4,7 @@
 //! cryptographic generator, and `/dev/random` says no more than that.
 
 use crate::errno::{EFAULT, EINVAL, Result};
+use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::signal_pending;
 use crate::kernel::task::current;
 use crate::kernel::time::timekeeping::rdtsc;
@@ -56,6 +57,7 @@ pub fn fill(to: &mut IovIter<'_>) -> Result<usize> {
         if done % 4096 == 0 && signal_pending(&current()) {
             break;
         }
+        cond_resched();
     }
     Ok(done)
 }

@@ -6,8 +6,10 @@ use super::serial::{self, p8250};
 use crate::errno::{EAGAIN, EFAULT, EIO, EPERM, ERESTARTSYS, ESPIPE, Result};
 use crate::fs::file_table::{File, FileOps, poll};
 use crate::fs::select::PollTable;
+use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::action::SIG_IGN;
 use crate::kernel::signal::kill::is_pgrp_orphaned;
+use crate::kernel::signal::signal_pending;
 use crate::kernel::signal::{kill_pgrp, with_siglock};
 use crate::kernel::task::current;
 use crate::kernel::wait::WaitQueue;
@@ -18,6 +20,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, Ordering};
 use linux_raw_sys::general as abi;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// What nobody has read; more is lost.
+const N_TTY_BUF_SIZE: usize = 4096;
 
 /// `struct termios`, as the ioctls pass it.
 #[repr(C)]
@@ -136,7 +141,11 @@ fn input(s: &mut State, c: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
             return Effect::Signal(sig as i32);
         }
     }
+    let room = s.ready.len() + s.line.len() < N_TTY_BUF_SIZE - 1;
     if !l(abi::ICANON) {
+        if !room {
+            return Effect::None;
+        }
         s.ready.push_back(c);
         if l(abi::ECHO) {
             echo(&[c]);
@@ -163,7 +172,8 @@ fn input(s: &mut State, c: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
         s.ready.extend(line);
         return Effect::Ready;
     }
-    if s.line.len() < 4095 {
+    // There is always room for the end of a line that has begun.
+    if room || c == b'\n' && !s.line.is_empty() {
         s.line.push_back(c);
     }
     if l(abi::ECHO) || c == b'\n' && l(abi::ECHONL) {
@@ -326,6 +336,10 @@ impl FileOps for TtyFile {
             if n < want {
                 return if done == 0 { Err(EFAULT) } else { Ok(done) };
             }
+            if from.count() != 0 && signal_pending(&current()) {
+                return Ok(done);
+            }
+            cond_resched();
         }
         Ok(done)
     }

@@ -334,7 +334,7 @@ fn auxv(t: &Task, o: &mut SeqFile) -> Result {
 fn mounts(t: &Task, o: &mut SeqFile) -> Result {
     let root = t.fs.get().root();
     for m in crate::fs::namespace::all_mounts() {
-        let (path, _) = m.root_path().path_from(&root);
+        let Ok((path, _)) = m.root_path().path_from(&root) else { continue };
         o.put(&m.source);
         o.put(b" ");
         o.put(&path);

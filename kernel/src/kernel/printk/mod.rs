@@ -296,6 +296,11 @@ pub fn setup_log_buf() {
     if want <= BOOT_RING.size() {
         return;
     }
+    // Text and descriptors.
+    if crate::mm::slab::room_for(want * 2).is_err() {
+        crate::pr_err!("log_buf_len: {want} bytes not available\n");
+        return;
+    }
     let old = ring();
     let mut seq = old.first_valid_seq();
     let new = RingBuffer::allocate(want, seq);
