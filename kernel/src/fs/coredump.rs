@@ -28,18 +28,18 @@ const MIN_COREDUMP: u64 = PAGE_SIZE as u64;
 
 /// `/proc/sys/kernel/core_uses_pid`.
 pub static CORE_USES_PID: AtomicBool = AtomicBool::new(false);
-static CORE_PATTERN: SpinLock<ArrayVec<u8, CORENAME_MAX_SIZE>> = SpinLock::new(ArrayVec::new_const());
+/// `None` until somebody writes it; then what was written, even if that is nothing.
+static CORE_PATTERN: SpinLock<Option<ArrayVec<u8, CORENAME_MAX_SIZE>>> = SpinLock::new(None);
 
 /// `/proc/sys/kernel/core_pattern`.
 pub fn core_pattern() -> ArrayVec<u8, CORENAME_MAX_SIZE> {
-    let p = CORE_PATTERN.lock().clone();
-    if p.is_empty() { b"core".iter().copied().collect() } else { p }
+    CORE_PATTERN.lock().clone().unwrap_or_else(|| b"core".iter().copied().collect())
 }
 
 /// Sets it: what is too long is cut off, and so is everything from a newline on.
 pub fn set_core_pattern(text: &[u8]) {
     let line = text.split(|&b| b == b'\n' || b == 0).next().unwrap_or(&[]);
-    *CORE_PATTERN.lock() = line.iter().copied().take(CORENAME_MAX_SIZE - 1).collect();
+    *CORE_PATTERN.lock() = Some(line.iter().copied().take(CORENAME_MAX_SIZE - 1).collect());
 }
 
 /// What the pattern's specifiers stand for.
@@ -255,6 +255,15 @@ mod tests {
             comm: b"a/b",
         };
         format_corename(pattern, uses_pid, &s)
+    }
+
+    #[test]
+    fn an_empty_pattern_stays_empty() {
+        assert_eq!(core_pattern().as_slice(), b"core");
+        set_core_pattern(b"\n");
+        assert!(core_pattern().is_empty());
+        set_core_pattern(b"c.%p\nrest");
+        assert_eq!(core_pattern().as_slice(), b"c.%p");
     }
 
     #[test]
