@@ -28,7 +28,8 @@ pub struct Fpu {
     image: Page,
     /// Lazy mode: the registers hold this task's state, and it may use them.
     active: Cell<bool>,
-    /// Lazy mode: turns in a row in which it used them.
+    /// Lazy mode: turns in a row in which it used them. It wraps, so that who stopped using
+    /// them is found out now and then (Linux 4.2, `struct fpu`).
     counter: Cell<u8>,
 }
 
@@ -197,7 +198,7 @@ impl Fpu {
             owner.set(self);
         }
         self.active.set(true);
-        self.counter.set(self.counter.get().saturating_add(1));
+        self.counter.set(self.counter.get().wrapping_add(1));
     }
 
     /// The running task wants its registers: #NM, or the kernel on its behalf.
