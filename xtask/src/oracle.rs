@@ -193,7 +193,7 @@ pub fn transcript(set: &Set, outcome: &Outcome) -> String {
         return outcome.report.clone();
     }
     if !set.commands.is_empty() {
-        return outcome.report.lines().map(|line| log(line) + "\n").collect();
+        return outcome.report.lines().map(|line| without_mapping(&log(line)) + "\n").collect();
     }
     let line = |o: &crate::report::Outcome| {
         format!("{} {} {} | {}\n", o.program, o.mode, o.got, without_places(&log(&o.log)))
@@ -221,24 +221,31 @@ fn without_places(line: &str) -> String {
     let mut out = Vec::new();
     let mut words = line.split(' ').peekable();
     while let Some(word) = words.next() {
-        let mapping = word.split_once('[').filter(|(_, rest)| rest.contains('+') && rest.contains(']'));
-        match (word, mapping) {
-            ("Code:", _) if words.peek().is_none_or(|next| *next != "Unable") => {
+        match word {
+            "Code:" if words.peek().is_none_or(|next| *next != "Unable") => {
                 out.push("Code:".to_owned());
                 while words.next_if(|byte| byte.trim_matches(['<', '>', '"', ',', ';']).len() == 2).is_some()
                 {
                 }
             }
-            ("ip", _) if words.next().is_some() => out.push("ip IP".to_owned()),
-            (_, Some((name, rest))) => {
-                let after = rest.split_once(']').map_or("", |(_, after)| after);
-                out.push(format!("{name}[VMA]{after}"));
-            }
+            "ip" if words.next().is_some() => out.push("ip IP".to_owned()),
             _ if word.starts_with("ip:") => out.push("ip:IP".to_owned()),
-            _ => out.push(word.to_owned()),
+            _ => out.push(without_mapping(word)),
         }
     }
     out.join(" ")
+}
+
+/// A line without where a file is mapped, and how large: another linker makes another file.
+fn without_mapping(line: &str) -> String {
+    let word = |word: &str| {
+        let mapping = word.split_once('[').and_then(|(name, rest)| Some((name, rest.split_once(']')?)));
+        match mapping {
+            Some((name, (place, after))) if place.contains('+') => format!("{name}[VMA]{after}"),
+            _ => word.to_owned(),
+        }
+    };
+    line.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// What to write for the beginning of a text, and how much of the text that is.
@@ -304,6 +311,7 @@ mod tests {
             "x[PID]: segfault at 0 ip 0000401000 sp SP error 4 in x[401000+3000] likely, Code: 0f <0b> aa";
         let want = "x[PID]: segfault at 0 ip IP sp SP error 4 in x[VMA] likely, Code:";
         assert_eq!(without_places(line), want);
+        assert_eq!(without_mapping("at 0 in x[400000+2000] likely"), "at 0 in x[VMA] likely");
         assert_eq!(without_places("trap ip:40 Code: Unable to access"), "trap ip:IP Code: Unable to access");
     }
 

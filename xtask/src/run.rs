@@ -203,9 +203,12 @@ pub fn judge(outcome: &Outcome, report_due: bool) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let lost = report.garbage;
-    if lost > 0 {
-        ui::say(&format!("warning: {lost} lines of the report made no sense"));
+    if report.garbage > 0 {
+        bail!("{} lines of the report made no sense; the console above may show why", report.garbage);
+    }
+    let came = report.results.len() as u64;
+    if came != passed + failed {
+        bail!("/init says that it sent {} results, and {came} came", passed + failed);
     }
     let failures = report.failures().count() as u64;
     if failed > 0 || failures > 0 {
@@ -214,6 +217,9 @@ pub fn judge(outcome: &Outcome, report_due: bool) -> Result<ExitCode> {
             failed.max(failures),
             passed + failed
         );
+    }
+    if report.programs == Some(0) {
+        bail!("/init found no program that says what it expects");
     }
     if passed > 0 {
         println!("all {passed} expectations held, in {:.2} s", outcome.wall.as_secs_f32());
@@ -282,12 +288,29 @@ mod tests {
 
     #[test]
     fn only_a_finished_and_clean_report_passes() {
-        let done = r#"{"type":"done","passed":2,"failed":0}"#;
+        let row = |ok| {
+            format!(
+                r#"{{"type":"result","program":"x","mode":"default","ok":{ok},"expected":"","got":"","log":"","why":""}}"#
+            )
+        };
+        let report = |rows: &[bool], end: &str| {
+            let rows: String = rows.iter().map(|&ok| row(ok) + "\n").collect();
+            format!("{}\n{rows}{end}\n", r#"{"type":"start","programs":1}"#)
+        };
+        let end = r#"{"type":"done","passed":2,"failed":0}"#;
+        let done = &report(&[true, true], end);
         assert!(judge(&outcome("", done), true).is_ok());
         assert!(judge(&outcome("", ""), true).is_err());
         assert!(judge(&outcome("", ""), false).is_ok());
         assert!(judge(&outcome("Kernel panic - not syncing: x", done), true).is_err());
-        assert!(judge(&outcome("", r#"{"type":"done","passed":2,"failed":1}"#), true).is_err());
+        let failed = report(&[true, true, false], r#"{"type":"done","passed":2,"failed":1}"#);
+        assert!(judge(&outcome("", &failed), true).is_err());
+        // A row that did not come, one that is no JSON, no row at all.
+        assert!(judge(&outcome("", &report(&[true], end)), true).is_err());
+        assert!(judge(&outcome("", &format!("{{\"garbage\n{done}")), true).is_err());
+        let nothing = r#"{"type":"start","programs":0}
+{"type":"done","passed":0,"failed":0}"#;
+        assert!(judge(&outcome("", nothing), true).is_err());
         let mut late = outcome("", done);
         late.status = None;
         assert!(judge(&late, true).is_err());

@@ -111,9 +111,10 @@ impl Manager {
         line
     }
 
-    /// The commands for a person to type.
-    fn advice(&self) -> String {
-        format!("sudo {} && sudo {}", self.shell(self.refresh), self.shell(self.install))
+    /// The commands for a person to type, who may be root (where there may be no sudo).
+    fn advice(&self, root: bool) -> String {
+        let sudo = if root { "" } else { "sudo " };
+        format!("{sudo}{} && {sudo}{}", self.shell(self.refresh), self.shell(self.install))
     }
 }
 
@@ -127,7 +128,7 @@ pub fn need_qemu(install: Install) -> Result<()> {
             "{QEMU} is missing and no known package manager is here; install QEMU for x86_64 so that {QEMU} is in PATH"
         );
     };
-    let advice = manager.advice();
+    let advice = manager.advice(rustix::process::geteuid().is_root());
     if install == Install::Forbidden {
         bail!("{QEMU} is missing and --no-install is given; run `{advice}`");
     }
@@ -201,8 +202,9 @@ mod tests {
     #[test]
     fn advice_can_be_typed() {
         assert_eq!(
-            MANAGERS[0].advice(),
+            MANAGERS[0].advice(false),
             "sudo apt-get update && sudo apt-get install -y --no-install-recommends qemu-system-x86"
         );
+        assert!(MANAGERS[0].advice(true).starts_with("apt-get update && apt-get install"));
     }
 }

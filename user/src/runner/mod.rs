@@ -158,6 +158,10 @@ fn run_default(options: &Options, p: &Program<'_>, log: &mut kmsg::Log, channel:
         verdict::end(p.expect.end, run, &mut outcome);
         match (p.expect.log, log.not_checked()) {
             (None, _) => {}
+            // The first process can always read the log: if it could not, that is a failure.
+            (Some(_), Some(why)) if process::getpid() == 1 => {
+                outcome.fail(format_args!("kernel log not checked: {why}"));
+            }
             (Some(_), Some(why)) => {
                 let _ = write!(outcome.log, "not checked: {why}");
             }

@@ -4,8 +4,8 @@
 //! [`vprintk`] stores a message in the [`ringbuffer`] and shows it on the [`console`]s. It
 //! may be called from any context: storing takes no lock, and the console is only
 //! shown something by whoever can own it at once. As in Linux a message ends with `\n`;
-//! one without can be continued by `pr_cont!` and is shown once it is complete (or, at the
-//! latest, by [`flush_pending`]).
+//! one without can be continued by `pr_cont!` and is shown once it is complete, or once
+//! another follows.
 //!
 //! Readers: `/dev/kmsg` and `syslog(2)`, in [`syslog`].
 
@@ -168,18 +168,10 @@ fn finalize_last() {
     }
 }
 
-/// Number of the message that was the newest at the last tick.
-static LAST_AT_TICK: AtomicU64 = AtomicU64::new(0);
-
-/// Shows what could not be shown when it was logged: messages from NMI context, and one that
-/// was never ended. For the timer tick.
+/// Shows what could not be shown when it was logged: messages from NMI context. For the timer
+/// tick. One that still lacks its end stays unseen until another follows, however long that
+/// takes, as on Linux (`desc_read_finalized_seq`, v6.1).
 pub fn flush_pending() {
-    // A message that lacks its end at two ticks will not get one; at one, its
-    // continuation may be on its way.
-    let next = ring().next_seq();
-    if LAST_AT_TICK.swap(next, Ordering::Relaxed) == next {
-        finalize_last();
-    }
     if !in_nmi() {
         console::flush();
         syslog::wake_readers();

@@ -16,8 +16,8 @@
 //!   number: what was overwritten meanwhile is reported as lost, never shown torn.
 //!
 //! No context ever waits for another. A record without a newline at its end stays *open*:
-//! the same context may extend it (`KERN_CONT`) until a newer record exists or somebody
-//! read it.
+//! the same context may extend it (`KERN_CONT`) until a newer record exists, and nobody
+//! sees it before.
 
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 

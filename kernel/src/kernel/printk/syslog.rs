@@ -6,8 +6,8 @@
 use super::format::{EXT_LOG_MAX, LineBuf, parse_prefix, print_ext, print_text, print_text_len};
 use super::ringbuffer::{Info, LOG_LINE_MAX};
 use super::{
-    CONSOLE_LOGLEVEL, DEFAULT_MESSAGE_LOGLEVEL, DevKmsg, MINIMUM_CONSOLE_LOGLEVEL, devkmsg, finalize_last,
-    ring, time_enabled,
+    CONSOLE_LOGLEVEL, DEFAULT_MESSAGE_LOGLEVEL, DevKmsg, MINIMUM_CONSOLE_LOGLEVEL, devkmsg, ring,
+    time_enabled,
 };
 use crate::arch::x86::lib::usercopy::{access_ok, copy_to_user};
 use crate::errno::{EAGAIN, EFAULT, EINVAL, EPERM, EPIPE, ESPIPE, Result};
@@ -65,7 +65,6 @@ impl KmsgUser {
     }
 
     fn next(&self, text: &mut [u8; LOG_LINE_MAX]) -> Option<Info> {
-        finalize_last();
         ring().read_valid(self.seq.load(Ordering::Relaxed), text)
     }
 
@@ -152,9 +151,6 @@ pub fn store_user(line: &[u8]) {
     // A Linux kernel prints it with "%s": up to the first NUL.
     let text = text.split(|&b| b == 0).next().unwrap_or(&[]);
     super::store(facility, level, crate::kernel::time::timekeeping::ktime_get(), text);
-    if !text.ends_with(b"\n") {
-        finalize_last();
-    }
     super::console::flush();
     wake_up_klogd();
 }
@@ -172,7 +168,6 @@ static CURSOR: SpinLock<Cursor> = SpinLock::new(Cursor { seq: 0, partial: 0, tim
 
 /// Moves the cursor over what was lost; the record it then stands on.
 fn cursor_record(c: &mut Cursor, text: &mut [u8; LOG_LINE_MAX]) -> Option<Info> {
-    finalize_last();
     let info = ring().read_valid(c.seq, text)?;
     if info.seq != c.seq {
         c.seq = info.seq;
@@ -220,7 +215,6 @@ fn syslog_print(buf: usize, size: usize) -> Result<usize> {
 /// Calls `f` for every readable record from `seq` on, until it says stop.
 fn for_each_record(mut seq: u64, mut f: impl FnMut(&Info, &[u8]) -> bool) {
     let mut text = [0; LOG_LINE_MAX];
-    finalize_last();
     let end = ring().next_seq();
     while seq < end {
         let Some(info) = ring().read_valid(seq, &mut text) else {
