@@ -89,12 +89,14 @@ fn boot(info: &mut BootInfo) -> ! {
         crate::kernel::sys::UTS_VERSION
     );
     crate::pr_info!("Command line: {}\n", alloc::string::String::from_utf8_lossy(&saved_command_line()));
+    cmdline::print_unknown_bootoptions();
     crate::arch::x86::kernel::fpu::xstate::fpu_init_system();
     crate::arch::x86::entry::vsyscall_64::map_vsyscall();
     if crate::kernel::context_tracking::context_tracking_is_enabled() {
         crate::pr_info!("context_tracking: tracking user and kernel mode\n");
     }
     crate::drivers::tty::serial::init();
+    cmdline::check_too_many();
     setup::time_init(rsdp, cmdline::number("tsc_early_khz"));
     crate::pr_info!(
         "Memory: {}K/{}K available\n",
@@ -173,8 +175,15 @@ fn prepare_namespace() -> ! {
     let root = cmdline::value("root");
     let name = root.as_deref().map_or("(null)".into(), lossy);
     crate::pr_err!("/dev/root: Can't open blockdev\n");
-    crate::pr_crit!("VFS: Cannot open root device \"{name}\" or unknown-block(0,0): error -6\n");
-    crate::pr_crit!("Please append a correct \"root=\" boot option; here are the available partitions:\n");
+    // Neither has a level of its own in Linux.
+    crate::printk!(
+        printk::KERN_DEFAULT,
+        "VFS: Cannot open root device \"{name}\" or unknown-block(0,0): error -6\n"
+    );
+    crate::printk!(
+        printk::KERN_DEFAULT,
+        "Please append a correct \"root=\" boot option; here are the available partitions:\n"
+    );
     panic::panic(format_args!("VFS: Unable to mount root fs on unknown-block(0,0)"));
 }
 

@@ -24,6 +24,9 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("boot::no_initramfs", no_initramfs),
         Trial::test("boot::words_for_init", words_for_init),
         Trial::test("boot::unknown_words_go_to_init", unknown_words_go_to_init),
+        Trial::test("boot::restart_with_a_command", restart_with_a_command),
+        Trial::test("boot::too_many_words_for_init", too_many_words_for_init),
+        Trial::test("boot::too_many_variables_for_init", too_many_variables_for_init),
         Trial::ignorable_test("boot::c_program_packed_by_cpio", c_program_packed_by_cpio),
         Trial::ignorable_test("boot::c_program_gzipped", c_program_gzipped),
         Trial::ignorable_test("boot::c_program_static_pie", c_program_static_pie),
@@ -107,9 +110,41 @@ fn unknown_words_go_to_init() -> Result<(), Failed> {
     let outcome = boot_archive(&hello::archive().finish(), "loglevel=8 single colour=red")?;
     says(
         &outcome,
-        &["with arguments:", "single", "with environment:", "HOME=/", "TERM=linux", "colour=red"],
+        &[
+            "Unknown kernel command line parameters \"single colour=red\", will be passed to user space.",
+            "with arguments:",
+            "single",
+            "with environment:",
+            "HOME=/",
+            "TERM=linux",
+            "colour=red",
+        ],
     )?;
     Ok(())
+}
+
+/// `reboot(2)` with a command for the firmware; an address that is none ends nothing.
+fn restart_with_a_command() -> Result<(), Failed> {
+    let outcome = boot_file(&rootfs()?, "rdinit=/bin/restart_command")?;
+    says(
+        &outcome,
+        &["restart_command: Err(EFAULT)", "reboot: Restarting system with command 'again, please'"],
+    )
+}
+
+/// 32 words find place, and the 33rd ends the boot with Linux's words; so do variables.
+fn too_many_words_for_init() -> Result<(), Failed> {
+    let words = |count: usize| (1..=count).map(|i| format!(" w{i}")).collect::<String>();
+    let fits = boot_archive(&hello::archive().finish(), &format!("loglevel=8 --{}", words(32)))?;
+    says(&fits, &["with arguments:", "w31", "w32", hello::LINE])?;
+    let outcome = boot_archive(&hello::archive().finish(), &words(40))?;
+    says(&outcome, &["Kernel panic - not syncing: Too many boot init vars at `w33'"])
+}
+
+fn too_many_variables_for_init() -> Result<(), Failed> {
+    let variables: String = (1..=40).map(|i| format!(" v{i}=x")).collect();
+    let outcome = boot_archive(&hello::archive().finish(), &variables)?;
+    says(&outcome, &["Kernel panic - not syncing: Too many boot env vars at `v32=x'"])
 }
 
 fn c_program_packed_by_cpio() -> Result<Completion, Failed> {

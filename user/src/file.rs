@@ -99,6 +99,34 @@ pub fn getdents64(fd: i32, buf: &mut [u8]) -> Result {
     unsafe { syscall!(__NR_getdents64, fd, buf.as_mut_ptr(), buf.len()) }
 }
 
+/// Writes these bytes to a file that is there, in one call.
+pub fn store(path: &CStr, bytes: &[u8]) -> Result {
+    let fd = open(path, O_WRONLY, 0)?;
+    let written = write(fd, bytes);
+    close(fd)?;
+    written
+}
+
+/// Reads a file's beginning into the buffer: what there is of it.
+pub fn load<'a>(path: &CStr, buf: &'a mut [u8]) -> Result<&'a [u8]> {
+    let fd = open(path, O_RDONLY, 0)?;
+    let n = read_full(fd, buf);
+    close(fd)?;
+    Ok(&buf[..n?])
+}
+
+/// `pread64(2)`.
+pub fn pread(fd: i32, buf: &mut [u8], pos: i64) -> Result {
+    // SAFETY: the kernel writes at most `len` bytes into the slice.
+    unsafe { syscall!(__NR_pread64, fd, buf.as_mut_ptr(), buf.len(), pos) }
+}
+
+/// `pwrite64(2)`.
+pub fn pwrite(fd: i32, buf: &[u8], pos: i64) -> Result {
+    // SAFETY: the kernel only reads the slice.
+    unsafe { syscall!(__NR_pwrite64, fd, buf.as_ptr(), buf.len(), pos) }
+}
+
 /// Creates or replaces a file with these bytes and this mode.
 pub fn put(path: &CStr, bytes: &[u8], mode: u32) -> Result<()> {
     let _ = unlink(path);

@@ -5,7 +5,7 @@ use crate::{Errno, Result, signal::SigInfo, status::WaitStatus, syscall};
 use core::ffi::{CStr, c_char};
 use linux_raw_sys::general as abi;
 
-pub use abi::{RLIMIT_CORE, RLIMIT_SIGPENDING, RLIMIT_STACK};
+pub use abi::{RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_SIGPENDING, RLIMIT_STACK};
 pub use abi::{WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED};
 
 /// Ends the whole process.
@@ -124,6 +124,15 @@ pub fn gettid() -> i32 {
 pub fn getuid() -> u32 {
     // SAFETY: no memory is involved.
     unsafe { syscall!(__NR_getuid) }.map_or(u32::MAX, |p| p as u32)
+}
+
+/// Gives up root for good: this user and group id, all three of each.
+pub fn become_user(id: u32) -> Result {
+    // SAFETY: no memory is involved.
+    unsafe {
+        syscall!(__NR_setresgid, id, id, id)?;
+        syscall!(__NR_setresuid, id, id, id)
+    }
 }
 
 /// `setpgid(2)`.

@@ -117,6 +117,21 @@ fn place_program(prog: &[String], archive: &mut Archive) -> Result<Vec<String>> 
     Ok(std::iter::once(place).chain(rest.iter().cloned()).collect())
 }
 
+/// Longest command line of a kernel on x86 (`COMMAND_LINE_SIZE`, without the NUL).
+const COMMAND_LINE_MAX: usize = 2047;
+/// Most words that a kernel passes to `/init` (`MAX_INIT_ARGS`).
+const INIT_WORDS_MAX: usize = 32;
+
+/// How many words a kernel sees in this; quotes keep some together.
+fn count_words(text: &str) -> usize {
+    let mut in_quote = false;
+    let words = text.split(|c: char| {
+        in_quote ^= c == '"';
+        c.is_ascii_whitespace() && !in_quote
+    });
+    words.filter(|word| !word.is_empty()).count()
+}
+
 /// The kernel's command line, with the words for `/init` behind ` -- `.
 fn command_line(args: &RunArgs, words: &[String]) -> Result<String> {
     let appended = args.append.join(" ");
@@ -139,6 +154,18 @@ fn command_line(args: &RunArgs, words: &[String]) -> Result<String> {
     for word in words {
         line.push(' ');
         line.push_str(&quoted(word)?);
+    }
+    if line.len() > COMMAND_LINE_MAX {
+        bail!(
+            "the command line has {} bytes, and a kernel takes {COMMAND_LINE_MAX}: shorten --append or the program's words",
+            line.len()
+        );
+    }
+    let count = words.len() + count_words(init);
+    if count > INIT_WORDS_MAX {
+        bail!(
+            "{count} words for /init, and a kernel passes {INIT_WORDS_MAX}: put them into a script in the rootfs"
+        );
     }
     Ok(line)
 }
@@ -255,6 +282,21 @@ mod tests {
             "console=ttyS0 panic=-1 trapline.records=debugcon x=1 -- --exit"
         );
         assert!(quoted("\"").is_err());
+    }
+
+    #[test]
+    fn what_a_kernel_would_cut_is_refused() {
+        let line = |append: &str, count: usize| {
+            command_line(&args(&["--append", append]), &vec!["w".to_owned(); count])
+                .map_err(|e| e.to_string())
+        };
+        assert!(line("quiet", 32).is_ok());
+        assert!(line("quiet", 33).unwrap_err().contains("33 words for /init"));
+        assert!(line("quiet -- a \"b c\"", 31).unwrap_err().contains("33 words for /init"));
+        assert!(line(&"x".repeat(2047 - "console=ttyS0 panic=-1 ".len()), 0).is_ok());
+        assert!(
+            line(&"x".repeat(2048 - "console=ttyS0 panic=-1 ".len()), 0).unwrap_err().contains("2048 bytes")
+        );
     }
 
     #[test]

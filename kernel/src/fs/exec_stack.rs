@@ -5,11 +5,14 @@
 use crate::arch::x86::lib::usercopy::{get_user, strncpy_from_user};
 use crate::arch::x86::mm::mmap::{STACK_TOP, get_random_u64};
 use crate::errno::{E2BIG, ENAMETOOLONG, Result};
+use crate::kernel::panic::Comm;
 use crate::kernel::signal::state::rlimit;
+use crate::kernel::task::current;
 use crate::mm::Mm;
 use crate::mm::page_alloc::PAGE_SIZE;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Longest string, its NUL included (`MAX_ARG_STRLEN`).
 const MAX_ARG_STRLEN: usize = 32 * PAGE_SIZE;
@@ -68,6 +71,19 @@ fn string_room(stack_limit: u64) -> u64 {
     (stack_limit / 4).clamp(ARG_MAX, STK_LIM / 4 * 3)
 }
 
+/// Says once that somebody runs programs without an `argv[0]` (`do_execveat_common`).
+fn warn_null_argv(filename: &[u8]) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if !SAID.swap(true, Ordering::Relaxed) {
+        let comm = current().comm();
+        crate::pr_warn!(
+            "process '{}' launched '{}' with NULL argv: empty string added\n",
+            Comm(&comm),
+            Comm(filename)
+        );
+    }
+}
+
 /// The new stack, filled from the top down.
 pub struct ArgStack {
     /// The new address space.
@@ -108,7 +124,11 @@ impl ArgStack {
 
     /// Writes the file name, the environment and the arguments.
     pub fn fill(&mut self, filename: &[u8], argv: Strings<'_>, envp: Strings<'_>) -> Result {
-        (self.argc, self.envc) = (argv.count()?, envp.count()?);
+        self.argc = argv.count()?;
+        if self.argc == 0 {
+            warn_null_argv(filename);
+        }
+        self.envc = envp.count()?;
         let room = string_room(rlimit(rlimit::STACK));
         let pointers = (self.argc.max(1) + self.envc) as u64 * 8;
         let room = room.checked_sub(pointers).filter(|&r| r != 0).ok_or(E2BIG)?;

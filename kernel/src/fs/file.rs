@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Descriptor tables (Linux 6.1, `fs/file.c`).
 
-use crate::errno::{EBADF, EINVAL, EMFILE, ENOMEM, Result};
+use crate::errno::{EBADF, EBUSY, EINVAL, EMFILE, ENOMEM, Result};
 use crate::fs::file_table::File;
 use crate::kernel::signal::state::rlimit;
 use crate::kernel::task::current;
@@ -15,15 +15,40 @@ use linux_raw_sys::general::O_CLOEXEC;
 /// No table grows beyond this (`sysctl_nr_open`).
 const NR_OPEN: usize = 1024 * 1024;
 
+/// What a descriptor stands for.
+#[derive(Clone, Default)]
+enum Slot {
+    #[default]
+    Free,
+    /// Somebody is opening a file for it.
+    Reserved,
+    Open(OpenSlot),
+}
+
 #[derive(Clone)]
-struct Slot {
+struct OpenSlot {
     file: Arc<File>,
     cloexec: bool,
 }
 
+impl Slot {
+    fn open(&self) -> Option<&OpenSlot> {
+        match self {
+            Self::Open(s) => Some(s),
+            Self::Free | Self::Reserved => None,
+        }
+    }
+    fn open_mut(&mut self) -> Option<&mut OpenSlot> {
+        match self {
+            Self::Open(s) => Some(s),
+            Self::Free | Self::Reserved => None,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Table {
-    slots: Vec<Option<Slot>>,
+    slots: Vec<Slot>,
     /// No free descriptor is below this.
     next: usize,
 }
@@ -33,33 +58,94 @@ struct Table {
 pub struct FilesStruct(SpinLock<Table>);
 
 impl Table {
-    fn get(&self, fd: i32) -> Option<&Slot> {
-        self.slots.get(usize::try_from(fd).ok()?)?.as_ref()
+    fn get(&self, fd: i32) -> Option<&OpenSlot> {
+        self.slots.get(usize::try_from(fd).ok()?)?.open()
     }
     /// The lowest free descriptor from `from` up.
     fn find_free(&self, from: usize) -> usize {
         let from = from.max(self.next);
-        (from..self.slots.len()).find(|&i| self.slots[i].is_none()).unwrap_or(from.max(self.slots.len()))
+        let free = |&i: &usize| matches!(self.slots[i], Slot::Free);
+        (from..self.slots.len()).find(free).unwrap_or(from.max(self.slots.len()))
     }
     /// Puts `slot` at `fd`, returning what was there; `ENOMEM` (`expand_files`).
-    fn put(&mut self, fd: usize, slot: Slot) -> Result<Option<Slot>> {
+    fn put(&mut self, fd: usize, slot: Slot) -> Result<Slot> {
         if let Some(more @ 1..) = (fd + 1).checked_sub(self.slots.len()) {
             self.slots.try_reserve(more).map_err(|_| ENOMEM)?;
-            self.slots.resize(fd + 1, None);
+            self.slots.resize(fd + 1, Slot::Free);
         }
         if fd == self.next {
             self.next = fd + 1;
         }
-        Ok(self.slots[fd].replace(slot))
+        Ok(core::mem::replace(&mut self.slots[fd], slot))
     }
-    fn take(&mut self, fd: i32) -> Option<Slot> {
-        let i = usize::try_from(fd).ok()?;
-        let s = self.slots.get_mut(i)?.take();
-        if s.is_some() {
-            self.next = self.next.min(i);
+    /// Puts `slot` at the lowest free descriptor from `min` up (`alloc_fd`).
+    fn put_lowest(&mut self, min: usize, limit: usize, slot: Slot) -> Result<usize> {
+        let fd = self.find_free(min);
+        if fd >= limit {
+            return Err(EMFILE);
         }
-        s
+        self.put(fd, slot)?;
+        Ok(fd)
     }
+    fn free(&mut self, at: usize) {
+        self.slots[at] = Slot::Free;
+        self.next = self.next.min(at);
+    }
+    fn take(&mut self, fd: i32) -> Option<OpenSlot> {
+        let i = usize::try_from(fd).ok()?;
+        let slot = self.slots.get_mut(i)?;
+        match core::mem::take(slot) {
+            Slot::Open(s) => {
+                self.next = self.next.min(i);
+                Some(s)
+            }
+            other => {
+                *slot = other;
+                None
+            }
+        }
+    }
+}
+
+/// A descriptor that nobody else gets while a file is opened for it; free again if it is
+/// dropped (`get_unused_fd_flags`, `put_unused_fd`).
+pub struct UnusedFd {
+    files: Arc<FilesStruct>,
+    fd: i32,
+    cloexec: bool,
+}
+
+impl UnusedFd {
+    /// The lowest descriptor of the current task that is free; `EMFILE`, `ENOMEM`.
+    pub fn get(flags: u32) -> Result<Self> {
+        let (files, limit) = (current_files(), fd_limit());
+        let fd = files.0.lock().put_lowest(0, limit, Slot::Reserved)? as i32;
+        Ok(Self { files, fd, cloexec: flags & O_CLOEXEC != 0 })
+    }
+    /// Its number.
+    pub fn fd(&self) -> i32 {
+        self.fd
+    }
+    /// Makes it stand for `file` (`fd_install`).
+    pub fn install(self, file: Arc<File>) -> i32 {
+        let slot = Slot::Open(OpenSlot { file, cloexec: self.cloexec });
+        self.files.0.lock().slots[self.fd as usize] = slot;
+        self.fd
+    }
+}
+
+impl Drop for UnusedFd {
+    fn drop(&mut self) {
+        let mut t = self.files.0.lock();
+        if matches!(t.slots[self.fd as usize], Slot::Reserved) {
+            t.free(self.fd as usize);
+        }
+    }
+}
+
+/// One more than the highest descriptor that the current task may get.
+fn fd_limit() -> usize {
+    (rlimit(rlimit::NOFILE) as usize).min(NR_OPEN)
 }
 
 impl FilesStruct {
@@ -70,10 +156,17 @@ impl FilesStruct {
     /// A copy for `fork` without `CLONE_FILES`; `ENOMEM` (`dup_fd`).
     pub fn fork(&self) -> Result<Arc<Self>> {
         let t = self.0.lock();
-        let used = t.slots.iter().rposition(Option::is_some).map_or(0, |i| i + 1);
+        let used = t.slots.iter().rposition(|s| s.open().is_some()).map_or(0, |i| i + 1);
         let mut slots = kvcalloc(used)?;
         slots.clone_from_slice(&t.slots[..used]);
-        Ok(Arc::new(Self(SpinLock::new(Table { slots, next: t.next.min(used) }))))
+        let mut copy = Table { slots, next: t.next.min(used) };
+        // What another thread is opening is not the child's.
+        for at in 0..used {
+            if matches!(copy.slots[at], Slot::Reserved) {
+                copy.free(at);
+            }
+        }
+        Ok(Arc::new(Self(SpinLock::new(copy))))
     }
     /// The open file behind `fd`, not if it is only a place (`fget`).
     #[inline]
@@ -88,15 +181,12 @@ impl FilesStruct {
     }
     /// Gives `file` the lowest free descriptor from `min` up.
     pub fn install_from(&self, file: Arc<File>, min: usize, cloexec: bool) -> Result<i32> {
-        let limit = (rlimit(rlimit::NOFILE) as usize).min(NR_OPEN);
-        let mut t = self.0.lock();
-        let fd = t.find_free(min);
-        if fd >= limit {
-            drop(t);
-            return Err(EMFILE);
-        }
-        t.put(fd, Slot { file, cloexec })?;
-        Ok(fd as i32)
+        let limit = fd_limit();
+        // On failure the file is let go after the lock.
+        let slot = Slot::Open(OpenSlot { file: file.clone(), cloexec });
+        let fd = self.0.lock().put_lowest(min, limit, slot);
+        drop(file);
+        fd.map(|fd| fd as i32)
     }
     /// Gives `file` the lowest free descriptor.
     pub fn install(&self, file: Arc<File>, flags: u32) -> Result<i32> {
@@ -116,7 +206,7 @@ impl FilesStruct {
     pub fn set_cloexec(&self, fd: i32, on: bool) -> Result {
         let mut t = self.0.lock();
         let i = usize::try_from(fd).map_err(|_| EBADF)?;
-        t.slots.get_mut(i).and_then(Option::as_mut).ok_or(EBADF)?.cloexec = on;
+        t.slots.get_mut(i).and_then(Slot::open_mut).ok_or(EBADF)?.cloexec = on;
         Ok(())
     }
     /// Closes what is marked so; for `exec` (`do_close_on_exec`).
@@ -124,13 +214,13 @@ impl FilesStruct {
         self.close_those(0..usize::MAX, |s| s.cloexec);
     }
     /// Closes what is in `range` and `which` says.
-    fn close_those(&self, range: Range<usize>, which: impl Fn(&Slot) -> bool) {
+    fn close_those(&self, range: Range<usize>, which: impl Fn(&OpenSlot) -> bool) {
         let mut from = range.start;
         loop {
             // Each file is let go after the lock.
             let mut t = self.0.lock();
             let end = range.end.min(t.slots.len());
-            let found = (from..end).find(|&fd| t.slots[fd].as_ref().is_some_and(&which));
+            let found = (from..end).find(|&fd| t.slots[fd].open().is_some_and(&which));
             let Some(fd) = found else { break };
             let s = t.take(fd as i32);
             drop(t);
@@ -141,7 +231,7 @@ impl FilesStruct {
     /// The lowest descriptor in use from `from` up.
     pub fn next_used(&self, from: usize) -> Option<i32> {
         let t = self.0.lock();
-        (from..t.slots.len()).find(|&i| t.slots[i].is_some()).map(|i| i as i32)
+        (from..t.slots.len()).find(|&i| t.slots[i].open().is_some()).map(|i| i as i32)
     }
     /// Slots that there is room for, for `/proc/PID/status`.
     pub fn capacity(&self) -> usize {
@@ -155,7 +245,11 @@ impl FilesStruct {
         }
         let mut t = self.0.lock();
         let file = t.get(old).ok_or(EBADF)?.file.clone();
-        let replaced = t.put(at, Slot { file, cloexec })?;
+        // Another thread is about to use it.
+        if matches!(t.slots.get(at), Some(Slot::Reserved)) {
+            return Err(EBUSY);
+        }
+        let replaced = t.put(at, Slot::Open(OpenSlot { file, cloexec }))?;
         drop(t);
         drop(replaced);
         Ok(new)
@@ -167,7 +261,7 @@ impl FilesStruct {
         }
         let mut t = self.0.lock();
         let end = range.end.min(t.slots.len());
-        for s in t.slots.get_mut(range.start..end).into_iter().flatten().flatten() {
+        for s in t.slots.get_mut(range.start..end).into_iter().flatten().filter_map(Slot::open_mut) {
             s.cloexec = true;
         }
     }

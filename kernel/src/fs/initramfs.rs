@@ -8,6 +8,7 @@ use crate::fs::inode::{Dev, Inode, Time};
 use crate::fs::namei::{Last, user_path_parent};
 use crate::fs::namespace::rootfs;
 use crate::fs::ramfs;
+use crate::kernel::panic::Comm;
 use crate::lib::cpio::{Entry, Error, Item, Reader};
 use crate::lib::iov_iter::IovIter;
 use alloc::collections::BTreeMap;
@@ -25,6 +26,14 @@ const CHUNK: usize = 0x8000;
 
 /// What is wrong, in Linux's words.
 type Why = &'static str;
+
+/// What is wrong with an archive; a bad name is shown before.
+fn why(e: Error<'_>) -> Why {
+    if let Error::Malformed { what, name } = e {
+        crate::pr_err!("initramfs {what} without nulterm: {}\n", Comm(name));
+    }
+    e.message()
+}
 
 /// Unpacks the archives of `image` into the rootfs; what is wrong is logged, and boot
 /// goes on with what there is.
@@ -84,7 +93,7 @@ impl Unpacker {
     fn archives(&mut self, image: &[u8]) -> Result<(), Why> {
         let mut reader = Reader::new(image);
         loop {
-            match reader.next_item().map_err(Error::message)? {
+            match reader.next_item().map_err(why)? {
                 Item::End => return Ok(()),
                 Item::Trailer => self.links.clear(),
                 Item::Member(e) => self.member(&e)?,
@@ -123,7 +132,7 @@ impl Unpacker {
     fn decompressed(&mut self, data: &[u8]) -> Result<bool, Why> {
         let mut reader = Reader::new(data);
         loop {
-            match reader.next_item().map_err(Error::message)? {
+            match reader.next_item().map_err(why)? {
                 Item::End => return Ok(reader.is_whole()),
                 Item::Trailer => self.links.clear(),
                 Item::Member(e) => self.member(&e)?,

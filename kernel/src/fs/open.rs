@@ -6,7 +6,7 @@ use crate::errno::{
     EACCES, EEXIST, EFBIG, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EPERM, EROFS, ETXTBSY, Result,
 };
 use crate::fs::dcache::lock_tree;
-use crate::fs::file::{fd_install, fget, fget_raw};
+use crate::fs::file::{UnusedFd, fget, fget_raw};
 use crate::fs::file_table::{File, FileOps};
 use crate::fs::filemap::seal;
 use crate::fs::inode::mode::*;
@@ -252,8 +252,10 @@ pub fn sys_open(name: usize, flags: u32, mode: u32) -> Result<usize> {
 pub fn sys_openat(dfd: i32, name: usize, flags: u32, mode: u32) -> Result<usize> {
     let how = How::new(flags, mode)?;
     let name = getname(name)?;
+    // Before anything is made or cut: a program without a free descriptor changes nothing.
+    let fd = UnusedFd::get(how.flags)?;
     let file = do_filp_open(dfd, &name, how)?;
-    Ok(fd_install(file, how.flags)? as usize)
+    Ok(fd.install(file) as usize)
 }
 
 /// `openat2(2)`: without `RESOLVE_*` flags, which nobody here needs.

@@ -4,7 +4,7 @@
 use crate::arch::x86::lib::usercopy::put_user;
 use crate::errno::{EAGAIN, EBUSY, EFAULT, EINVAL, ENOTTY, ENXIO, EPERM, EPIPE, ESPIPE, Result};
 use crate::fs::dcache::Dentry;
-use crate::fs::file::{current_files, fd_install};
+use crate::fs::file::UnusedFd;
 use crate::fs::file_table::{File, FileOps, poll};
 use crate::fs::inode::mode::S_IFIFO;
 use crate::fs::inode::{Dev, Inode, InodeOps};
@@ -403,16 +403,10 @@ pub fn sys_pipe2(fds: usize, flags: u32) -> Result<usize> {
     let kept = flags & (O_NONBLOCK | O_DIRECT);
     let read_end = File::new(path.clone(), O_RDONLY | kept & !O_DIRECT, PipeEnd::new(&pipe, O_RDONLY), false);
     let write_end = File::new(path, O_WRONLY | kept, PipeEnd::new(&pipe, O_WRONLY), false);
-    let r = fd_install(read_end, flags)?;
-    let files = current_files();
-    let w = fd_install(write_end, flags).inspect_err(|_| {
-        let _ = files.close(r);
-    })?;
-    if let Err(e) = put_user(fds, &[r, w]) {
-        let _ = files.close(r);
-        let _ = files.close(w);
-        return Err(e);
-    }
+    let (r, w) = (UnusedFd::get(flags)?, UnusedFd::get(flags)?);
+    put_user(fds, &[r.fd(), w.fd()])?;
+    r.install(read_end);
+    w.install(write_end);
     Ok(0)
 }
 

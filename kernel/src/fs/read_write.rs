@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Reading and writing (Linux 6.1, `fs/read_write.c`).
 
-use crate::errno::{EBADF, EFBIG, EINVAL, EOVERFLOW, ESPIPE, Result};
+use crate::errno::{EBADF, EFBIG, EINVAL, EOPNOTSUPP, ESPIPE, Result};
 use crate::fs::file::{fget, fget_raw};
 use crate::fs::file_table::File;
 use crate::kernel::signal::sigset::SIGXFSZ;
 use crate::kernel::signal::{send_sig, state::rlimit};
 use crate::kernel::task::current;
 use crate::lib::iov_iter::{IovIter, import_iovec};
+use alloc::sync::Arc;
+use linux_raw_sys::general::{RWF_DSYNC, RWF_HIPRI, RWF_SYNC};
 
 /// Cuts a write at `RLIMIT_FSIZE`; one that starts there gets `SIGXFSZ`
 /// (`generic_write_checks`).
@@ -33,25 +35,37 @@ fn file_too_big() -> Result {
     Err(EFBIG)
 }
 
-/// Reads at the file's position, and moves it.
+/// Whether `count` bytes at `pos` stay within what a file can have (`rw_verify_area`).
 #[inline]
-fn read_here(f: &File, mut to: IovIter<'_>) -> Result<usize> {
+pub fn verify_area(pos: u64, count: usize) -> Result {
+    let end = pos.checked_add(count as u64);
+    let whole = (count as isize) >= 0 && end.is_some_and(|e| i64::try_from(e).is_ok());
+    if whole { Ok(()) } else { Err(EINVAL) }
+}
+
+/// Reads `len` bytes at the file's position, and moves it.
+#[inline]
+fn read_here(f: &File, mut to: IovIter<'_>, len: usize) -> Result<usize> {
     if !f.seekable {
+        verify_area(0, len)?;
         return f.op.read(f, &mut to, &mut 0);
     }
     let mut pos = *f.pos.lock();
+    verify_area(pos, len)?;
     let r = f.op.read(f, &mut to, &mut pos);
     *f.pos.lock() = pos;
     r
 }
 
-/// Writes at the file's position, and moves it.
+/// Writes `len` bytes at the file's position, and moves it.
 #[inline]
-fn write_here(f: &File, mut from: IovIter<'_>) -> Result<usize> {
+fn write_here(f: &File, mut from: IovIter<'_>, len: usize) -> Result<usize> {
     if !f.seekable {
+        verify_area(0, len)?;
         return f.op.write(f, &mut from, &mut 0);
     }
     let mut pos = *f.pos.lock();
+    verify_area(pos, len)?;
     let r = f.op.write(f, &mut from, &mut pos);
     *f.pos.lock() = pos;
     r
@@ -61,32 +75,22 @@ fn write_here(f: &File, mut from: IovIter<'_>) -> Result<usize> {
 pub fn sys_read(fd: i32, buf: usize, len: usize) -> Result<usize> {
     let f = fget(fd)?;
     f.want_read()?;
-    check_len(len)?;
-    read_here(&f, IovIter::user(buf, len)?)
+    read_here(&f, IovIter::user(buf, len)?, len)
 }
 
 /// `write(2)`.
 pub fn sys_write(fd: i32, buf: usize, len: usize) -> Result<usize> {
     let f = fget(fd)?;
     f.want_write()?;
-    check_len(len)?;
-    write_here(&f, IovIter::user(buf, len)?)
+    write_here(&f, IovIter::user(buf, len)?, len)
 }
 
-/// A negative length (`rw_verify_area`).
-fn check_len(len: usize) -> Result {
-    if (len as isize) < 0 { Err(EINVAL) } else { Ok(()) }
-}
-
-/// A position that a call names.
-fn check_pos(pos: i64, len: usize) -> Result<u64> {
-    if pos < 0 {
-        return Err(EINVAL);
-    }
-    if (pos as u64).checked_add(len as u64).is_none_or(|e| e > i64::MAX as u64) {
-        return Err(EOVERFLOW);
-    }
-    Ok(pos as u64)
+/// The file behind `fd` for a call that names a position.
+fn fget_at(fd: i32, pos: i64) -> Result<(Arc<File>, u64)> {
+    let pos = u64::try_from(pos).map_err(|_| EINVAL)?;
+    let f = fget(fd)?;
+    seekable(&f)?;
+    Ok((f, pos))
 }
 
 fn seekable(f: &File) -> Result {
@@ -97,58 +101,83 @@ fn seekable(f: &File) -> Result {
 pub fn sys_readv(fd: i32, vec: usize, count: usize) -> Result<usize> {
     let f = fget(fd)?;
     f.want_read()?;
-    read_here(&f, IovIter::vector(&import_iovec(vec, count)?))
+    let vec = import_iovec(vec, count)?;
+    let to = IovIter::vector(&vec);
+    let len = to.count();
+    if len == 0 { Ok(0) } else { read_here(&f, to, len) }
 }
 
 /// `writev(2)`.
 pub fn sys_writev(fd: i32, vec: usize, count: usize) -> Result<usize> {
     let f = fget(fd)?;
     f.want_write()?;
-    write_here(&f, IovIter::vector(&import_iovec(vec, count)?))
+    let vec = import_iovec(vec, count)?;
+    let from = IovIter::vector(&vec);
+    let len = from.count();
+    if len == 0 { Ok(0) } else { write_here(&f, from, len) }
 }
 
 /// `pread64(2)`.
 pub fn sys_pread64(fd: i32, buf: usize, len: usize, pos: i64) -> Result<usize> {
-    if pos < 0 {
-        return Err(EINVAL);
-    }
-    let f = fget(fd)?;
-    seekable(&f)?;
+    let (f, mut pos) = fget_at(fd, pos)?;
     f.want_read()?;
-    check_len(len)?;
-    let mut pos = check_pos(pos, 0)?;
-    f.op.read(&f, &mut IovIter::user(buf, len)?, &mut pos)
+    let mut to = IovIter::user(buf, len)?;
+    verify_area(pos, len)?;
+    f.op.read(&f, &mut to, &mut pos)
 }
 
 /// `pwrite64(2)`.
 pub fn sys_pwrite64(fd: i32, buf: usize, len: usize, pos: i64) -> Result<usize> {
-    if pos < 0 {
-        return Err(EINVAL);
-    }
-    let f = fget(fd)?;
-    seekable(&f)?;
+    let (f, mut pos) = fget_at(fd, pos)?;
     f.want_write()?;
-    check_len(len)?;
-    let mut pos = check_pos(pos, 0)?;
-    f.op.write(&f, &mut IovIter::user(buf, len)?, &mut pos)
+    let mut from = IovIter::user(buf, len)?;
+    verify_area(pos, len)?;
+    f.op.write(&f, &mut from, &mut pos)
 }
 
 /// `preadv(2)`.
 pub fn sys_preadv(fd: i32, vec: usize, count: usize, pos: i64) -> Result<usize> {
-    let mut pos = check_pos(pos, 0)?;
-    let f = fget(fd)?;
-    seekable(&f)?;
+    let (f, mut pos) = fget_at(fd, pos)?;
     f.want_read()?;
-    f.op.read(&f, &mut IovIter::vector(&import_iovec(vec, count)?), &mut pos)
+    let vec = import_iovec(vec, count)?;
+    let mut to = IovIter::vector(&vec);
+    if to.count() == 0 {
+        return Ok(0);
+    }
+    verify_area(pos, to.count())?;
+    f.op.read(&f, &mut to, &mut pos)
 }
 
 /// `pwritev(2)`.
 pub fn sys_pwritev(fd: i32, vec: usize, count: usize, pos: i64) -> Result<usize> {
-    let mut pos = check_pos(pos, 0)?;
-    let f = fget(fd)?;
-    seekable(&f)?;
+    let (f, mut pos) = fget_at(fd, pos)?;
     f.want_write()?;
-    f.op.write(&f, &mut IovIter::vector(&import_iovec(vec, count)?), &mut pos)
+    let vec = import_iovec(vec, count)?;
+    let mut from = IovIter::vector(&vec);
+    if from.count() == 0 {
+        return Ok(0);
+    }
+    verify_area(pos, from.count())?;
+    f.op.write(&f, &mut from, &mut pos)
+}
+
+/// What a call of version 2 may ask for beside; the data is where it stays anyway
+/// (`kiocb_set_rw_flags`).
+fn check_rw_flags(flags: u32) -> Result {
+    const NOTHING_TO_DO: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC;
+    if flags & !NOTHING_TO_DO == 0 { Ok(()) } else { Err(EOPNOTSUPP) }
+}
+
+/// `preadv2(2)`: position -1 is the file's own.
+pub fn sys_preadv2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, flags: u32) -> Result<usize> {
+    check_rw_flags(flags)?;
+    if pos == -1 { sys_readv(fd, vec, count) } else { sys_preadv(fd, vec, count, pos) }
+}
+
+/// `pwritev2(2)`: as `preadv2`.
+pub fn sys_pwritev2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, flags: u32) -> Result<usize> {
+    check_rw_flags(flags)?;
+    if pos == -1 { sys_writev(fd, vec, count) } else { sys_pwritev(fd, vec, count, pos) }
 }
 
 /// `lseek(2)`.

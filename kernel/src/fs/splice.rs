@@ -5,6 +5,7 @@ use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EBADF, EINVAL, ESPIPE, Result};
 use crate::fs::file::fget;
 use crate::fs::file_table::File;
+use crate::fs::read_write::verify_area;
 use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::signal_pending;
 use crate::kernel::task::current;
@@ -71,7 +72,9 @@ pub fn sys_sendfile64(out: i32, input: i32, uoff: usize, count: usize) -> Result
         return Err(EINVAL);
     }
     let mut src = place(&from, uoff)?;
+    verify_area(src, count)?;
     let mut dst = *to.pos.lock();
+    verify_area(dst, count)?;
     let n = copy(&from, &to, &mut src, &mut dst, count.min(MAX_RW_COUNT))?;
     if to.seekable {
         *to.pos.lock() = dst;

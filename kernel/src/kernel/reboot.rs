@@ -2,14 +2,19 @@
 //! `reboot(2)` (Linux 6.1, `kernel/reboot.c`).
 
 use crate::arch::x86::kernel::reboot::{emergency_restart, machine_halt, machine_power_off};
+use crate::arch::x86::lib::usercopy::strncpy_from_user_cut;
 use crate::errno::{EINVAL, EPERM, Result};
+use crate::kernel::panic::Comm;
 use crate::kernel::task::current;
 
 const MAGIC1: u32 = 0xfee1_dead;
 const MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
 
+/// Longest command of a restart that has one; the rest is cut off.
+const COMMAND_MAX: usize = 255;
+
 /// `reboot(2)`: restart, halt, power off; what Ctrl-Alt-Del does.
-pub fn sys_reboot(magic1: u32, magic2: u32, cmd: u32, _arg: usize) -> Result<usize> {
+pub fn sys_reboot(magic1: u32, magic2: u32, cmd: u32, arg: usize) -> Result<usize> {
     if current().cred.get().euid != 0 {
         return Err(EPERM);
     }
@@ -19,6 +24,11 @@ pub fn sys_reboot(magic1: u32, magic2: u32, cmd: u32, _arg: usize) -> Result<usi
     match cmd {
         0x0123_4567 => {
             crate::pr_emerg!("reboot: Restarting system\n");
+            emergency_restart()
+        }
+        0xa1b2_c3d4 => {
+            let command = strncpy_from_user_cut(arg, COMMAND_MAX)?;
+            crate::pr_emerg!("reboot: Restarting system with command '{}'\n", Comm(&command));
             emergency_restart()
         }
         0xcdef_0123 => {

@@ -3,7 +3,9 @@
 //! `arch/x86/kernel/process_64.c` for `arch_prctl`).
 
 use crate::arch::x86::kernel::process_64;
-use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user};
+use crate::arch::x86::lib::usercopy::{
+    TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user_cut,
+};
 use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, EPERM, ESRCH, Result};
 use crate::kernel::exit::{parent_of, rusage_words};
 use crate::kernel::fork::{TASKLIST, find_task};
@@ -354,15 +356,7 @@ pub fn sys_prctl(option: u32, a2: usize, _a3: usize, _a4: usize, _a5: usize) -> 
     match option {
         pr::PR_SET_NAME => {
             let mut name = [0u8; 16];
-            let s = match crate::arch::x86::lib::usercopy::strncpy_from_user(a2, 15) {
-                Ok(s) => s,
-                Err(crate::errno::ENAMETOOLONG) => {
-                    let mut b = [0u8; 15];
-                    copy_from_user(&mut b, a2)?;
-                    b.to_vec()
-                }
-                Err(e) => return Err(e),
-            };
+            let s = strncpy_from_user_cut(a2, 15)?;
             name[..s.len()].copy_from_slice(&s);
             *cur.comm.lock() = name;
         }

@@ -6,7 +6,8 @@
 use crate::locking::SpinLock;
 use alloc::vec::Vec;
 
-/// Most words, and most variables, that init gets (`MAX_INIT_ARGS`, `MAX_INIT_ENVS`).
+/// The place of the last word, and of the last variable, that init gets (`MAX_INIT_ARGS`,
+/// `MAX_INIT_ENVS`). Init's name is at place 0 of its words.
 const MAX_INIT: usize = 32;
 
 /// One word: `name` or `name=value`.
@@ -39,9 +40,17 @@ pub struct Parsed {
     pub init_args: Vec<Vec<u8>>,
     /// Variables for init.
     pub init_env: Vec<Vec<u8>>,
-    /// Parameters that did not fit (Linux panics with the last of them).
-    pub too_many: Option<Vec<u8>>,
+    /// What init was to get more of ("init" for words, "env" for variables) and the first
+    /// parameter that found no place. Nothing is kept after it, and the boot ends with it.
+    pub too_many: Option<(&'static str, Vec<u8>)>,
+    /// How many of `init_args` were before ` -- `.
+    before_dashes: usize,
 }
+
+/// Names that boot loaders add, which are for nobody (`unknown_bootoption`).
+const BOOT_LOADERS: [&[u8]; 2] = [b"BOOT_IMAGE=", b"kexec"];
+/// Variables that init always gets.
+const ENV: [&[u8]; 2] = [b"HOME=/", b"TERM=linux"];
 
 /// Whether two names are the same, `-` and `_` being one (`parameq`).
 pub fn parameq(a: &[u8], b: &[u8]) -> bool {
@@ -188,30 +197,34 @@ const KNOWN: &[&[u8]] = &[
 ];
 
 impl Parsed {
-    /// Takes a command line apart. Never fails: any bytes are some parameters.
-    pub fn new(line: &[u8]) -> Self {
-        let mut p =
-            Self { init_env: [&b"HOME=/"[..], b"TERM=linux"].map(<[u8]>::to_vec).into(), ..Self::default() };
+    /// Takes a command line apart. Never fails: any bytes are some parameters. `taken` says
+    /// whether some part of the kernel has a use for a parameter.
+    pub fn new(line: &[u8], mut taken: impl FnMut(&Param) -> bool) -> Self {
+        let mut p = Self { init_env: ENV.map(<[u8]>::to_vec).into(), ..Self::default() };
         let line = line.split(|&b| b == 0).next().unwrap_or(&[]);
         let mut rest = skip_spaces(line);
+        let mut behind = &[][..];
         while !rest.is_empty() {
             let (param, r) = next_arg(rest);
             rest = skip_spaces(r);
             if param.value.is_none() && param.name == b"--" {
-                p.take_init_args(rest);
+                behind = rest;
                 break;
             }
-            p.take_param(param);
+            let known = taken(&param);
+            p.take_param(param, known);
         }
+        p.before_dashes = p.init_args.len();
+        p.take_init_args(behind);
         p
     }
 
-    fn take_param(&mut self, param: Param) {
+    fn take_param(&mut self, param: Param, taken: bool) {
         if parameq(&param.name, b"init") || parameq(&param.name, b"rdinit") {
             // Words before it were meant for another loader.
             self.init_args.clear();
         }
-        let known = KNOWN.iter().any(|k| parameq(k, &param.name));
+        let known = taken || KNOWN.iter().any(|k| parameq(k, &param.name));
         // A dot names a module's parameter, which is not there.
         if !known && !param.name.contains(&b'.') {
             self.take_unknown(&param);
@@ -221,17 +234,18 @@ impl Parsed {
 
     fn take_unknown(&mut self, param: &Param) {
         let word = param.joined();
+        if BOOT_LOADERS.iter().any(|b| word.starts_with(b)) || self.too_many.is_some() {
+            return;
+        }
         if param.value.is_none() {
             self.push_arg(word);
             return;
         }
         let same = |e: &Vec<u8>| e.starts_with(&param.name) && e.get(param.name.len()) == Some(&b'=');
-        if let Some(e) = self.init_env.iter_mut().find(|e| same(e)) {
-            *e = word;
-        } else if self.init_env.len() < MAX_INIT {
-            self.init_env.push(word);
-        } else {
-            self.too_many = Some(word);
+        match self.init_env.iter().position(same) {
+            Some(at) if at < MAX_INIT => self.init_env[at] = word,
+            None if self.init_env.len() <= MAX_INIT => self.init_env.push(word),
+            _ => self.too_many = Some(("env", word)),
         }
     }
 
@@ -244,11 +258,22 @@ impl Parsed {
     }
 
     fn push_arg(&mut self, word: Vec<u8>) {
-        if self.init_args.len() < MAX_INIT - 1 {
+        if self.too_many.is_some() {
+            return;
+        }
+        if self.init_args.len() < MAX_INIT {
             self.init_args.push(word);
         } else {
-            self.too_many = Some(word);
+            self.too_many = Some(("init", word));
         }
+    }
+
+    /// What nobody in the kernel has a use for, as `print_unknown_bootoptions` shows it:
+    /// words before ` -- `, then variables. `None`: nothing to show.
+    pub fn unknown(&self) -> Option<Vec<u8>> {
+        let words = self.init_args.iter().take(self.before_dashes);
+        let all: Vec<&[u8]> = words.chain(self.init_env.iter().skip(ENV.len())).map(Vec::as_slice).collect();
+        (self.too_many.is_none() && !all.is_empty()).then(|| all.join(&b' '))
     }
 
     /// The last value given to `name`; empty if it stood there without one.
@@ -262,14 +287,31 @@ static BOOT: SpinLock<Option<Parsed>> = SpinLock::new(None);
 
 /// Takes the boot command line apart, and lets the parts of the kernel that have parameters take theirs.
 pub fn parse(line: &[u8]) {
-    let parsed = Parsed::new(line);
-    for p in &parsed.params {
+    let parsed = Parsed::new(line, |p| {
         let text = |b| core::str::from_utf8(b).ok();
-        if let Some(name) = text(&p.name) {
-            crate::kernel::panic::setup_param(name, p.value.as_deref().and_then(text));
-        }
-    }
+        let value = p.value.as_deref().and_then(text);
+        text(&p.name).is_some_and(|name| crate::kernel::panic::setup_param(name, value))
+    });
     *BOOT.lock() = Some(parsed);
+}
+
+/// Says what is for init, because nobody here knows it.
+pub fn print_unknown_bootoptions() {
+    if let Some(unknown) = BOOT.lock().as_ref().and_then(Parsed::unknown) {
+        crate::pr_notice!(
+            "Unknown kernel command line parameters \"{}\", will be passed to user space.\n",
+            alloc::string::String::from_utf8_lossy(&unknown)
+        );
+    }
+}
+
+/// Ends the boot if init was to get more than fits (`panic_later`).
+pub fn check_too_many() {
+    let too_many = BOOT.lock().as_ref().and_then(|b| b.too_many.clone());
+    if let Some((what, word)) = too_many {
+        let word = alloc::string::String::from_utf8_lossy(&word);
+        crate::kernel::panic::panic(format_args!("Too many boot {what} vars at `{word}'"));
+    }
 }
 
 /// The last value that the command line gives to `name`; empty if it stands there without one.
@@ -314,13 +356,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn parsed(line: &[u8]) -> Parsed {
+        Parsed::new(line, |_| false)
+    }
+
     fn words(v: &[Vec<u8>]) -> Vec<&str> {
         v.iter().map(|w| core::str::from_utf8(w).unwrap()).collect()
     }
 
     #[test]
     fn words_after_the_dashes_are_inits() {
-        let p = Parsed::new(b"console=ttyS0 panic=-1 -- a \"b c\" d=\"e f\" quiet");
+        let p = parsed(b"console=ttyS0 panic=-1 -- a \"b c\" d=\"e f\" quiet");
         assert_eq!(p.value("panic"), Some(&b"-1"[..]));
         assert_eq!(words(&p.init_args), ["a", "b c", "d=e f", "quiet"]);
         assert_eq!(words(&p.init_env), ["HOME=/", "TERM=linux"]);
@@ -328,20 +374,20 @@ mod tests {
 
     #[test]
     fn unknown_words_go_to_init() {
-        let p = Parsed::new(b"single FOO=1 quiet mod.param=3 TERM=vt100 FOO=2");
+        let p = parsed(b"single FOO=1 quiet mod.param=3 TERM=vt100 FOO=2");
         assert_eq!(words(&p.init_args), ["single"]);
         assert_eq!(words(&p.init_env), ["HOME=/", "TERM=vt100", "FOO=2"]);
     }
 
     #[test]
     fn init_forgets_words_before_it() {
-        let p = Parsed::new(b"auto init=/bin/x after");
+        let p = parsed(b"auto init=/bin/x after");
         assert_eq!(words(&p.init_args), ["after"]);
     }
 
     #[test]
     fn quotes_keep_words_together() {
-        let p = Parsed::new(b"\"a b=c d\" x=\"y z\" e=\"\"");
+        let p = parsed(b"\"a b=c d\" x=\"y z\" e=\"\"");
         assert_eq!(p.params[0], Param { name: b"a b".to_vec(), value: Some(b"c d".to_vec()) });
         assert_eq!(p.value("x"), Some(&b"y z"[..]));
         assert_eq!(p.value("e"), Some(&b""[..]));
@@ -349,27 +395,50 @@ mod tests {
 
     #[test]
     fn dashes_are_underscores() {
-        let p = Parsed::new(b"log-buf-len=1M");
+        let p = parsed(b"log-buf-len=1M");
         assert_eq!(p.value("log_buf_len"), Some(&b"1M"[..]));
     }
 
     #[test]
     fn init_gets_no_more_than_fits() {
-        let p = Parsed::new("x ".repeat(50).as_bytes());
-        assert_eq!(p.init_args.len(), 31);
-        assert!(p.too_many.is_some());
+        let numbered = |n: usize, f: fn(usize) -> std::string::String| {
+            let words: Vec<_> = (1..=n).map(f).collect();
+            parsed(words.join(" ").as_bytes())
+        };
+        let word = |i| std::format!("w{i}");
+        let p = numbered(32, word);
+        assert_eq!((p.init_args.len(), p.too_many), (32, None));
+        let p = numbered(50, word);
+        assert_eq!((p.init_args.len(), p.too_many), (32, Some(("init", b"w33".to_vec()))));
+        let var = |i| std::format!("v{i}=x");
+        let p = numbered(31, var);
+        assert_eq!((p.init_env.len(), p.too_many), (33, None));
+        let p = numbered(32, var);
+        assert_eq!((p.init_env.len(), p.too_many), (33, Some(("env", b"v32=x".to_vec()))));
+        let p = parsed(std::format!("-- {}", "y ".repeat(33)).as_bytes());
+        assert_eq!(p.too_many, Some(("init", b"y".to_vec())));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_told() {
+        let p = parsed(b"BOOT_IMAGE=/k quiet single FOO=1 mod.p=1 TERM=x -- one");
+        assert_eq!(p.unknown().as_deref(), Some(&b"single FOO=1"[..]));
+        assert_eq!(words(&p.init_args), ["single", "one"]);
+        assert_eq!(parsed(b"quiet -- one").unknown(), None);
+        let taken = Parsed::new(b"mine=1 other", |p| p.name == b"mine");
+        assert_eq!(taken.unknown().as_deref(), Some(&b"other"[..]));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_a_command_line(line in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let p = Parsed::new(&line);
-            prop_assert!(p.init_args.len() < MAX_INIT && p.init_env.len() <= MAX_INIT);
+            let p = parsed(&line);
+            prop_assert!(p.init_args.len() <= MAX_INIT && p.init_env.len() <= MAX_INIT + 1);
         }
 
         #[test]
         fn plain_words_come_out_as_they_went_in(ws in proptest::collection::vec("[a-z]{1,8}", 0..20)) {
-            let p = Parsed::new(std::format!("-- {}", ws.join(" ")).as_bytes());
+            let p = parsed(std::format!("-- {}", ws.join(" ")).as_bytes());
             prop_assert_eq!(words(&p.init_args), ws);
         }
     }

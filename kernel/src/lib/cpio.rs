@@ -14,25 +14,30 @@ const S_IFLNK: u32 = 0o120000;
 /// What is wrong with an archive. One that just ends too early is not wrong to Linux:
 /// what there is of it is unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
+pub enum Error<'a> {
     /// Something else than a header where one must be.
     NoCpioMagic,
     /// The older portable format.
     OldMagic,
     /// An archive that does not start on a multiple of four.
     BrokenPadding,
-    /// A name without its NUL.
-    Malformed,
+    /// A name without its NUL, which is shown.
+    Malformed {
+        /// "name", or "symlink".
+        what: &'static str,
+        /// What there is.
+        name: &'a [u8],
+    },
 }
 
-impl Error {
+impl Error<'_> {
     /// Linux's words for it.
     pub const fn message(self) -> &'static str {
         match self {
             Self::NoCpioMagic => "no cpio magic",
             Self::OldMagic => "incorrect cpio method used: use -H newc option",
             Self::BrokenPadding => "broken padding",
-            Self::Malformed => "malformed archive",
+            Self::Malformed { .. } => "malformed archive",
         }
     }
 }
@@ -113,7 +118,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next item.
-    pub fn next_item(&mut self) -> Result<Item<'a>, Error> {
+    pub fn next_item(&mut self) -> Result<Item<'a>, Error<'a>> {
         loop {
             while self.image.get(self.at) == Some(&0) {
                 self.at += 1;
@@ -151,7 +156,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One member; `None` if it is of a kind that is passed over.
-    fn member(&mut self, header: &[u8], body: &'a [u8]) -> Result<Option<Item<'a>>, Error> {
+    fn member(&mut self, header: &[u8], body: &'a [u8]) -> Result<Option<Item<'a>>, Error<'a>> {
         let mut f = [0u32; 13];
         for (to, from) in f.iter_mut().zip(header[6..].chunks_exact(8)) {
             *to = hex(from);
@@ -175,11 +180,12 @@ impl<'a> Reader<'a> {
         if body.len() < data_at || kind == S_IFLNK && body.len() < data_at + length {
             return Ok(Some(self.cut_off()));
         }
-        if body[namesize - 1] != 0 {
-            return Err(Error::Malformed);
-        }
         let name = body[..namesize].split(|&b| b == 0).next().unwrap_or(&[]);
-        if name == b"TRAILER!!!" {
+        if body[namesize - 1] != 0 {
+            let what = if kind == S_IFLNK { "symlink" } else { "name" };
+            return Err(Error::Malformed { what, name });
+        }
+        if name == b"TRAILER!!!" && kind != S_IFLNK {
             return Ok(Some(Item::Trailer));
         }
         let data = &body[data_at..body.len().min(data_at + length)];
@@ -223,7 +229,7 @@ mod tests {
         v
     }
 
-    fn names(image: &[u8]) -> Result<Vec<String>, Error> {
+    fn names(image: &[u8]) -> Result<Vec<String>, Error<'_>> {
         let mut r = Reader::new(image);
         let mut out = Vec::new();
         loop {
@@ -269,7 +275,10 @@ mod tests {
         assert_eq!(names(&bad), Err(Error::NoCpioMagic));
         let mut endless = image.clone();
         endless[111] = b'b';
-        assert_eq!(names(&endless), Err(Error::Malformed));
+        assert_eq!(names(&endless), Err(Error::Malformed { what: "name", name: b"ab" }));
+        let mut link = member("a", 0o120777, b"hello");
+        link[111] = b'b';
+        assert_eq!(names(&link), Err(Error::Malformed { what: "symlink", name: b"ab" }));
         let mut shifted = member("b", 0o100644, b"");
         shifted.push(0);
         shifted.extend(&image);

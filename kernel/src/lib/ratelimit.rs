@@ -47,6 +47,21 @@ impl Ratelimit {
 
     /// Asks to print a message at `now` (milliseconds).
     pub fn check(&self, now: u64) -> Verdict {
+        self.ask(now, true)
+    }
+
+    /// The same, but nothing is told about what is suppressed: it is counted up for
+    /// [`Ratelimit::take_missed`] (`RATELIMIT_MSG_ON_RELEASE`).
+    pub fn check_quietly(&self, now: u64) -> bool {
+        self.ask(now, false).allowed
+    }
+
+    /// How many were suppressed since the last time that this was told.
+    pub fn take_missed(&self) -> u32 {
+        core::mem::take(&mut self.state.lock().missed)
+    }
+
+    fn ask(&self, now: u64, tell: bool) -> Verdict {
         let interval = u64::from(self.interval_ms.load(Ordering::Relaxed));
         let burst = self.burst.load(Ordering::Relaxed);
         if interval == 0 {
@@ -57,7 +72,9 @@ impl Ratelimit {
         };
         let mut suppressed = 0;
         if now > *s.begin.get_or_insert(now) + interval {
-            suppressed = core::mem::take(&mut s.missed);
+            if tell {
+                suppressed = core::mem::take(&mut s.missed);
+            }
             s.begin = Some(now);
             s.printed = 0;
         }
@@ -95,6 +112,14 @@ mod tests {
         assert_eq!(r.check(6000), no());
         assert_eq!(r.check(6001), Verdict { allowed: true, suppressed: 8 });
         assert_eq!(r.check(6002), yes());
+    }
+
+    #[test]
+    fn some_are_told_about_at_the_end() {
+        let r = Ratelimit::new(5000, 2);
+        assert_eq!((0..5).filter(|&i| r.check_quietly(i)).count(), 2);
+        assert_eq!((10_000..10_005).filter(|&i| r.check_quietly(i)).count(), 2);
+        assert_eq!((r.take_missed(), r.take_missed()), (6, 0));
     }
 
     #[test]

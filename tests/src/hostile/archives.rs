@@ -72,6 +72,20 @@ pub(super) const CASES: &[Case] = &[
         ]),
     ),
     case(
+        "name_without_its_end",
+        || {
+            let mut archive = without_init().finish();
+            let name = archive.windows(9).position(|bytes| bytes == b"etc/motd\0").unwrap_or(0);
+            archive[name + 8] = b'X';
+            archive
+        },
+        Expect::Says(&[
+            "initramfs name without nulterm: etc/motdX",
+            "Initramfs unpacking failed: malformed archive",
+            NO_ROOT,
+        ]),
+    ),
+    case(
         "huge_name",
         || {
             let mut archive = hello::archive().finish();

@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `/dev/kmsg`: the log as a device, over printk's [`KmsgUser`].
 
-use crate::errno::{EFAULT, EINVAL, Result};
+use crate::errno::{EFAULT, EINVAL, EPERM, Result};
 use crate::fs::file_table::{File, FileOps, poll};
 use crate::fs::inode::Dev;
 use crate::fs::select::PollTable;
-use crate::kernel::printk::syslog::KmsgUser;
+use crate::kernel::printk::ringbuffer::LOG_LINE_MAX;
+use crate::kernel::printk::syslog::{KmsgUser, may_read_log};
+use crate::kernel::printk::{DevKmsg, devkmsg};
 use crate::lib::iov_iter::IovIter;
 use alloc::sync::Arc;
-
-/// Longest message (`PRINTKRB_RECORD_MAX`).
-const LOG_LINE_MAX: usize = 1024;
+use linux_raw_sys::general::{O_ACCMODE, O_WRONLY};
 
 /// An open `/dev/kmsg`.
 struct Kmsg(KmsgUser);
 
-/// Opens it at the oldest message.
-pub fn open(_: Dev, _: u32) -> Result<Arc<dyn FileOps>> {
+/// Opens it at the oldest message. Who may not read the log may still write to it
+/// (Linux 6.1, `kernel/printk/printk.c`, `devkmsg_open`).
+pub fn open(_: Dev, flags: u32) -> Result<Arc<dyn FileOps>> {
+    if devkmsg() == DevKmsg::Off || flags & O_ACCMODE != O_WRONLY && !may_read_log() {
+        return Err(EPERM);
+    }
     Ok(Arc::new(Kmsg(KmsgUser::open())))
 }
 
@@ -31,6 +35,9 @@ impl FileOps for Kmsg {
             return Err(EINVAL);
         }
         self.0.write(&from.take_all(LOG_LINE_MAX)?)
+    }
+    fn release(&self, _: &File) {
+        self.0.release();
     }
     fn seek(&self, _: &File, offset: i64, whence: u32) -> Result<u64> {
         self.0.seek(offset, whence).map(|n| n as u64)

@@ -112,6 +112,11 @@ pub static TABLE: &[Sysctl] = &[
         }),
     },
     Sysctl {
+        path: "kernel/printk_devkmsg",
+        show: |o| writeln!(o, "{}", printk::devkmsg().name()),
+        store: Some(printk::store_devkmsg),
+    },
+    Sysctl {
         path: "kernel/printk",
         show: |o| {
             let v = [

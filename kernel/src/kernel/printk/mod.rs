@@ -240,15 +240,29 @@ pub fn setup(name: &str, value: Option<&str>) -> bool {
         ("printk.time", v) => {
             TIME.store(!matches!(v, Some("0" | "n" | "N" | "off")), Ordering::Relaxed);
         }
-        ("printk.devkmsg", Some(v)) => drop(set_devkmsg(v)),
+        ("printk.devkmsg", Some(v)) => {
+            DEVKMSG_LOCKED.store(set_devkmsg(v).is_some(), Ordering::Relaxed);
+        }
         ("log_buf_len", Some(v)) => LOG_BUF_LEN.store(memparse(v), Ordering::Relaxed),
         _ => return false,
     }
     true
 }
 
-/// Sets the policy for writers of `/dev/kmsg` by its name (`on`, `off`, `ratelimit`).
-pub fn set_devkmsg(v: &str) -> Option<()> {
+/// Whether the command line set the policy: then nobody changes it any more.
+static DEVKMSG_LOCKED: AtomicBool = AtomicBool::new(false);
+
+/// `/proc/sys/kernel/printk_devkmsg` (`devkmsg_sysctl_set_loglvl`).
+pub fn store_devkmsg(text: &[u8]) -> crate::errno::Result {
+    let word = core::str::from_utf8(text.strip_suffix(b"\n").unwrap_or(text)).unwrap_or("");
+    if DEVKMSG_LOCKED.load(Ordering::Relaxed) {
+        return Err(crate::errno::EINVAL);
+    }
+    set_devkmsg(word).ok_or(crate::errno::EINVAL)
+}
+
+/// Sets the policy for writers of `/dev/kmsg` by its name.
+fn set_devkmsg(v: &str) -> Option<()> {
     let n = match v {
         "ratelimit" => DevKmsg::Ratelimit,
         "on" => DevKmsg::On,
@@ -257,6 +271,17 @@ pub fn set_devkmsg(v: &str) -> Option<()> {
     };
     DEVKMSG.store(n as i32, Ordering::Relaxed);
     Some(())
+}
+
+impl DevKmsg {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ratelimit => "ratelimit",
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// The policy for writers of `/dev/kmsg`.

@@ -23,8 +23,8 @@ use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// Bytes of text in a chunk.
 pub const CHUNK: usize = 64;
-/// Longest text of one record (Linux's `LOG_LINE_MAX`).
-pub const LOG_LINE_MAX: usize = 1024 - 48;
+/// Longest text of one record (Linux's `LOG_LINE_MAX`, without `CONFIG_PRINTK_CALLER`).
+pub const LOG_LINE_MAX: usize = 1024 - 32;
 
 const SEQ_BITS: u32 = 40;
 const SEQ_MASK: u64 = (1 << SEQ_BITS) - 1;

@@ -12,6 +12,7 @@ use super::{
 use crate::arch::x86::lib::usercopy::{access_ok, copy_to_user};
 use crate::errno::{EAGAIN, EFAULT, EINVAL, EPERM, EPIPE, ESPIPE, Result};
 use crate::kernel::task::current;
+use crate::kernel::time::timekeeping::ktime_get;
 use crate::kernel::wait::WaitQueue;
 use crate::lib::ratelimit::Ratelimit;
 use crate::locking::SpinLock;
@@ -125,16 +126,13 @@ impl KmsgUser {
         Ok(0)
     }
 
-    /// A line that user mode writes to the log (`devkmsg_write`).
+    /// A line that user mode writes to the log, no longer than [`LOG_LINE_MAX`] (`devkmsg_write`).
     pub fn write(&self, line: &[u8]) -> Result<usize> {
-        if line.len() > LOG_LINE_MAX {
-            return Err(EINVAL);
-        }
         match devkmsg() {
             DevKmsg::Off => return Ok(line.len()),
             DevKmsg::Ratelimit => {
-                let comm = current().comm();
-                if !super::ratelimit(&self.rs, core::str::from_utf8(&comm).unwrap_or("?")) {
+                // What is dropped is told at the end (`RATELIMIT_MSG_ON_RELEASE`).
+                if !self.rs.check_quietly(ktime_get() / 1_000_000) {
                     return Ok(line.len());
                 }
             }
@@ -143,6 +141,18 @@ impl KmsgUser {
         store_user(line);
         Ok(line.len())
     }
+
+    /// It is closed: tells how many lines were dropped (`ratelimit_state_exit`).
+    pub fn release(&self) {
+        let missed = self.rs.take_missed();
+        if missed != 0 {
+            let comm = current().comm();
+            crate::pr_warn!(
+                "printk: {}: {missed} output lines suppressed due to ratelimiting\n",
+                crate::kernel::panic::Comm(&comm)
+            );
+        }
+    }
 }
 
 /// Stores a line from user mode, with the priority that it may begin with.
@@ -150,7 +160,7 @@ pub fn store_user(line: &[u8]) {
     let (level, facility, text) = parse_prefix(line, DEFAULT_MESSAGE_LOGLEVEL.load(Ordering::Relaxed) as u8);
     // A Linux kernel prints it with "%s": up to the first NUL.
     let text = text.split(|&b| b == 0).next().unwrap_or(&[]);
-    super::store(facility, level, crate::kernel::time::timekeeping::ktime_get(), text);
+    super::store(facility, level, ktime_get(), text);
     super::console::flush();
     wake_up_klogd();
 }
@@ -352,11 +362,21 @@ fn check_buffer(buf: usize, len: i32) -> Result<Option<usize>> {
     Ok((len != 0).then_some(len))
 }
 
+/// Whether the current task may use the log in this way; Linux asks before it looks
+/// whether there is such a way (`check_syslog_permissions`).
+fn permitted(action: Option<Action>) -> bool {
+    !action.is_none_or(Action::privileged) || current().cred.get().euid == 0
+}
+
+/// Whether the current task may read the log.
+pub fn may_read_log() -> bool {
+    permitted(Some(Action::ReadAll))
+}
+
 /// `syslog(type, buf, len)`.
 pub fn sys_syslog(kind: i32, buf: usize, len: i32) -> Result<usize> {
     let action = Action::from_raw(kind);
-    // Linux checks the right to use the log before it looks at the number.
-    if action.is_none_or(Action::privileged) && current().cred.get().euid != 0 {
+    if !permitted(action) {
         return Err(EPERM);
     }
     match action.ok_or(EINVAL)? {

@@ -142,6 +142,8 @@ syscalls! {
     __NR_pwrite64 => crate::fs::read_write::sys_pwrite64, (di, si, dx, r10);
     __NR_preadv => crate::fs::read_write::sys_preadv, (di, si, dx, r10);
     __NR_pwritev => crate::fs::read_write::sys_pwritev, (di, si, dx, r10);
+    __NR_preadv2 => crate::fs::read_write::sys_preadv2, (di, si, dx, r10, r8, r9);
+    __NR_pwritev2 => crate::fs::read_write::sys_pwritev2, (di, si, dx, r10, r8, r9);
     __NR_lseek => crate::fs::read_write::sys_lseek, (di, si, dx);
     __NR_sendfile => crate::fs::splice::sys_sendfile64, (di, si, dx, r10);
     __NR_copy_file_range => crate::fs::splice::sys_copy_file_range, (di, si, dx, r10, r8, r9);

@@ -185,9 +185,9 @@ pub fn clear_user(dst: usize, len: usize) -> usize {
     len - done
 }
 
-/// Reads a NUL-terminated string of at most `max` bytes without its NUL.
-/// `ENAMETOOLONG` if there is no NUL within `max`, `EFAULT` as ever.
-pub fn strncpy_from_user(src: usize, max: usize) -> Result<Vec<u8>> {
+/// Reads a NUL-terminated string of at most `max` bytes without its NUL; says whether the
+/// NUL was there.
+fn read_string(src: usize, max: usize) -> Result<(Vec<u8>, bool)> {
     let mut out = Vec::new();
     let mut at = src;
     let mut chunk = [0u8; 128];
@@ -198,7 +198,7 @@ pub fn strncpy_from_user(src: usize, max: usize) -> Result<Vec<u8>> {
         let got = &chunk[..n - left];
         if let Some(z) = got.iter().position(|&b| b == 0) {
             out.extend_from_slice(&got[..z]);
-            return Ok(out);
+            return Ok((out, true));
         }
         if left != 0 {
             return Err(EFAULT);
@@ -206,7 +206,21 @@ pub fn strncpy_from_user(src: usize, max: usize) -> Result<Vec<u8>> {
         out.extend_from_slice(got);
         at += n;
     }
-    Err(ENAMETOOLONG)
+    Ok((out, false))
+}
+
+/// Reads a NUL-terminated string of at most `max` bytes without its NUL.
+/// `ENAMETOOLONG` if there is no NUL within `max`, `EFAULT` as ever.
+pub fn strncpy_from_user(src: usize, max: usize) -> Result<Vec<u8>> {
+    match read_string(src, max)? {
+        (s, true) => Ok(s),
+        (_, false) => Err(ENAMETOOLONG),
+    }
+}
+
+/// The same, but what is too long is cut off after `max` bytes.
+pub fn strncpy_from_user_cut(src: usize, max: usize) -> Result<Vec<u8>> {
+    Ok(read_string(src, max)?.0)
 }
 
 /// `strncpy_from_user` for path names (`getname`): at most `PATH_MAX` bytes, and
