@@ -92,6 +92,8 @@ fn boot(info: &mut BootInfo) -> ! {
     cmdline::print_unknown_bootoptions();
     crate::arch::x86::kernel::fpu::xstate::fpu_init_system();
     crate::arch::x86::entry::vsyscall_64::map_vsyscall();
+    crate::arch::x86::kernel::alternative::int3_selftest();
+    crate::kernel::kprobes::init_kprobes();
     if crate::kernel::context_tracking::context_tracking_is_enabled() {
         crate::pr_info!("context_tracking: tracking user and kernel mode\n");
     }

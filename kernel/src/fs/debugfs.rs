@@ -6,6 +6,7 @@ use crate::fs::dcache::Dentry;
 use crate::fs::proc::{ProcFile, Show, Store, file_inode};
 use crate::fs::ramfs;
 use crate::fs::superblock::{FsType, SuperBlock};
+use crate::kernel::kprobes;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -28,7 +29,8 @@ pub struct DebugFile {
 }
 
 /// All files.
-static FILES: &[&DebugFile] = &[&crate::drivers::misc::lkdtm::DIRECT];
+static FILES: &[&DebugFile] =
+    &[&crate::drivers::misc::lkdtm::DIRECT, &kprobes::LIST, &kprobes::BLACKLIST, &kprobes::ENABLED];
 
 fn make() -> Arc<Dentry> {
     let sb = SuperBlock::new(&FS_TYPE, String::new(), 0, usize::MAX);

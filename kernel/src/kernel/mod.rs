@@ -9,6 +9,7 @@ pub mod exit;
 pub mod fork;
 pub mod futex;
 pub mod kallsyms;
+pub mod kprobes;
 pub mod kunit;
 pub mod notifier;
 pub mod panic;

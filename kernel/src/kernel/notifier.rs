@@ -26,6 +26,7 @@ pub enum NotifyResult {
 
 impl NotifyResult {
     /// Whether the walk ends here (`NOTIFY_STOP_MASK`).
+    #[inline(always)]
     fn ends_walk(self) -> bool {
         match self {
             Self::Bad | Self::Stop => true,
@@ -100,6 +101,7 @@ impl<F: Copy> AtomicNotifierHead<F> {
 
     /// Asks one after the other through `ask`, until one ends it; the last answer
     /// (`atomic_notifier_call_chain`).
+    #[inline(always)]
     pub fn call_chain(&self, mut ask: impl FnMut(F) -> NotifyResult) -> NotifyResult {
         let mut result = NotifyResult::Done;
         let mut link = &self.head;
@@ -121,6 +123,7 @@ impl<F: Copy> Default for AtomicNotifierHead<F> {
 }
 
 /// The block that a link leads to.
+#[inline(always)]
 fn deref<F>(link: &AtomicPtr<NotifierBlock<F>>) -> Option<&'static NotifierBlock<F>> {
     // SAFETY: links are null or made from `&'static` blocks.
     unsafe { link.load(Ordering::Acquire).as_ref() }
@@ -175,6 +178,7 @@ pub static DIE_CHAIN: AtomicNotifierHead<DieNotifier> = AtomicNotifierHead::new(
 
 /// Asks the die chain about an exception. [`NotifyResult::Stop`] means that it has been
 /// dealt with.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 pub fn notify_die(
     val: DieVal,
     str: &str,

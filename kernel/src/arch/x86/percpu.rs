@@ -7,6 +7,7 @@
 
 use crate::arch::x86::kernel::fpu::core::Fpu;
 use crate::arch::x86::kernel::ioport::{IO_BITMAP_OFFSET_INVALID, TssIoBitmaps};
+use crate::arch::x86::kernel::kprobes::KprobeCtlblk;
 use crate::arch::x86::kernel::ldt::Ldt;
 use crate::kernel::task::{Current, Task};
 use core::cell::{Cell, UnsafeCell};
@@ -46,6 +47,8 @@ pub struct PerCpu {
     pub fpu_owner: Cell<*const Fpu>,
     /// The local descriptor table in use; null: none.
     pub ldt: Cell<*mut Ldt>,
+    /// The kprobe hit that is being dealt with.
+    pub kprobe_ctlblk: KprobeCtlblk,
     /// The task state segment: the stacks that entries switch to.
     pub tss: UnsafeCell<TaskStateSegment>,
     /// Its I/O permission bitmaps, right behind it.
@@ -87,6 +90,7 @@ impl PerCpu {
             espfix_waddr: Cell::new(0),
             fpu_owner: Cell::new(core::ptr::null()),
             ldt: Cell::new(core::ptr::null_mut()),
+            kprobe_ctlblk: KprobeCtlblk::new(),
             tss: UnsafeCell::new({
                 let mut tss = TaskStateSegment::new();
                 tss.iomap_base = IO_BITMAP_OFFSET_INVALID;

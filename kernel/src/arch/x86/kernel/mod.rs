@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's `arch/x86/kernel/`.
 pub mod acpi;
+pub mod alternative;
 pub mod apic;
 pub mod cpu;
 pub mod dumpstack;
@@ -10,6 +11,7 @@ pub mod fpu;
 pub mod idt;
 pub mod ioport;
 pub mod irq;
+pub mod kprobes;
 pub mod ldt;
 pub mod nmi;
 pub mod process_64;

@@ -30,6 +30,7 @@ use crate::arch::x86::kernel::dumpstack::{StackInfo, die, die_with, get_stack_gu
 use crate::arch::x86::kernel::fpu::core::use_lazy_fpu;
 use crate::arch::x86::kernel::ioport::fixup_iopl_exception;
 use crate::arch::x86::kernel::irq::{HARDIRQ_OFFSET, NMI_OFFSET};
+use crate::arch::x86::kernel::kprobes;
 pub use crate::arch::x86::kernel::nmi::do_nmi;
 use crate::arch::x86::kernel::umip::fixup_umip_exception;
 use crate::arch::x86::mm::extable::fixup_exception;
@@ -64,12 +65,14 @@ fn conditional_cli(regs: &PtRegs) {
 }
 
 /// Begins a handler that may have interrupted anything (`ist_enter`, `nmi_enter`).
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 pub(super) fn ist_enter() {
     let c = &this_cpu().preempt_count;
     c.set(c.get() + NMI_OFFSET + HARDIRQ_OFFSET);
 }
 
 /// Ends what [`ist_enter`] began.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 pub(super) fn ist_exit() {
     let c = &this_cpu().preempt_count;
     c.set(c.get() - (NMI_OFFSET + HARDIRQ_OFFSET));
@@ -220,6 +223,7 @@ pub extern "C" fn do_invalid_op(regs: &mut PtRegs, _error_code: u64) {
 
 /// #BP. In the kernel it may have been hit anywhere, and unless somebody on the die chain
 /// has placed it, it is fatal.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 pub extern "C" fn do_int3(regs: &mut PtRegs, _error_code: u64) {
     let v = Vector::Breakpoint;
     if !regs.user_mode() {
@@ -289,6 +293,7 @@ fn kernel_general_protection(regs: &mut PtRegs, error_code: u64) {
 }
 
 /// DR6, cleared; in positive polarity.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 fn debug_read_clear_dr6() -> u64 {
     use decide::DR6_RESERVED;
     let dr6: u64;
@@ -300,6 +305,7 @@ fn debug_read_clear_dr6() -> u64 {
 }
 
 /// Disables all breakpoints, returning DR7 (`local_db_save`).
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 fn local_db_save() -> u64 {
     let dr7: u64;
     // SAFETY: as above; 0x400 is DR7 without any breakpoint.
@@ -311,18 +317,21 @@ fn local_db_save() -> u64 {
 }
 
 /// Undoes [`local_db_save`].
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 fn local_db_restore(dr7: u64) {
     // SAFETY: as above.
     unsafe { core::arch::asm!("mov dr7, {}", in(reg) dr7, options(nomem, nostack, preserves_flags)) };
 }
 
 /// #DB: single step, breakpoint registers, `int1`.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 pub extern "C" fn do_debug(regs: &mut PtRegs, _error_code: u64) {
     let dr6 = debug_read_clear_dr6();
     if regs.user_mode() { debug_user(regs, dr6) } else { debug_kernel(regs, dr6) }
 }
 
 /// Asks the die chain, whose members clear the reasons that were theirs.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 fn notify_debug(regs: &mut PtRegs, dr6: &mut u64) -> bool {
     let at = core::ptr::from_mut(dr6) as u64;
     notify_die(DieVal::Debug, Vector::Debug.name(), regs, at, Vector::Debug.nr(), SIGTRAP)
@@ -349,6 +358,7 @@ fn debug_user(regs: &mut PtRegs, mut dr6: u64) {
 }
 
 /// The entry code, where a trap flag of user mode's may still be seen.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 fn in_entry_text(ip: u64) -> bool {
     #[cfg(target_os = "none")]
     {
@@ -365,10 +375,11 @@ fn in_entry_text(ip: u64) -> bool {
     }
 }
 
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 fn debug_kernel(regs: &mut PtRegs, mut dr6: u64) {
     let dr7 = local_db_save();
     ist_enter();
-    if dr6 & decide::DR_STEP != 0 && in_entry_text(regs.ip) {
+    if dr6 & decide::DR_STEP != 0 && in_entry_text(regs.ip) && !kprobes::stepping() {
         // User mode entered the kernel with TF set; it is user mode's step.
         dr6 &= !decide::DR_STEP;
         current().set_flag(tif::SINGLESTEP);

@@ -3,11 +3,13 @@
 //! After Linux 6.1, `arch/x86/mm/fault.c` (`show_fault_oops`, `page_fault_oops`).
 
 use crate::arch::x86::kernel::dumpstack::__die;
+use crate::arch::x86::kernel::traps::decide::Vector;
 use crate::arch::x86::mm::fault::{pf, set_signal_archinfo};
 use crate::arch::x86::mm::init::phys_to_virt;
 use crate::arch::x86::mm::tlb::read_cr3_pa;
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
+use crate::kernel::notifier::{DieVal, NotifyResult, notify_die};
 use crate::kernel::panic::{oops_begin, oops_end};
 use crate::kernel::signal::sigset::SIGKILL;
 use crate::kernel::task::current;
@@ -135,6 +137,10 @@ fn show_fault_oops(regs: &PtRegs, error_code: u64, address: u64) {
 /// The kernel has made a mistake (or, see [`Fault`](super::fault::Fault), QEMU has made
 /// user mode look so): report it, and end the task with `SIGKILL`.
 pub fn page_fault_oops(regs: &mut PtRegs, error_code: u64, address: u64) {
+    let v = Vector::PageFault;
+    if notify_die(DieVal::PageFault, v.name(), regs, error_code, v.nr(), SIGKILL) == NotifyResult::Stop {
+        return;
+    }
     let flags = oops_begin();
     show_fault_oops(regs, error_code, address);
     let dealt_with = __die("Oops", regs, error_code);
