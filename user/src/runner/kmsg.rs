@@ -118,7 +118,7 @@ impl Log {
 }
 
 /// The text of a record `PRIORITY,SEQUENCE,TIME,-;TEXT\n…`, if the kernel wrote it.
-fn kernel_line(record: &[u8]) -> Option<&[u8]> {
+pub fn kernel_line(record: &[u8]) -> Option<&[u8]> {
     let semicolon = record.iter().position(|&b| b == b';')?;
     let comma = record.iter().position(|&b| b == b',')?;
     let priority: u32 = core::str::from_utf8(&record[..comma]).ok()?.parse().ok()?;

@@ -7,6 +7,7 @@ use crate::fs::coredump;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::panic::{OOPS_LIMIT, PANIC_ON_OOPS, PANIC_ON_WARN, PANIC_TIMEOUT};
 use crate::kernel::printk::{self, syslog};
+use crate::kernel::signal::fatal::PRINT_FATAL_SIGNALS;
 use crate::kernel::sys;
 use crate::mm::util;
 use core::sync::atomic::Ordering::Relaxed;
@@ -70,6 +71,7 @@ pub static TABLE: &[Sysctl] = &[
     atomic_entry!("kernel/oops_limit", OOPS_LIMIT, u32),
     bool_entry!("kernel/dmesg_restrict", syslog::DMESG_RESTRICT),
     atomic_entry!("kernel/panic", PANIC_TIMEOUT, i32),
+    atomic_entry!("kernel/print-fatal-signals", PRINT_FATAL_SIGNALS, i32),
     atomic_entry!("kernel/pid_max", crate::kernel::fork::PID_MAX, i32),
     atomic_entry!("kernel/randomize_va_space", crate::fs::exec::RANDOMIZE_VA_SPACE, u32),
     atomic_entry!("vm/overcommit_memory", util::SYSCTL_OVERCOMMIT_MEMORY, u32),

@@ -4,6 +4,7 @@
 
 use super::action::{KSigaction, SIG_DFL, SIG_IGN, sa};
 use super::altstack::SS_AUTODISARM;
+use super::fatal::print_fatal_signal;
 use super::force::force_sigsegv;
 use super::jobctl::{Stopped, enter_signal_stop, recalc_sigpending_locked, signal_group_exit, sleep_stopped};
 use super::mask::set_current_blocked;
@@ -212,6 +213,7 @@ pub fn get_signal(cur: &Current, k: &mut KSignal) -> bool {
 fn die(cur: Current, info: &KernelSiginfo) -> ! {
     cur.pf.fetch_or(pf::SIGNALED, Relaxed);
     if matches!(default_action(info.si_signo), DefaultAction::Core) {
+        print_fatal_signal(cur, info.si_signo);
         do_coredump(info);
     }
     do_group_exit(info.si_signo)

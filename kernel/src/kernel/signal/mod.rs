@@ -10,6 +10,7 @@
 //! | [`state`] | what a thread ([`TaskSignals`]) and a thread group ([`SignalStruct`]) keep |
 //! | [`send`] | from "this signal for that task" to a thread that will take it |
 //! | [`force`] | signals that a thread cannot refuse, raised by its own instruction |
+//! | [`fatal`] | what the log says of signals that end a process, if asked to |
 //! | [`kill`] | who may signal whom; `kill(2)` and its kin |
 //! | [`deliver`] | the thread takes its next signal; default actions |
 //! | [`jobctl`] | stop, continue, group exit |
@@ -31,6 +32,7 @@
 pub mod action;
 pub mod altstack;
 pub mod deliver;
+pub mod fatal;
 pub mod force;
 pub mod jobctl;
 pub mod kill;

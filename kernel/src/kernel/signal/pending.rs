@@ -7,6 +7,7 @@
 //! After Linux 6.1, `kernel/signal.c`, `__sigqueue_alloc`, `collect_signal`,
 //! `flush_sigqueue_mask`.
 
+use super::fatal::print_dropped_signal;
 use super::siginfo::{KernelSiginfo, SI_USER, SigFields};
 use super::sigset::{SYNCHRONOUS, SigSet, next_signal};
 use super::{SigCell, Siglock};
@@ -152,7 +153,11 @@ impl SigPending {
     pub fn enqueue(&self, l: &Siglock, info: &KernelSiginfo, limit: QueueLimit) -> bool {
         let count = charge(limit.uid);
         let q = Queued { info: *info, uid: limit.uid };
-        (limit.override_rlimit || u64::from(count) <= limit.limit) && self.queue.lock(l).push(q)
+        if !limit.override_rlimit && u64::from(count) > limit.limit {
+            print_dropped_signal(info.si_signo);
+            return false;
+        }
+        self.queue.lock(l).push(q)
     }
 
     /// Takes the next signal that `blocked` lets through.

@@ -467,4 +467,64 @@ mod tests {
             Decision::Signal { sig: SIGFPE, code: 3, addr: Addr::Ip, log: LogLine::None }
         );
     }
+    /// The six exceptions of the x87 and of SSE, where their flags are, and what each is called
+    /// in a `siginfo`: the manuals' and the documents' rule, in the order in which it is asked.
+    const RULE: [(&str, u32, i32); 6] = [
+        ("invalid operation", 0, 7), // FPE_FLTINV
+        ("divide by zero", 2, 3),    // FPE_FLTDIV
+        ("overflow", 3, 4),          // FPE_FLTOVF
+        ("underflow", 4, 5),         // FPE_FLTUND
+        ("denormal operand", 1, 5),  // FPE_FLTUND
+        ("inexact result", 5, 6),    // FPE_FLTRES
+    ];
+
+    /// The code by the rule: of the first exception that is flagged and not masked; none, no code.
+    fn by_rule(flagged: impl Fn(u32) -> bool, masked: impl Fn(u32) -> bool) -> i32 {
+        RULE.iter().find(|(_, at, _)| flagged(*at) && !masked(*at)).map_or(0, |(_, _, code)| *code)
+    }
+
+    fn delivered(vector: Vector, fpu: u16, code: i32) -> bool {
+        let wanted = match code {
+            0 => Decision::Nothing,
+            code => Decision::Signal { sig: SIGFPE, code, addr: Addr::Ip, log: LogLine::None },
+        };
+        decide(vector, &Facts { fpu, ..user() }) == wanted
+    }
+
+    /// Every status word with every set of masks, and with other bits in the control word.
+    #[test]
+    fn every_x87_exception() {
+        let mut codes = [0u32; 8];
+        for status in 0..=u16::MAX {
+            for masks in 0..64u16 {
+                let code = by_rule(|at| status & 1 << at != 0, |at| masks & 1 << at != 0);
+                codes[code as usize] += 1;
+                for others in [0, 0x340, 0xffc0] {
+                    let fpu = fpu_exceptions(u32::from(status), Some(masks | others));
+                    assert_eq!(fpu_exception_code(fpu), code, "status {status:#x} control {masks:#x}");
+                    assert!(delivered(Vector::CoprocessorError, fpu, code));
+                }
+            }
+        }
+        // Half of all pairs of flag and mask are quiet in three ways of four: (3/4)^6, and so on.
+        let unit = (1 << 22) / 4096;
+        let share = |quiet: u32, rest: u32| 3u32.pow(quiet) * rest * unit;
+        assert_eq!(codes[7], share(0, 1024));
+        assert_eq!(codes[3], share(1, 256));
+        assert_eq!(codes[4], share(2, 64));
+        assert_eq!(codes[5], share(3, 16) + share(4, 4));
+        assert_eq!(codes[6], share(5, 1));
+        assert_eq!(codes[0], share(6, 1));
+    }
+
+    /// Every value of MXCSR's defined half.
+    #[test]
+    fn every_sse_exception() {
+        for mxcsr in 0..=u16::MAX {
+            let code = by_rule(|at| mxcsr & 1 << at != 0, |at| mxcsr & 0x80 << at != 0);
+            let fpu = fpu_exceptions(u32::from(mxcsr), None);
+            assert_eq!(fpu_exception_code(fpu), code, "mxcsr {mxcsr:#x}");
+            assert!(delivered(Vector::SimdCoprocessorError, fpu, code));
+        }
+    }
 }
