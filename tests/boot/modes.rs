@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
     };
     let mut trials: Vec<_> = MODES.iter().map(mode).collect();
     trials.push(Trial::test("modes::cpu_without_xsave", cpu_without_xsave));
+    trials.push(Trial::test("modes::no387", no387));
     trials
 }
 
@@ -42,6 +43,38 @@ fn whole_set(words: &str, line: &str) -> Result<(), Failed> {
     expect_none(&outcome.console, &["WARNING:", "Oops", "BUG:"])?;
     expect_in_order(&outcome.console, &[line]).map_err(|why| format!("{why}\n{}", tail(&outcome.console)))?;
     judge(&outcome, 100)
+}
+
+/// What cannot be without an FPU: programs that use SSE or FXSAVE, and the one that shows
+/// what happens to an instruction that is not emulated.
+const NEED_AN_FPU: [&str; 7] = [
+    "fpu_isolation",
+    "frame_layout",
+    "gp_movaps",
+    "hostile_sigreturn",
+    "preemption",
+    "sigreturn_regs",
+    "x87_sine",
+];
+
+/// x87 instructions are emulated; the others are not there.
+fn no387() -> Result<(), Failed> {
+    let outcome = boot_file(&rootfs()?, "no387 -- --timeout 20")?;
+    expect_none(&outcome.console, &["WARNING:", "Oops", "BUG:"])?;
+    let lines = ["x86/fpu: No FPU detected", "math_emulate: x87_sine[", "no emulation of d9 fe"];
+    expect_in_order(&outcome.console, &lines).map_err(|why| format!("{why}\n{}", tail(&outcome.console)))?;
+    let report = Report::parse(&outcome.report);
+    let mut failed: Vec<&str> = report.failures().map(|f| f.program.as_str()).collect();
+    failed.dedup();
+    if failed != NEED_AN_FPU || report.done.is_none_or(|(passed, _)| passed < 150) {
+        let done = report.done;
+        return Err(format!("{done:?} {failed:?}\n{}", tail(&outcome.console)).into());
+    }
+    let sine = report.failures().find(|f| f.program == "x87_sine").map(|f| f.got.as_str());
+    if sine != Some("killed by SIGILL") {
+        return Err(format!("x87_sine: {sine:?}").into());
+    }
+    Ok(())
 }
 
 /// A processor of the first 64-bit generation.

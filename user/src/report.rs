@@ -17,7 +17,7 @@ use crate::{
 };
 use core::{
     mem::size_of,
-    sync::atomic::{AtomicI32, Ordering},
+    sync::atomic::{AtomicBool, AtomicI32, Ordering},
 };
 use linux_raw_sys::general as abi;
 
@@ -71,6 +71,10 @@ pub const PROBLEMS: [&str; 11] = [
 
 static FD: AtomicI32 = AtomicI32::new(-1);
 
+/// Whether the kernel lets programs use SSE (`AT_HWCAP`, which is EDX of CPUID leaf 1 without
+/// what the kernel has switched off).
+static HAS_SSE: AtomicBool = AtomicBool::new(true);
+
 const ALT_SIZE: usize = 0x8000;
 
 /// The handler's stack: a fault may have left none.
@@ -102,7 +106,12 @@ core::arch::global_asm!(
     "mov [rsp], r9",
     "mov [rsp + 8], r8",
     "mov [rsp + 16], r10",
+    // Without SSE there is no such register.
+    "mov dword ptr [rsp + 24], 0x1f80",
+    "cmp byte ptr [rip + {has_sse}], 0",
+    "je 2f",
     "stmxcsr [rsp + 24]",
+    "2:",
     "mov dword ptr [rsp + 28], 0",
     "fnstcw [rsp + 28]",
     "cld",
@@ -112,6 +121,7 @@ core::arch::global_asm!(
     "ud2",
     ".popsection",
     report = sym report,
+    has_sse = sym HAS_SSE,
 );
 
 unsafe extern "C" {
@@ -124,6 +134,10 @@ pub fn arm() {
         return;
     };
     FD.store(fd, Ordering::Relaxed);
+    HAS_SSE.store(
+        start::aux(linux_raw_sys::auxvec::AT_HWCAP).is_none_or(|caps| caps & 1 << 25 != 0),
+        Ordering::Relaxed,
+    );
     let stack = AltStack { sp: ALT.0.get() as u64, flags: 0, size: ALT_SIZE as u64 };
     let _ = signal::sigaltstack(Some(stack));
     let handler = Action::Address(trapline_report as *const () as u64);

@@ -38,9 +38,9 @@ struct Places {
     execfn: u64,
 }
 
-/// EDX of CPUID leaf 1.
+/// EDX of CPUID leaf 1, without what user mode may not use.
 fn hwcap() -> u64 {
-    u64::from(core::arch::x86_64::__cpuid(1).edx)
+    u64::from(core::arch::x86_64::__cpuid(1).edx & !crate::arch::x86::kernel::fpu::xstate::cleared_caps())
 }
 
 /// The auxiliary vector, in Linux's order. `AT_SYSINFO_EHDR` will come first once there

@@ -22,6 +22,9 @@ global_asm!(
     ".code32",
     "compat_begin:",
     "compat_main:",
+    // A null selector is no data segment in 32-bit code.
+    "mov eax, 0x2b",
+    "mov ds, eax",
     "fld1",
     "mov eax, 9",
     "compat_bound: bound eax, [edi + 40]",

@@ -5,6 +5,7 @@ pub mod entry;
 pub mod ia32;
 pub mod kernel;
 pub mod lib;
+pub mod math_emu;
 pub mod mm;
 pub mod percpu;
 pub mod ptrace;

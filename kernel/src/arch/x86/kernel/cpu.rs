@@ -222,6 +222,11 @@ pub fn disable_xsave() {
     clear_cr4(Cr4Flags::OSXSAVE);
 }
 
+/// User mode may not use SSE's registers: its instructions are invalid.
+pub fn disable_sse() {
+    clear_cr4(Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE);
+}
+
 /// There are no protection keys.
 pub fn disable_pku() {
     clear_cr4(Cr4Flags::PROTECTION_KEY_USER);

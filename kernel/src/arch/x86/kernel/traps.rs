@@ -33,6 +33,7 @@ use crate::arch::x86::kernel::irq::{HARDIRQ_OFFSET, NMI_OFFSET};
 use crate::arch::x86::kernel::kprobes;
 pub use crate::arch::x86::kernel::nmi::do_nmi;
 use crate::arch::x86::kernel::umip::fixup_umip_exception;
+use crate::arch::x86::math_emu::fpu_entry::{MathEmuInfo, math_emulate};
 use crate::arch::x86::mm::extable::fixup_exception;
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::{PtRegs, eflags};
@@ -40,7 +41,7 @@ use crate::kernel::context_tracking::{exception_enter, exception_exit};
 use crate::kernel::notifier::{DieVal, NotifyResult, notify_die};
 use crate::kernel::panic::{Comm, panic, report_bug};
 use crate::kernel::printk::{HashedPtr, print_vma_addr, printk_ratelimit, show_unhandled_signals};
-use crate::kernel::signal::sigset::{SIGBUS, SIGFPE, SIGSEGV, SIGTRAP};
+use crate::kernel::signal::sigset::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 use crate::kernel::signal::{force_sig, force_sig_fault, unhandled_signal};
 use crate::kernel::task::{Current, Task, current, tif};
 use crate::locking::{local_irq_disable, local_irq_enable};
@@ -436,14 +437,18 @@ pub extern "C" fn do_alignment_check(regs: &mut PtRegs, error_code: u64) {
     exception_exit(prev_state);
 }
 
-/// #NM. In lazy mode the task uses the FPU for the first time since it was switched to,
+/// #NM. Without an FPU the instruction is emulated. In lazy mode the task uses the FPU for the first time since it was switched to,
 /// or the kernel does on its behalf: it gets its registers. In eager mode it cannot come:
 /// if CR0.TS was set nevertheless, it is cleared and the instruction tried again.
 pub extern "C" fn do_device_not_available(regs: &mut PtRegs, _error_code: u64) {
     use x86_64::registers::control::{Cr0, Cr0Flags};
     let prev_state = exception_enter();
     let cr0 = Cr0::read();
-    if use_lazy_fpu() && cr0.contains(Cr0Flags::TASK_SWITCHED) {
+    if cr0.contains(Cr0Flags::EMULATE_COPROCESSOR) && regs.user_mode() {
+        conditional_sti(regs);
+        math_emulate(&mut MathEmuInfo { regs });
+        conditional_cli(regs);
+    } else if use_lazy_fpu() && cr0.contains(Cr0Flags::TASK_SWITCHED) {
         current().thread().fpu.fpu__restore();
     } else if warn_on!(cr0.contains(Cr0Flags::TASK_SWITCHED), "CR0.TS was set") {
         // SAFETY: lets the FPU's instructions run, as they do always.
@@ -489,11 +494,29 @@ fn math_error(regs: &mut PtRegs, vector: Vector) {
     }
     let fpu = pending_fpu_exceptions(vector);
     conditional_sti(regs);
+    send_math_error(regs, vector, fpu);
+    conditional_cli(regs);
+}
+
+/// Reports the FPU's pending exceptions to user mode. Without any there is no signal, and the
+/// instruction is tried again.
+fn send_math_error(regs: &PtRegs, vector: Vector, fpu: u16) {
     set_trap(current(), vector, 0);
-    // Without a reason there is no signal, and the instruction is tried again.
     let decision = decide::decide(vector, &Facts { from_user: true, fpu, ..Facts::default() });
     send_decision(vector, decision, regs, 0);
-    conditional_cli(regs);
+}
+
+/// The #MF that an emulated FPU would raise, whose status and control words these are.
+pub fn do_soft_coprocessor_error(regs: &PtRegs, (status, control): (u16, u16)) {
+    let fpu = decide::fpu_exceptions(u32::from(status), Some(control));
+    send_math_error(regs, Vector::CoprocessorError, fpu);
+}
+
+/// The FPU's instruction is none that could be emulated (Linux 6.1,
+/// `arch/x86/math-emu/errors.c`, `math_abort`).
+pub fn emulation_failed() {
+    set_trap(current(), Vector::DeviceNotAvailable, 0);
+    force_sig(SIGILL);
 }
 
 /// #MF.

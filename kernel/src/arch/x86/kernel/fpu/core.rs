@@ -12,15 +12,20 @@
 //! clear for it; they are saved when it is switched away, and stay in the CPU for the case
 //! that it is the next one to want them (`fpu_owner`). Who used them in many turns running
 //! gets them at the switch, without the exception.
+//!
+//! Soft mode (`no387`): there are no registers. The image is the state, which the
+//! [emulator](crate::arch::x86::math_emu) works on.
 
+use super::regset::Fxsave;
 use super::xstate;
+use crate::arch::x86::math_emu::fpu_system::SoftFpu;
 use crate::arch::x86::percpu::this_cpu;
 use crate::errno::Result;
 use crate::kernel::task::current;
 use crate::mm::page_alloc::Page;
 use core::arch::asm;
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// A task's FPU state while it is not in the registers: an XSAVE image in standard
 /// format (or an FXSAVE image, on CPUs without XSAVE), in a page of its own.
@@ -37,17 +42,49 @@ pub struct Fpu {
 /// (Linux 4.2, `switch_fpu_prepare`).
 const PRELOAD_AFTER: u8 = 5;
 
-static LAZY: AtomicBool = AtomicBool::new(false);
+/// When the state is switched.
+static MODE: AtomicU8 = AtomicU8::new(EAGER);
+/// When tasks are.
+const EAGER: u8 = 0;
+/// When it is used.
+const LAZY: u8 = 1;
+/// Never: it is in memory only.
+const SOFT: u8 = 2;
+
+/// Whether the state is switched when tasks are (`use_eager_fpu`).
+#[inline]
+fn use_eager_fpu() -> bool {
+    MODE.load(Relaxed) == EAGER
+}
 
 /// Whether the state is switched when it is used, not when tasks are.
 #[inline]
 pub fn use_lazy_fpu() -> bool {
-    LAZY.load(Relaxed)
+    MODE.load(Relaxed) == LAZY
+}
+
+/// Whether the FPU is emulated.
+#[inline]
+pub fn use_soft_fpu() -> bool {
+    MODE.load(Relaxed) == SOFT
 }
 
 /// `eagerfpu=off`; at boot, before the first task.
 pub fn set_lazy_fpu() {
-    LAZY.store(true, Relaxed);
+    MODE.store(LAZY, Relaxed);
+    stts();
+}
+
+/// `no387`; at boot, before the first task. CR0.EM makes every instruction of the FPU raise
+/// #NM, but for `fwait`, for which CR0.TS does.
+pub fn set_soft_fpu() {
+    MODE.store(SOFT, Relaxed);
+    #[cfg(target_os = "none")]
+    {
+        use x86_64::registers::control::{Cr0, Cr0Flags};
+        // SAFETY: concerns only the instructions of the FPU, which the kernel does not use now.
+        unsafe { Cr0::write(Cr0::read() | Cr0Flags::EMULATE_COPROCESSOR) };
+    }
     stts();
 }
 
@@ -147,7 +184,7 @@ impl Fpu {
 
     /// A child's state: that of the running task, whose `parent` is (`fpu__copy`).
     pub fn copy_from(&self, parent: &Self) {
-        if !use_lazy_fpu() || parent.active.get() {
+        if use_eager_fpu() || parent.active.get() {
             self.save();
         } else {
             self.image.copy_from(&parent.image);
@@ -156,7 +193,7 @@ impl Fpu {
 
     /// Brings the running task's image up to date (`fpu__save`).
     pub fn sync(&self) {
-        if !use_lazy_fpu() || self.active.get() {
+        if use_eager_fpu() || self.active.get() {
             self.save();
         }
     }
@@ -165,7 +202,7 @@ impl Fpu {
     /// (`switch_fpu_prepare`, `switch_fpu_finish`).
     #[inline]
     pub fn switch_to(&self, next: &Self) {
-        if use_lazy_fpu() {
+        if !use_eager_fpu() {
             return self.switch_lazily(next);
         }
         self.save();
@@ -174,6 +211,9 @@ impl Fpu {
 
     #[cold]
     fn switch_lazily(&self, next: &Self) {
+        if use_soft_fpu() {
+            return;
+        }
         let was_active = self.active.replace(false);
         if was_active {
             self.save();
@@ -227,10 +267,33 @@ impl Fpu {
         }
         self.active.set(false);
         self.counter.set(0);
-        self.image.clear();
-        self.image.write(0, &INIT_FPSTATE.0[..32]);
+        self.init_image();
         stts();
         crate::locking::local_irq_restore(irqs);
+    }
+
+    fn init_image(&self) {
+        self.image.clear();
+        self.image.write(0, &INIT_FPSTATE.0[..32]);
+    }
+
+    /// The first 512 bytes of the image.
+    fn fxsave_image(&self) -> Fxsave {
+        let mut fx = Fxsave::EMPTY;
+        self.image.read(0, &mut fx.0);
+        fx
+    }
+
+    /// The running task's state, for the emulator.
+    pub fn soft(&self) -> SoftFpu {
+        SoftFpu::from_x87(&self.fxsave_image().x87())
+    }
+
+    /// What the emulator has made of it.
+    pub fn set_soft(&self, fpu: &SoftFpu) {
+        let mut fx = self.fxsave_image();
+        fx.set_x87(&fpu.to_x87());
+        self.image.write(0, &fx.0);
     }
 
     /// The saved image.
@@ -262,8 +325,13 @@ pub fn fpregs_activate() {
 /// (`fpu__clear_user_states`): for a new program or a signal handler.
 #[inline]
 pub fn fpu_clear_user_states() {
-    if use_lazy_fpu() {
-        current().thread().fpu.take_registers();
+    if !use_eager_fpu() {
+        let cur = current();
+        let fpu = &cur.thread().fpu;
+        if use_soft_fpu() {
+            return fpu.init_image();
+        }
+        fpu.take_registers();
     }
     // SAFETY: a valid image of all-initial components.
     unsafe { restore_from(INIT_FPSTATE.0.as_ptr()) };
@@ -280,6 +348,28 @@ pub fn write_pkru(v: u32) {
     }
     #[cfg(not(target_os = "none"))]
     let _ = v;
+}
+
+/// The running task's first 512 bytes.
+pub fn fxregs() -> Fxsave {
+    if use_soft_fpu() {
+        return current().thread().fpu.fxsave_image();
+    }
+    fpregs_activate();
+    let mut fx = Fxsave::EMPTY;
+    // SAFETY: aligned room of our own.
+    unsafe { asm!("fxsave64 [{}]", in(reg) &raw mut fx, options(nostack)) };
+    fx
+}
+
+/// Loads them; MXCSR in them must be one that [`fxregs`] has given.
+pub fn set_fxregs(fx: &Fxsave) {
+    if use_soft_fpu() {
+        return current().thread().fpu.set_soft(&SoftFpu::from_x87(&fx.x87()));
+    }
+    fpregs_activate();
+    // SAFETY: the only word of it that could fault is as the CPU saved it.
+    unsafe { asm!("fxrstor64 [{}]", in(reg) fx, options(nostack, readonly)) };
 }
 
 /// A new program's FPU (`fpu_flush_thread`).

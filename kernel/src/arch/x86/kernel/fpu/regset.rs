@@ -10,6 +10,21 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout)]
 pub struct Fxsave(pub [u8; FXSAVE_SIZE]);
 
+/// The x87 part of FXSAVE's image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct X87 {
+    pub cwd: u16,
+    pub swd: u16,
+    /// A bit for each register that is not empty.
+    pub tags: u8,
+    pub fop: u16,
+    pub fip: u64,
+    pub fdp: u64,
+    /// ST0 to ST7.
+    pub st: [[u8; 10]; 8],
+}
+
 /// FSAVE's image (`struct user_i387_ia32_struct`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -48,6 +63,34 @@ const fn twd_i387_to_fxsr(twd: u16) -> u8 {
 }
 
 impl Fxsave {
+    /// All zero.
+    pub const EMPTY: Self = Self([0; FXSAVE_SIZE]);
+
+    /// The x87 part.
+    pub fn x87(&self) -> X87 {
+        let u64 = |at| u64::from(self.u32(at)) | u64::from(self.u32(at + 4)) << 32;
+        let mut st = [[0; 10]; 8];
+        for (i, st) in st.iter_mut().enumerate() {
+            st.copy_from_slice(&self.0[ST + 16 * i..][..10]);
+        }
+        let (cwd, swd) = (self.u16(0), self.swd());
+        X87 { cwd, swd, tags: self.0[TWD], fop: self.u16(FOP), fip: u64(RIP), fdp: u64(RDP), st }
+    }
+
+    /// Sets the x87 part.
+    pub fn set_x87(&mut self, x: &X87) {
+        self.put(0, &x.cwd.to_le_bytes());
+        self.put(SWD, &x.swd.to_le_bytes());
+        self.put(TWD, &[x.tags, 0]);
+        self.put(FOP, &x.fop.to_le_bytes());
+        self.put(RIP, &x.fip.to_le_bytes());
+        self.put(RDP, &x.fdp.to_le_bytes());
+        for (i, st) in x.st.iter().enumerate() {
+            self.put(ST + 16 * i, st);
+            self.put(ST + 16 * i + 10, &[0; 6]);
+        }
+    }
+
     fn u16(&self, at: usize) -> u16 {
         u16::from_le_bytes([self.0[at], self.0[at + 1]])
     }

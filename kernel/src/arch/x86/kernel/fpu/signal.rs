@@ -6,10 +6,12 @@
 //! own where FXSAVE leaves room ([`FpxSwBytes`]), and one behind the image, which
 //! tell a full image from one that was cut to its first 512 bytes.
 
-use super::core::{fpregs_activate, fpu_clear_user_states};
+use super::core::{fpregs_activate, fpu_clear_user_states, fxregs, set_fxregs, use_soft_fpu};
 use super::regset::{Fsave, Fxsave};
 use super::xstate::{self, FXSAVE_SIZE, MIN_XSTATE_SIZE, xfeature};
-use crate::arch::x86::lib::usercopy::{access_ok, get_user, put_user, user_access};
+use crate::arch::x86::lib::usercopy::{
+    access_ok, copy_from_user, copy_to_user, get_user, put_user, user_access,
+};
 use core::mem::offset_of;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -121,7 +123,7 @@ static INIT_FPSTATE: InitFpstate = InitFpstate({
 /// The instructions that reach the user's image. Each returns 0, or the vector of the
 /// fault (page faults that can be resolved are, and the instruction goes on).
 mod insn {
-    use super::{FP_XSTATE_MAGIC2, FpxSwBytes, Fxsave, INIT_FPSTATE, SW_RESERVED, user_access};
+    use super::{FP_XSTATE_MAGIC2, FpxSwBytes, INIT_FPSTATE, SW_RESERVED, user_access};
     use crate::arch::x86::kernel::fpu::xstate::{XSAVE_HDR_OFFSET, xfeature};
     use crate::extable;
     use core::arch::asm;
@@ -229,20 +231,6 @@ mod insn {
         })
     }
 
-    /// The registers' first 512 bytes.
-    pub fn fxsave_kernel() -> Fxsave {
-        let mut fx = Fxsave([0; _]);
-        // SAFETY: aligned room of our own.
-        unsafe { asm!("fxsave64 [{}]", in(reg) &raw mut fx, options(nostack)) };
-        fx
-    }
-
-    /// Loads the first 512 bytes; MXCSR in them must be one that the CPU has saved.
-    pub fn fxrstor_kernel(fx: &Fxsave) {
-        // SAFETY: the only word of it that could fault is as the CPU saved it.
-        unsafe { asm!("fxrstor64 [{}]", in(reg) fx, options(nostack, readonly)) };
-    }
-
     /// Brings the components `xfeatures` to their initial state.
     pub fn init(xfeatures: u64) {
         // SAFETY: a valid image of our own.
@@ -267,8 +255,15 @@ pub fn copy_fpstate_to_sigframe(buf: usize, f: &FrameFormat) -> bool {
         return false;
     }
     let sw = f.sw_bytes();
-    let fault = if f.xsave { insn::xsave(buf, f.size, &sw, f.xfeatures) } else { insn::fxsave(buf, &sw) };
-    fault == 0
+    if f.xsave {
+        return insn::xsave(buf, f.size, &sw, f.xfeatures) == 0;
+    }
+    if use_soft_fpu() {
+        let mut fx = fxregs();
+        fx.0[SW_RESERVED..].copy_from_slice(sw.as_bytes());
+        return copy_to_user(buf, &fx.0).is_ok();
+    }
+    insn::fxsave(buf, &sw) == 0
 }
 
 /// Loads the registers from the frame that a handler leaves. A null pointer means
@@ -292,6 +287,12 @@ pub fn fpu_restore_sig(buf: usize) -> bool {
 fn restore_from_user(buf: usize, f: &FrameFormat) -> Option<()> {
     if !access_ok(buf, f.frame_size()) {
         return None;
+    }
+    if !f.xsave && use_soft_fpu() {
+        let mut fx = Fxsave::EMPTY;
+        copy_from_user(&mut fx.0, buf).ok()?;
+        set_fxregs(&fx);
+        return Some(());
     }
     if !f.xsave {
         return (insn::fxrstor(buf) == 0).then_some(());
@@ -334,7 +335,7 @@ pub fn copy_fpstate_to_sigframe32(buf: usize, f: &FrameFormat, cs: u16, ds: u16)
     if !access_ok(buf, FSAVE_HEADER_SIZE) || !copy_fpstate_to_sigframe(buf + FSAVE_HEADER_SIZE, f) {
         return false;
     }
-    let fx = insn::fxsave_kernel();
+    let fx = fxregs();
     let header = FsaveHeader { env: fx.to_fsave(cs, ds), status: fx.swd(), magic: 0 };
     let extended_size = f.sw_bytes().extended_size + FSAVE_HEADER_SIZE as u32;
     let at = buf + FSAVE_HEADER_SIZE + SW_RESERVED + offset_of!(FpxSwBytes, extended_size);
@@ -354,9 +355,9 @@ pub fn fpu_restore_sig32(buf: usize) -> bool {
     if !fpu_restore_sig(buf + FSAVE_HEADER_SIZE) {
         return false;
     }
-    let mut fx = insn::fxsave_kernel();
+    let mut fx = fxregs();
     fx.take_fsave(&env);
-    insn::fxrstor_kernel(&fx);
+    set_fxregs(&fx);
     true
 }
 

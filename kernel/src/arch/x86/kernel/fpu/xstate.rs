@@ -3,7 +3,7 @@
 //! is (Linux 6.1, `arch/x86/kernel/fpu/xstate.c`, `fpu__init_system_xstate`).
 
 #[cfg(target_os = "none")]
-use super::core::set_lazy_fpu;
+use super::core::{set_lazy_fpu, set_soft_fpu};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -68,6 +68,13 @@ pub fn use_fxsr() -> bool {
     FXSR.load(Relaxed)
 }
 
+/// Bits of EDX of CPUID leaf 1 that are not user mode's: without an FPU, that one's, and those
+/// of what its registers are a part of: CMOV (`fcmov`), MMX, FXSR, SSE, SSE2 (Linux 6.1,
+/// `arch/x86/kernel/cpu/cpuid-deps.c`).
+pub fn cleared_caps() -> u32 {
+    if super::core::use_soft_fpu() { 1 | 1 << 15 | 7 << 23 | 1 << 26 } else { 0 }
+}
+
 /// The components that user mode may use: XCR0. 0 without XSAVE.
 #[inline]
 pub fn xfeatures() -> u64 {
@@ -109,7 +116,18 @@ pub fn usable_xfeatures(cpu_supports: u64, f: CpuFeatures) -> u64 {
 /// set up.
 #[cfg(target_os = "none")]
 pub fn fpu_init_system() {
+    use crate::arch::x86::kernel::cpu::{disable_pku, disable_sse, disable_xsave};
     use raw_cpuid::{CpuId, cpuid};
+    if crate::lib::cmdline::flag("no387") || !CpuId::new().get_feature_info().is_some_and(|f| f.has_fpu()) {
+        // Whatever else uses its registers goes with it (Linux 6.1,
+        // arch/x86/kernel/cpu/cpuid-deps.c).
+        crate::pr_info!("x86/fpu: No FPU detected\n");
+        crate::pr_info!("x86/fpu: x87 instructions are emulated, others of the FPU are invalid\n");
+        disable_xsave();
+        disable_pku();
+        disable_sse();
+        return set_soft_fpu();
+    }
     let lazy = crate::lib::cmdline::value("eagerfpu").is_some_and(|v| v == b"off");
     if lazy {
         set_lazy_fpu();
@@ -117,8 +135,8 @@ pub fn fpu_init_system() {
     }
     let noxsave = crate::lib::cmdline::flag("noxsave");
     if noxsave {
-        crate::arch::x86::kernel::cpu::disable_xsave();
-        crate::arch::x86::kernel::cpu::disable_pku();
+        disable_xsave();
+        disable_pku();
     }
     let id = CpuId::new();
     let has_xsave = id.get_feature_info().is_some_and(|f| f.has_xsave());
@@ -146,10 +164,14 @@ pub fn fpu_init_system() {
         crate::pr_err!(
             "x86/fpu: eagerfpu switching disabled, disabling the following xstate features: {disabled:#x}.\n"
         );
-        crate::arch::x86::kernel::cpu::disable_pku();
+        disable_pku();
     }
     let usable = usable & !disabled;
     if usable & xfeature::FPSSE != xfeature::FPSSE {
+        // A CPU, or a hypervisor, that is not to be relied on.
+        crate::pr_err!("x86/fpu: FP/SSE not present amongst the CPU's xstate features: {usable:#x}.\n");
+        disable_xsave();
+        disable_pku();
         return;
     }
     // SAFETY: every bit is one that CPUID reports; CR4.OSXSAVE is set.
