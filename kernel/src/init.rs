@@ -91,6 +91,7 @@ fn boot(info: &mut BootInfo) -> ! {
     crate::pr_info!("Command line: {}\n", alloc::string::String::from_utf8_lossy(&saved_command_line()));
     cmdline::print_unknown_bootoptions();
     crate::arch::x86::kernel::fpu::xstate::fpu_init_system();
+    crate::arch::x86::kernel::mce::mcheck_cpu_init();
     crate::arch::x86::entry::vsyscall_64::map_vsyscall();
     crate::arch::x86::kernel::alternative::int3_selftest();
     crate::kernel::kprobes::init_kprobes();

@@ -6,6 +6,7 @@ mod archives;
 mod doors;
 mod fuzz;
 mod kunit;
+mod machine_check;
 mod modes;
 mod oracle;
 mod programs;
@@ -19,6 +20,7 @@ fn main() {
     trials.extend(archives::trials());
     trials.extend(fuzz::trials());
     trials.extend(modes::trials());
+    trials.extend(machine_check::trials());
     trials.extend(provoke::trials());
     trials.extend(kunit::trials(&args));
     trials.extend(oracle::trials());

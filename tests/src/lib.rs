@@ -16,4 +16,5 @@ pub mod console;
 pub mod hello;
 pub mod hostile;
 pub mod machine;
+pub mod monitor;
 pub mod programs;

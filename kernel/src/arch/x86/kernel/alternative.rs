@@ -56,7 +56,7 @@ pub unsafe fn text_poke(addr: usize, bytes: &[u8]) -> Result {
 
 /// Has this CPU forget what it has fetched of the code: it was changed through another address
 /// (`sync_core`).
-fn sync_core() {
+pub fn sync_core() {
     #[cfg(target_os = "none")]
     let _ = core::arch::x86_64::__cpuid(0);
 }

@@ -13,6 +13,7 @@ pub mod ioport;
 pub mod irq;
 pub mod kprobes;
 pub mod ldt;
+pub mod mce;
 pub mod nmi;
 pub mod process_64;
 pub mod reboot;

@@ -31,6 +31,7 @@ use crate::arch::x86::kernel::fpu::core::use_lazy_fpu;
 use crate::arch::x86::kernel::ioport::fixup_iopl_exception;
 use crate::arch::x86::kernel::irq::{HARDIRQ_OFFSET, NMI_OFFSET};
 use crate::arch::x86::kernel::kprobes;
+pub use crate::arch::x86::kernel::mce::do_machine_check;
 pub use crate::arch::x86::kernel::nmi::do_nmi;
 use crate::arch::x86::kernel::umip::fixup_umip_exception;
 use crate::arch::x86::math_emu::fpu_entry::{MathEmuInfo, math_emulate};
@@ -585,13 +586,6 @@ pub extern "C" fn do_double_fault(regs: &mut PtRegs, error_code: u64) {
     pr_emerg!("traps: PANIC: double fault, error_code: {error_code:#x}\n");
     die(v.name(), regs, error_code);
     panic(format_args!("Machine halted."));
-}
-
-/// #MC: the hardware is broken. There is no handler that could tell how badly.
-pub extern "C" fn do_machine_check(_regs: &mut PtRegs, _error_code: u64) {
-    ist_enter();
-    pr_emerg!("CPU#{}: Unexpected int18 (Machine Check)\n", this_cpu().cpu_number.get());
-    panic(format_args!("Fatal local machine check"));
 }
 
 /// The `iret` to user mode could not load what it was given (a selector from `rt_sigreturn`,
