@@ -24,3 +24,4 @@ pub mod init;
 pub mod lib;
 pub mod locking;
 pub mod mm;
+pub mod security;

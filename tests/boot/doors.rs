@@ -134,7 +134,7 @@ fn restart_with_a_command() -> Result<(), Failed> {
 
 /// 32 words find place, and the 33rd ends the boot with Linux's words; so do variables.
 fn too_many_words_for_init() -> Result<(), Failed> {
-    let words = |count: usize| (1..=count).map(|i| format!(" w{i}")).collect::<String>();
+    let words = |count: usize| (1..=count).map(|i| format!(" w{i}")).collect::<Vec<_>>().concat();
     let fits = boot_archive(&hello::archive().finish(), &format!("loglevel=8 --{}", words(32)))?;
     says(&fits, &["with arguments:", "w31", "w32", hello::LINE])?;
     let outcome = boot_archive(&hello::archive().finish(), &words(40))?;
@@ -142,8 +142,8 @@ fn too_many_words_for_init() -> Result<(), Failed> {
 }
 
 fn too_many_variables_for_init() -> Result<(), Failed> {
-    let variables: String = (1..=40).map(|i| format!(" v{i}=x")).collect();
-    let outcome = boot_archive(&hello::archive().finish(), &variables)?;
+    let variables: Vec<String> = (1..=40).map(|i| format!(" v{i}=x")).collect();
+    let outcome = boot_archive(&hello::archive().finish(), &variables.concat())?;
     says(&outcome, &["Kernel panic - not syncing: Too many boot env vars at `v32=x'"])
 }
 

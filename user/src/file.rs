@@ -3,6 +3,7 @@
 
 use crate::{Result, syscall};
 use core::ffi::CStr;
+use linux_raw_sys::general as abi;
 
 pub use linux_raw_sys::general::{
     O_CLOEXEC, O_CREAT, O_DIRECTORY, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY,
@@ -113,6 +114,15 @@ pub fn load<'a>(path: &CStr, buf: &'a mut [u8]) -> Result<&'a [u8]> {
     let n = read_full(fd, buf);
     close(fd)?;
     Ok(&buf[..n?])
+}
+
+/// `stat(2)`.
+pub fn stat(path: &CStr) -> Result<abi::stat> {
+    // SAFETY: all zeroes are a `stat`.
+    let mut out: abi::stat = unsafe { core::mem::zeroed() };
+    // SAFETY: the path is a C string, and the kernel writes the structure.
+    unsafe { syscall!(__NR_stat, path.as_ptr(), core::ptr::from_mut(&mut out)) }?;
+    Ok(out)
 }
 
 /// `pread64(2)`.

@@ -274,6 +274,9 @@ pub fn load_elf_binary(b: &mut Binprm) -> Result {
     let image = load_image(&b.file, &b.buf)?;
     b.file.mmap()?;
     let interp = open_interp(&b.file, &image)?;
+    if let Some(i) = &interp {
+        b.would_dump(&i.file);
+    }
 
     b.begin_new_exec()?;
     let file = b.file.clone();

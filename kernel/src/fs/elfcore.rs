@@ -8,12 +8,13 @@ use crate::arch::x86::mm::init::phys_to_virt;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::{EINTR, ENOMEM, Result};
 use crate::fs::coredump::Dump;
+use crate::fs::inode::mode::S_IXUGO;
 use crate::fs::proc::base::state_char;
 use crate::kernel::exit::parent_of;
 use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::{KernelSiginfo, fatal_signal_pending};
 use crate::kernel::task::{Current, Task};
-use crate::mm::mm_struct::{Mm, MmState};
+use crate::mm::mm_struct::Mm;
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use crate::mm::util::{kvcalloc, try_push};
 use crate::mm::vma::{Backing, VmFile, VmFlags, Vma};
@@ -128,35 +129,35 @@ struct DumpVma {
 }
 
 /// How much of a mapping is dumped, with the default filter: what the process made
-/// itself, and the first page of executables (`vma_dump_size`, `coredump_filter` 0x33).
-fn vma_dump_size(st: &MmState, v: &Vma) -> usize {
+/// itself, and the first page of what looks like a program (`vma_dump_size`,
+/// `coredump_filter` 0x33).
+fn vma_dump_size(v: &Vma) -> usize {
     let whole = v.end - v.start;
-    if v.flags.contains(VmFlags::DONTDUMP) {
+    if v.flags.contains(VmFlags::DONTDUMP) && !matches!(v.backing, Backing::Special(_)) {
         return 0;
     }
     match &v.backing {
         Backing::Special(_) => whole,
-        // Touched private memory of either kind.
-        _ if v.anon_vma && !v.flags.contains(VmFlags::SHARED) => whole,
         // Shared memory without a name is a file that nobody can open.
         Backing::File(f) if v.flags.contains(VmFlags::SHARED) => {
-            let mut name = Vec::new();
-            f.name(&mut name);
-            if name.ends_with(b" (deleted)") { whole } else { 0 }
-        }
-        Backing::File(_) if v.pgoff == 0 && v.flags.contains(VmFlags::READ) => {
-            if starts_like_elf(st, v) {
-                PAGE_SIZE
+            if f.mode_nlink().1 == 0 {
+                whole
             } else {
                 0
             }
+        }
+        // Touched private memory of either kind.
+        _ if v.anon_vma => whole,
+        Backing::File(f) if v.pgoff == 0 && v.flags.contains(VmFlags::READ) => {
+            let may_run = f.mode_nlink().0 & S_IXUGO != 0;
+            if may_run || starts_like_elf(v) { PAGE_SIZE } else { 0 }
         }
         Backing::Anon | Backing::File(_) => 0,
     }
 }
 
 /// Whether the file that is mapped at `v` is an ELF file.
-fn starts_like_elf(_: &MmState, v: &Vma) -> bool {
+fn starts_like_elf(v: &Vma) -> bool {
     let page = v.backing.file().and_then(|f| f.fault_page(0).ok());
     page.is_some_and(|p| {
         let mut magic = [0; 4];
@@ -172,7 +173,7 @@ fn dump_vma_snapshot(mm: &Mm) -> Result<Vec<DumpVma>> {
     all.try_reserve_exact(st.vmas.len()).map_err(|_| ENOMEM)?;
     for v in st.vmas.iter() {
         let file = v.backing.file().map(|f| (f.clone(), v.pgoff));
-        all.push(DumpVma { start: v.start, end: v.end, flags: v.flags, size: vma_dump_size(&st, v), file });
+        all.push(DumpVma { start: v.start, end: v.end, flags: v.flags, size: vma_dump_size(v), file });
     }
     Ok(all)
 }
@@ -459,7 +460,7 @@ pub fn elf_core_dump(cur: Current, info: &KernelSiginfo, dump: &mut Dump) -> Opt
         dump.emit(phdrs.as_bytes())?;
         dump.emit(&notes)?;
         let pad = dump.position().next_multiple_of(PAGE_SIZE as u64) - dump.position();
-        dump.skip(pad as usize)?;
+        dump.skip(pad);
         for v in &vmas {
             for addr in (v.start..v.start + v.size).step_by(PAGE_SIZE) {
                 // A reservation may be of terabytes, and hardly used.
@@ -471,7 +472,7 @@ pub fn elf_core_dump(cur: Current, info: &KernelSiginfo, dump: &mut Dump) -> Opt
                     // SAFETY: the page is this function's own.
                     dump.emit(unsafe { core::slice::from_raw_parts(page.as_ptr(), PAGE_SIZE) })?;
                 } else {
-                    dump.skip(PAGE_SIZE)?;
+                    dump.skip(PAGE_SIZE as u64);
                 }
             }
         }

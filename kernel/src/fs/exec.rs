@@ -10,26 +10,29 @@ use crate::arch::x86::mm::mmap::{ADDR_NO_RANDOMIZE, arch_pick_mmap_layout};
 use crate::errno::{EACCES, EINVAL, ELOOP, ENOENT, ENOEXEC, Result};
 use crate::fs::binfmt_elf::load_elf_binary;
 use crate::fs::binfmt_script::{self, BUF_SIZE};
-use crate::fs::exec_stack::{ArgStack, Strings};
+use crate::fs::exec_stack::{ArgStack, STK_LIM, Strings};
 use crate::fs::file::current_files;
 use crate::fs::file_table::File;
-use crate::fs::inode::MAY_EXEC;
 use crate::fs::inode::mode::{S_ISGID, S_ISUID};
+use crate::fs::inode::{MAY_EXEC, MAY_READ};
 use crate::fs::namei::{Follow, Walk, getname_flags, start, user_path_at};
 use crate::fs::namespace::Path;
 use crate::fs::open::{How, vfs_open};
-use crate::kernel::cred::Cred;
+use crate::kernel::cred::{Cred, commit_creds};
 use crate::kernel::fork::mm_release;
 use crate::kernel::signal::sigset::SIGSEGV;
+use crate::kernel::signal::state::rlimit;
 use crate::kernel::signal::{action, fatal_signal_pending, force_fatal_sig, kill_other_threads};
-use crate::kernel::task::{current, pf};
+use crate::kernel::task::{Current, Task, current, pf};
+use crate::mm::mm_struct::{SUID_DUMP_DISABLE, SUID_DUMP_USER};
 use crate::mm::page_alloc::Page;
 use crate::mm::vma::VmFile;
 use crate::mm::{Mm, leave_mm};
+use crate::security::commoncap::{Unsafe, creds_from_file};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use linux_raw_sys::general::{
     AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, MS_NOEXEC, MS_NOSUID, O_LARGEFILE, O_RDONLY,
 };
@@ -52,6 +55,8 @@ pub fn init() {
 }
 
 /// A program about to run (`struct linux_binprm`).
+// Each is a fact of its own about the program.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Binprm {
     /// What `comm` and `AT_EXECFN` show.
     filename: Vec<u8>,
@@ -69,6 +74,8 @@ pub struct Binprm {
     cred: Cred,
     /// The program gets rights that its caller has not (`AT_SECURE`).
     pub secure: bool,
+    /// Part of it is a file that the caller may not read (`BINPRM_FLAGS_ENFORCE_NONDUMP`).
+    unreadable: bool,
     point_of_no_return: bool,
 }
 
@@ -97,6 +104,9 @@ impl VmFile for ExeFile {
     }
     fn size(&self) -> u64 {
         self.0.0.size()
+    }
+    fn mode_nlink(&self) -> (u32, u32) {
+        self.0.0.mode_nlink()
     }
     fn name(&self, out: &mut Vec<u8>) {
         self.0.0.name(out);
@@ -178,22 +188,23 @@ impl Binprm {
         Err(ELOOP)
     }
 
-    /// The credentials that the file gives (`bprm_fill_uid`).
+    /// The credentials that the program gets (`bprm_creds_from_file`).
     fn set_creds(&mut self) {
-        let a = self.file.inode.attr.lock().clone();
-        let (uid, gid) = (self.cred.euid, self.cred.egid);
-        if self.file.path.mnt.flags.load(Ordering::Relaxed) & MS_NOSUID == 0 {
+        let cur = current();
+        let old = cur.cred.get();
+        let mut new = (*old).clone();
+        let no_new_privs = cur.no_new_privs.load(Ordering::Relaxed);
+        if !no_new_privs && self.file.path.mnt.flags.load(Ordering::Relaxed) & MS_NOSUID == 0 {
+            let a = self.file.inode.attr.lock().clone();
             if a.mode & S_ISUID != 0 {
-                self.cred.euid = a.uid;
+                new.euid = a.uid;
             }
             if a.mode & (S_ISGID | 0o010) == S_ISGID | 0o010 {
-                self.cred.egid = a.gid;
+                new.egid = a.gid;
             }
         }
-        self.cred.suid = self.cred.euid;
-        self.cred.sgid = self.cred.egid;
-        let gained = self.cred.euid != uid || self.cred.egid != gid;
-        self.secure = gained && (self.cred.euid != self.cred.uid || self.cred.egid != self.cred.gid);
+        let how = Unsafe { no_new_privs, watched: shares_fs(cur) };
+        (self.cred, self.secure) = creds_from_file(&old, new, how);
     }
 
     /// From here on there is no way back: the other threads die, memory, signals and
@@ -212,6 +223,7 @@ impl Binprm {
 
         let mm = self.stack.mm.clone();
         mm.lock().exe_file = Some(Arc::new(exe));
+        self.set_dumpable(cur);
         exec_mmap(&mm);
         action::unshare_sighand(&cur);
         flush_thread();
@@ -222,8 +234,10 @@ impl Binprm {
         cur.sighand.get().flush_handlers_on_exec();
         if self.secure {
             cur.pdeath_signal.store(0, Ordering::Relaxed);
+            let (soft, hard) = cur.signal.rlimit(rlimit::STACK);
+            cur.signal.set_rlimit(rlimit::STACK, soft.min(STK_LIM), hard);
         }
-        cur.cred.set(Arc::new(self.cred.clone()));
+        commit_creds(self.cred.clone());
         cur.pf.fetch_and(!(pf::RANDOMIZE | pf::FORKNOEXEC), Ordering::Relaxed);
         if randomizes(personality) {
             cur.pf.fetch_or(pf::RANDOMIZE, Ordering::Relaxed);
@@ -232,6 +246,34 @@ impl Binprm {
         arch_pick_mmap_layout(&mut mm.lock().layout, personality);
         Ok(())
     }
+
+    /// Who may not read a file that is part of the program does not get it in a dump
+    /// (`would_dump`).
+    pub fn would_dump(&mut self, file: &File) {
+        self.unreadable |= file.inode.permission(&current().cred.get(), MAY_READ).is_err();
+    }
+
+    /// Whose memory the program's is, as far as the old credentials and the file's permissions
+    /// say; the new credentials may change it once more (`begin_new_exec`).
+    fn set_dumpable(&mut self, cur: Current) {
+        let file = self.file.clone();
+        self.would_dump(&file);
+        let old = cur.cred.get();
+        let own = old.euid == old.uid && old.egid == old.gid;
+        let value =
+            if own && !self.unreadable { SUID_DUMP_USER } else { SUID_DUMPABLE.load(Ordering::Relaxed) };
+        self.stack.mm.set_dumpable(value);
+    }
+}
+
+/// Whether others than the task's own threads have its working directory
+/// (`check_unsafe_exec`).
+fn shares_fs(cur: Current) -> bool {
+    let fs = cur.fs.get();
+    let ours = |t: &Arc<Task>| Arc::ptr_eq(&t.fs.get(), &fs);
+    let threads = cur.signal.threads.with_irqs_off(|v| v.iter().filter(|t| ours(t)).count());
+    // One reference is the local one.
+    Arc::strong_count(&fs) - 1 > threads
 }
 
 fn randomizes(personality: u32) -> bool {
@@ -256,6 +298,10 @@ fn set_comm(filename: &[u8]) {
     comm[..n].copy_from_slice(&base[..n]);
     *current().comm.lock() = comm;
 }
+
+/// Whose memory a program's is that changes its ids: `SUID_DUMP_*`
+/// (`/proc/sys/fs/suid_dumpable`).
+pub static SUID_DUMPABLE: AtomicU8 = AtomicU8::new(SUID_DUMP_DISABLE);
 
 /// What is run, and with what.
 struct Request<'a> {
@@ -299,6 +345,7 @@ fn do_execve(r: &Request<'_>) -> Result {
         stack,
         cred: (*current().cred.get()).clone(),
         secure: false,
+        unreadable: false,
         point_of_no_return: false,
     };
     b.exec().inspect_err(|_| {

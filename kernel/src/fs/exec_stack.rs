@@ -21,7 +21,7 @@ const MAX_ARG_STRINGS: usize = 0x7fff_ffff;
 /// What strings may always take (`ARG_MAX`).
 const ARG_MAX: u64 = 131_072;
 /// The usual limit of a stack (`_STK_LIM`).
-const STK_LIM: u64 = 8 << 20;
+pub const STK_LIM: u64 = 8 << 20;
 
 /// Pages by which stacks differ (`STACK_RND_MASK`).
 const STACK_RND_MASK: u64 = 0x3f_ffff;

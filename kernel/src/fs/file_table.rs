@@ -231,6 +231,10 @@ impl VmFile for File {
     fn size(&self) -> u64 {
         self.inode.ops.size()
     }
+    fn mode_nlink(&self) -> (u32, u32) {
+        let a = self.inode.attr.lock();
+        (a.mode, a.nlink)
+    }
     fn name(&self, out: &mut Vec<u8>) {
         // What is too long to be told is not told (`seq_file_path`).
         out.extend_from_slice(self.path.d_path().as_deref().unwrap_or(b"?"));

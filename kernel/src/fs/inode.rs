@@ -15,6 +15,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use linux_raw_sys::general::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER};
 
 /// Bits of `st_mode`: the file's type.
 #[allow(missing_docs)]
@@ -154,9 +155,9 @@ pub trait InodeOps: Send + Sync {
     fn size(&self) -> u64 {
         self.mapping().map_or(0, AddressSpace::size)
     }
-    /// Whether the ownership follows a task (`/proc/PID`): refreshes `attr`.
-    fn revalidate(&self, inode: &Inode) {
-        let _ = inode;
+    /// Whether `cred` may do `mask` to an inode with these attributes.
+    fn permission(&self, attr: &Attr, cred: &Cred, mask: u32) -> Result {
+        generic_permission(attr, cred, mask)
     }
 }
 
@@ -235,9 +236,10 @@ impl Inode {
         self.attr.lock().ctime = Time::now();
     }
 
-    /// Whether `cred` may do `mask` (`inode_permission`; `generic_permission`).
+    /// Whether `cred` may do `mask` (`inode_permission`).
     pub fn permission(&self, cred: &Cred, mask: u32) -> Result {
-        permission(&self.attr.lock(), cred.euid, cred.egid, mask)
+        let attr = self.attr.lock().clone();
+        self.ops.permission(&attr, cred, mask)
     }
 
     /// Counts a writer; fails while a program runs from the file (`get_write_access`).
@@ -264,12 +266,12 @@ impl Inode {
     }
 }
 
-/// The permission rules: owner, else group, else others; root may do everything
-/// but execute what nobody may (Linux 6.1, fs/namei.c, `generic_permission`).
-pub fn permission(a: &Attr, uid: u32, gid: u32, mask: u32) -> Result {
-    let class = if uid == a.uid {
+/// The permission rules: owner, else group, else others; and who may override them, though
+/// not to execute what nobody may (Linux 6.1, fs/namei.c, `generic_permission`).
+pub fn generic_permission(a: &Attr, cred: &Cred, mask: u32) -> Result {
+    let class = if cred.fsuid == a.uid {
         a.mode >> 6
-    } else if gid == a.gid {
+    } else if cred.in_group(a.gid) {
         a.mode >> 3
     } else {
         a.mode
@@ -277,18 +279,23 @@ pub fn permission(a: &Attr, uid: u32, gid: u32, mask: u32) -> Result {
     if class & 7 & mask == mask {
         return Ok(());
     }
-    let runnable = a.mode & S_IFMT == S_IFDIR || a.mode & S_IXUGO != 0;
-    if uid == 0 && (mask & MAY_EXEC == 0 || runnable) { Ok(()) } else { Err(EACCES) }
+    let is_dir = a.mode & S_IFMT == S_IFDIR;
+    let searches = if is_dir { mask & MAY_WRITE == 0 } else { mask == MAY_READ };
+    let runnable = is_dir || a.mode & S_IXUGO != 0;
+    let overridden = searches && cred.capable(CAP_DAC_READ_SEARCH)
+        || (mask & MAY_EXEC == 0 || runnable) && cred.capable(CAP_DAC_OVERRIDE);
+    if overridden { Ok(()) } else { Err(EACCES) }
 }
 
-/// Whether `cred` owns the file or is root (`inode_owner_or_capable`).
-pub fn owner_or_root(a: &Attr, cred: &Cred) -> Result {
-    if cred.euid == 0 || cred.euid == a.uid { Ok(()) } else { Err(EPERM) }
+/// Whether `cred` owns the file or may act as its owner (`inode_owner_or_capable`).
+pub fn owner_or_capable(a: &Attr, cred: &Cred) -> Result {
+    if cred.fsuid == a.uid || cred.capable(CAP_FOWNER) { Ok(()) } else { Err(EPERM) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::capability::KernelCap;
 
     #[test]
     fn device_numbers_survive_the_user_encoding() {
@@ -303,10 +310,22 @@ mod tests {
     fn classes_are_not_added_up() {
         let t = Time::default();
         let a = Attr { mode: S_IFREG | 0o077, uid: 5, gid: 6, nlink: 1, atime: t, mtime: t, ctime: t };
-        assert_eq!(permission(&a, 5, 6, MAY_READ), Err(EACCES));
-        assert_eq!(permission(&a, 7, 6, MAY_READ), Ok(()));
-        assert_eq!(permission(&a, 0, 0, MAY_READ | MAY_WRITE), Ok(()));
-        let plain = Attr { mode: S_IFREG | 0o644, ..a };
-        assert_eq!(permission(&plain, 0, 0, MAY_EXEC), Err(EACCES));
+        let who = |fsuid, fsgid| Cred { fsuid, fsgid, ..Cred::default() };
+        assert_eq!(generic_permission(&a, &who(5, 6), MAY_READ), Err(EACCES));
+        assert_eq!(generic_permission(&a, &who(7, 6), MAY_READ), Ok(()));
+        assert_eq!(generic_permission(&a, &who(0, 0), MAY_READ), Ok(()));
+        assert_eq!(generic_permission(&a, &Cred::root(), MAY_READ | MAY_WRITE), Ok(()));
+        let plain = Attr { mode: S_IFREG | 0o640, ..a.clone() };
+        assert_eq!(generic_permission(&plain, &Cred::root(), MAY_EXEC), Err(EACCES));
+        assert_eq!(generic_permission(&plain, &who(7, 7), MAY_READ), Err(EACCES));
+        let member = Cred { groups: Arc::new([6].into()), ..who(7, 7) };
+        assert_eq!(generic_permission(&plain, &member, MAY_READ), Ok(()));
+        assert_eq!(generic_permission(&plain, &member, MAY_WRITE), Err(EACCES));
+        let reader = Cred { cap_effective: KernelCap::of(&[CAP_DAC_READ_SEARCH]), ..who(7, 7) };
+        assert_eq!(generic_permission(&plain, &reader, MAY_READ), Ok(()));
+        assert_eq!(generic_permission(&plain, &reader, MAY_READ | MAY_WRITE), Err(EACCES));
+        let dir = Attr { mode: S_IFDIR | 0o700, ..a };
+        assert_eq!(generic_permission(&dir, &reader, MAY_READ | MAY_EXEC), Ok(()));
+        assert_eq!(generic_permission(&dir, &reader, MAY_WRITE | MAY_EXEC), Err(EACCES));
     }
 }

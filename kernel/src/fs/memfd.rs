@@ -19,6 +19,7 @@ const NAME_MAX: usize = 255 - 6;
 /// Zeroes without end, for a mapping of `/dev/zero` (`shmem_zero_setup`).
 pub fn zero_file() -> Result<Arc<File>> {
     let inode = ramfs::new_file(&pseudo_sb(), 0o600);
+    inode.attr.lock().nlink = 0;
     if let Some(pages) = inode.ops.mapping() {
         pages.truncate(MAX_FILE_SIZE);
     }

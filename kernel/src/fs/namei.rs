@@ -2,7 +2,7 @@
 //! Walking path names (Linux 6.1, `fs/namei.c`).
 
 use crate::arch::x86::lib::usercopy::{getname, strncpy_from_user};
-use crate::errno::{EBADF, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, Result};
+use crate::errno::{ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::file::fget_raw;
 use crate::fs::inode::{Link, MAY_EXEC};
@@ -174,6 +174,13 @@ impl Walk {
     }
 }
 
+impl Walk {
+    /// A walk that begins at `root` and is checked with `cred` (`file_open_root`).
+    pub fn rooted(root: Path, cred: Arc<Cred>) -> Self {
+        Self { root, cred, links: 0 }
+    }
+}
+
 impl Default for Walk {
     fn default() -> Self {
         Self::new()
@@ -256,11 +263,4 @@ pub fn user_path_parent(dfd: i32, name: &[u8]) -> Result<Parent> {
 /// The inode's path in the mount of `p`, for a fresh dentry.
 pub fn sibling(p: &Path, dentry: Arc<Dentry>) -> Path {
     Path { mnt: p.mnt.clone(), dentry }
-}
-
-/// A descriptor that must be a directory.
-pub fn dir_of_fd(fd: i32) -> Result<Path> {
-    let f = fget_raw(fd).map_err(|_| EBADF)?;
-    f.inode.want_dir()?;
-    Ok(f.path.clone())
 }

@@ -8,14 +8,16 @@ use crate::errno::{
 use crate::fs::dcache::{Dentry, lock_tree};
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, MAY_EXEC, MAY_WRITE};
-use crate::fs::namei::{self, Follow, Last, Parent, user_path_at_empty, user_path_parent};
+use crate::fs::namei::{self, Last, Parent, user_path_at_empty, user_path_parent};
 use crate::fs::namespace::Path;
 use crate::fs::ramfs;
+use crate::kernel::capability::capable;
 use crate::kernel::cred::Cred;
 use crate::kernel::task::current;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general::{AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW};
+use linux_raw_sys::general::{CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_MKNOD};
 
 /// Whether names may be made in or removed from the directory at `dir`.
 pub fn may_change(dir: &Path, cred: &Cred) -> Result {
@@ -35,7 +37,7 @@ pub fn may_change(dir: &Path, cred: &Cred) -> Result {
 pub fn check_sticky(dir: &Inode, victim: &Inode, cred: &Cred) -> Result {
     let d = dir.attr.lock().clone();
     let owner = victim.attr.lock().uid;
-    if d.mode & S_ISVTX == 0 || cred.euid == 0 || cred.euid == owner || cred.euid == d.uid {
+    if d.mode & S_ISVTX == 0 || cred.fsuid == owner || cred.fsuid == d.uid || cred.capable(CAP_FOWNER) {
         return Ok(());
     }
     Err(EPERM)
@@ -66,8 +68,8 @@ pub fn create_in(dir: &Path, name: &[u8], what: &New<'_>, mode: u32, cred: &Cred
     {
         let d = parent.attr.lock().clone();
         let mut a = inode.attr.lock();
-        a.uid = cred.euid;
-        a.gid = if d.mode & S_ISGID != 0 { d.gid } else { cred.egid };
+        a.uid = cred.fsuid;
+        a.gid = if d.mode & S_ISGID != 0 { d.gid } else { cred.fsgid };
         if d.mode & S_ISGID != 0 && matches!(what, New::Dir) {
             a.mode |= S_ISGID;
         }
@@ -260,6 +262,10 @@ pub fn sys_linkat(olddfd: i32, old: usize, newdfd: i32, new: usize, flags: u32) 
     if flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0 {
         return Err(EINVAL);
     }
+    // Who cannot search every directory could get at files by it.
+    if flags & AT_EMPTY_PATH != 0 && !capable(CAP_DAC_READ_SEARCH) {
+        return Err(ENOENT);
+    }
     let mut how = flags & AT_EMPTY_PATH;
     if flags & AT_SYMLINK_FOLLOW == 0 {
         how |= AT_SYMLINK_NOFOLLOW;
@@ -284,13 +290,8 @@ pub fn sys_mknodat(dfd: i32, name: usize, mode: u32, dev: u32) -> Result<usize> 
         _ => return Err(EINVAL),
     };
     let device = matches!(kind, S_IFCHR | S_IFBLK);
-    if device && current().cred.get().euid != 0 {
+    if device && !capable(CAP_MKNOD) {
         return Err(EPERM);
     }
     create_at(dfd, &getname(name)?, &new, mode & S_IALLUGO).map(|_| 0)
-}
-
-/// What `name` is, for those who unpack archives: no link is followed.
-pub fn lookup_nofollow(name: &[u8]) -> Result<Path> {
-    namei::user_path_at(AT_FDCWD, name, Follow::No)
 }

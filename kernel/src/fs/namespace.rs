@@ -7,6 +7,7 @@ use crate::fs::dcache::Dentry;
 use crate::fs::inode::mode::S_IFDIR;
 use crate::fs::namei::{self, Follow};
 use crate::fs::superblock::get_fs_type;
+use crate::kernel::capability::capable;
 use crate::kernel::task::current;
 use crate::locking::SpinLock;
 use crate::mm::util::kvcalloc;
@@ -223,7 +224,7 @@ pub fn sys_mount(source: usize, target: usize, kind: usize, flags: u32, data: us
     let source = if source == 0 { b"none".to_vec() } else { strncpy_from_user(source, 4096)? };
     let data = copy_mount_options(data)?;
     let at = namei::user_path_at(abi::AT_FDCWD, &getname(target)?, Follow::Yes)?;
-    if current().cred.get().euid != 0 {
+    if !capable(abi::CAP_SYS_ADMIN) {
         return Err(EPERM);
     }
     let flags = if flags & 0xffff_0000 == 0xc0ed_0000 { flags & 0xffff } else { flags };
@@ -312,7 +313,7 @@ pub fn sys_umount2(target: usize, flags: u32) -> Result<usize> {
     }
     let follow = if flags & UMOUNT_NOFOLLOW != 0 { Follow::No } else { Follow::Yes };
     let p = namei::user_path_at(abi::AT_FDCWD, &getname(target)?, follow)?;
-    if current().cred.get().euid != 0 {
+    if !capable(abi::CAP_SYS_ADMIN) {
         return Err(EPERM);
     }
     if !p.is_mount_root() {

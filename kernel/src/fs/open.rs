@@ -10,17 +10,18 @@ use crate::fs::file::{UnusedFd, fget, fget_raw};
 use crate::fs::file_table::{File, FileOps};
 use crate::fs::filemap::seal;
 use crate::fs::inode::mode::*;
-use crate::fs::inode::{Inode, Link, MAY_EXEC, MAY_READ, MAY_WRITE, owner_or_root, permission};
+use crate::fs::inode::{Inode, Link, MAY_EXEC, MAY_READ, MAY_WRITE, owner_or_capable};
 use crate::fs::namei::{Last, Parent, Walk, start, user_path_at_empty};
 use crate::fs::namei_calls::{New, create_in, may_change};
 use crate::fs::namespace::Path;
 use crate::kernel::cred::Cred;
 use crate::kernel::task::current;
+use crate::security::commoncap::access_creds;
 use alloc::sync::Arc;
 use linux_raw_sys::general::{
-    AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, MS_NODEV, O_ACCMODE, O_APPEND, O_CLOEXEC,
-    O_CREAT, O_DIRECT, O_DIRECTORY, O_DSYNC, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW,
-    O_NONBLOCK, O_PATH, O_RDONLY, O_SYNC, O_TMPFILE, O_TRUNC, O_WRONLY,
+    AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, CAP_CHOWN, CAP_FSETID, CAP_SYS_CHROOT,
+    MS_NODEV, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECT, O_DIRECTORY, O_DSYNC, O_EXCL, O_LARGEFILE,
+    O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_SYNC, O_TMPFILE, O_TRUNC, O_WRONLY,
 };
 
 /// What `open` knows; other bits are ignored by it and refused by `openat2`.
@@ -88,8 +89,11 @@ pub fn do_filp_open(dfd: i32, name: &[u8], how: How) -> Result<Arc<File>> {
     if name.is_empty() {
         return Err(ENOENT);
     }
-    let mut walk = Walk::new();
-    let at = start(dfd, name)?;
+    path_openat(Walk::new(), start(dfd, name)?, name, how)
+}
+
+/// Opens a path that begins at `at`, or at the walk's root (`path_openat`).
+pub fn path_openat(mut walk: Walk, at: Path, name: &[u8], how: How) -> Result<Arc<File>> {
     if how.has(TMPFILE_BIT) {
         return open_tmpfile(&mut walk, at, name, how);
     }
@@ -149,7 +153,7 @@ fn open_tmpfile(walk: &mut Walk, at: Path, name: &[u8], how: How) -> Result<Arc<
     {
         let mut a = inode.attr.lock();
         a.nlink = 0;
-        (a.uid, a.gid) = (walk.cred().euid, walk.cred().egid);
+        (a.uid, a.gid) = (walk.cred().fsuid, walk.cred().fsgid);
     }
     let mut label = alloc::vec::Vec::from(&b"#"[..]);
     label.extend_from_slice(alloc::format!("{}", inode.ino).as_bytes());
@@ -175,7 +179,6 @@ fn do_open(walk: &Walk, path: Path, how: How, must_be_dir: bool, created: bool) 
     }
     let access = how.access();
     if !created {
-        inode.ops.revalidate(&inode);
         may_open(&path, walk.cred(), access, how)?;
     }
     let truncate = how.has(O_TRUNC) && !created && inode.is_reg();
@@ -208,7 +211,7 @@ fn may_open(path: &Path, cred: &Cred, access: u32, how: How) -> Result {
     }
     inode.permission(cred, access)?;
     if how.has(O_NOATIME) {
-        owner_or_root(&inode.attr.lock(), cred)?;
+        owner_or_capable(&inode.attr.lock(), cred)?;
     }
     Ok(())
 }
@@ -369,12 +372,10 @@ pub fn sys_faccessat2(dfd: i32, name: usize, mode: u32, flags: u32) -> Result<us
     }
     let p = user_path_at_empty(dfd, name, flags)?;
     let inode = &p.dentry.inode;
-    inode.ops.revalidate(inode);
     let cred = current().cred.get();
-    let (uid, gid) = if flags & AT_EACCESS != 0 { (cred.euid, cred.egid) } else { (cred.uid, cred.gid) };
-    let a = inode.attr.lock().clone();
-    permission(&a, uid, gid, mode)?;
-    let changes_fs = matches!(a.mode & S_IFMT, S_IFREG | S_IFDIR | S_IFLNK);
+    let real = if flags & AT_EACCESS == 0 { Some(access_creds(&cred)) } else { None };
+    inode.permission(real.as_ref().unwrap_or(&cred), mode)?;
+    let changes_fs = matches!(inode.kind(), S_IFREG | S_IFDIR | S_IFLNK);
     if mode & MAY_WRITE != 0 && p.mnt.is_readonly() && changes_fs {
         return Err(EROFS);
     }
@@ -405,7 +406,7 @@ pub fn sys_chroot(name: usize) -> Result<usize> {
     p.dentry.inode.want_dir()?;
     let cred = current().cred.get();
     p.dentry.inode.permission(&cred, MAY_EXEC)?;
-    if cred.euid != 0 {
+    if !cred.capable(CAP_SYS_CHROOT) {
         return Err(EPERM);
     }
     current().fs.get().set_root(p);
@@ -422,8 +423,10 @@ fn chmod(p: &Path, mode: u32) -> Result<usize> {
     }
     let cred = current().cred.get();
     let mut a = inode.attr.lock();
-    owner_or_root(&a, &cred)?;
-    a.mode = a.mode & S_IFMT | mode & S_IALLUGO;
+    owner_or_capable(&a, &cred)?;
+    // Only members of a group make programs that run as it (`setattr_copy`).
+    let drop = if cred.in_group(a.gid) || cred.capable(CAP_FSETID) { 0 } else { S_ISGID };
+    a.mode = a.mode & S_IFMT | mode & S_IALLUGO & !drop;
     a.ctime = crate::fs::inode::Time::now();
     Ok(0)
 }
@@ -449,9 +452,9 @@ fn chown(p: &Path, uid: u32, gid: u32) -> Result<usize> {
     }
     let cred = current().cred.get();
     let mut a = p.dentry.inode.attr.lock();
-    let root = cred.euid == 0;
-    let same_user = uid == u32::MAX || uid == a.uid && cred.euid == a.uid;
-    let own_group = gid == u32::MAX || cred.euid == a.uid && gid == cred.egid;
+    let root = cred.capable(CAP_CHOWN);
+    let same_user = uid == u32::MAX || uid == a.uid && cred.fsuid == a.uid;
+    let own_group = gid == u32::MAX || cred.fsuid == a.uid && (gid == a.gid || cred.in_group(gid));
     if !(root || same_user && own_group) {
         return Err(EPERM);
     }

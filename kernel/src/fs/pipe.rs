@@ -12,6 +12,7 @@ use crate::fs::ioctl::FIONREAD;
 use crate::fs::namespace::{Mount, Path};
 use crate::fs::select::PollTable;
 use crate::fs::superblock::{FsType, SuperBlock};
+use crate::kernel::capability::capable;
 use crate::kernel::signal::send_sig;
 use crate::kernel::signal::sigset::SIGPIPE;
 use crate::kernel::task::current;
@@ -25,6 +26,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU32, Ordering};
+use linux_raw_sys::general::CAP_SYS_RESOURCE;
 use linux_raw_sys::general::{O_ACCMODE, O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY};
 
 /// Buffers of a new pipe (`PIPE_DEF_BUFFERS`).
@@ -216,7 +218,7 @@ impl Pipe {
             return Err(EINVAL);
         }
         let size = bytes.max(PAGE_SIZE).next_power_of_two();
-        if size > MAX_SIZE && current().cred.lock().euid != 0 {
+        if size > MAX_SIZE && !capable(CAP_SYS_RESOURCE) {
             return Err(EPERM);
         }
         let mut ring = self.ring.lock();

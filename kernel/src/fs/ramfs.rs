@@ -12,6 +12,7 @@ use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::DirOps;
 use crate::fs::pipe::{self, FifoSlot};
 use crate::fs::superblock::{FsType, SuperBlock};
+use crate::kernel::capability::capable;
 use crate::lib::iov_iter::IovIter;
 use crate::mm::page_alloc::{Page, totalram_pages};
 use alloc::boxed::Box;
@@ -19,6 +20,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use linux_raw_sys::general::CAP_FSETID;
 
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
@@ -236,7 +238,7 @@ impl FileOps for RegFile {
 /// (`file_remove_privs`).
 fn drop_privileges(inode: &Inode) {
     let mut a = inode.attr.lock();
-    if a.mode & (S_ISUID | S_ISGID) == 0 || crate::kernel::task::current().cred.lock().euid == 0 {
+    if a.mode & (S_ISUID | S_ISGID) == 0 || capable(CAP_FSETID) {
         return;
     }
     a.mode &= !S_ISUID;

@@ -83,7 +83,6 @@ fn rdev(inode: &Inode, mode: u32) -> u64 {
 }
 
 fn fill(inode: &Arc<Inode>) -> Stat {
-    inode.ops.revalidate(inode);
     let a = inode.attr.lock().clone();
     let t = [a.atime, a.mtime, a.ctime];
     Stat {
@@ -145,7 +144,6 @@ pub fn sys_statx(dfd: i32, name: usize, flags: u32, mask: u32, buf: usize) -> Re
     }
     let p = user_path_at_empty(dfd, name, flags)?;
     let inode = &p.dentry.inode;
-    inode.ops.revalidate(inode);
     let a = inode.attr.lock().clone();
     let time = |t: crate::fs::inode::Time| StatxTime { sec: t.sec, nsec: t.nsec, reserved: 0 };
     let dev = rdev(inode, a.mode) != 0;

@@ -4,7 +4,7 @@
 use crate::arch::x86::lib::usercopy::get_user;
 use crate::errno::{EACCES, EINVAL, EPERM, EROFS, Result};
 use crate::fs::file::fget_raw;
-use crate::fs::inode::{MAY_WRITE, Time, owner_or_root};
+use crate::fs::inode::{MAY_WRITE, Time, owner_or_capable};
 use crate::fs::namei::user_path_at_empty;
 use crate::fs::namespace::Path;
 use crate::kernel::task::current;
@@ -41,7 +41,7 @@ fn apply(p: &Path, times: [New; 2]) -> Result<usize> {
     let inode = &p.dentry.inode;
     let cred = current().cred.get();
     // Who may write may also set both to now.
-    let owner = owner_or_root(&inode.attr.lock(), &cred);
+    let owner = owner_or_capable(&inode.attr.lock(), &cred);
     if owner.is_err() {
         if times != [New::Now; 2] {
             return Err(EPERM);

@@ -17,6 +17,7 @@ use crate::kernel::signal::state::signal_flags;
 use crate::kernel::signal::{begin_group_exit, do_notify_parent, exit_signals, kill_pgrp, signal_pending};
 use crate::kernel::task::{TASK_DEAD, TASK_INTERRUPTIBLE, TASK_RUNNING, Task, current};
 use crate::locking::{irqs_enabled, local_irq_disable, local_irq_enable};
+use crate::mm::mm_struct::SUID_DUMP_USER;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
@@ -142,7 +143,8 @@ fn exit_mm() {
     let cur = current();
     mm_release(&cur);
     let mm = cur.mm.lock().take();
-    if mm.is_some() {
+    if let Some(mm) = &mm {
+        cur.user_dumpable.store(mm.dumpable() == SUID_DUMP_USER, Ordering::Relaxed);
         // SAFETY: the kernel's own tables; user memory is not touched any more.
         unsafe { crate::arch::x86::mm::tlb::load_cr3(crate::arch::x86::mm::init::kernel_pgd()) };
     }

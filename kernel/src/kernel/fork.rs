@@ -220,6 +220,8 @@ fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
         set_child_tid: AtomicU64::new(0),
         vfork_done: IrqLock::new(None),
         pdeath_signal: AtomicU32::new(0),
+        no_new_privs: AtomicBool::new(false),
+        user_dumpable: AtomicBool::new(false),
         personality: AtomicU32::new(0),
         exit_code: AtomicU32::new(0),
         utime: AtomicU64::new(0),
@@ -332,6 +334,7 @@ fn copy_process(args: &CloneArgs) -> Result<Arc<Task>> {
     let t = new_task(pid, tgid, parts);
     process_64::init_stack(&t, regs, None);
     t.personality.store(cur.personality.load(Ordering::Relaxed), Ordering::Relaxed);
+    t.no_new_privs.store(cur.no_new_privs.load(Ordering::Relaxed), Ordering::Relaxed);
     t.set_flag(cur.flags.load(Ordering::Relaxed) & tif::INHERITED);
     t.pf.fetch_or(cur.pf.load(Ordering::Relaxed) & pf::RANDOMIZE, Ordering::Relaxed);
     if args.has(nr::CLONE_CHILD_SETTID) {

@@ -3,6 +3,7 @@
 
 #[macro_use]
 pub mod printk;
+pub mod capability;
 pub mod context_tracking;
 pub mod cred;
 pub mod exit;
@@ -13,8 +14,10 @@ pub mod kprobes;
 pub mod kunit;
 pub mod notifier;
 pub mod panic;
+pub mod ptrace;
 pub mod reboot;
 pub mod sched;
+pub mod setid;
 pub mod signal;
 pub mod sys;
 pub mod task;

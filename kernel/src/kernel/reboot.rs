@@ -4,8 +4,9 @@
 use crate::arch::x86::kernel::reboot::{emergency_restart, machine_halt, machine_power_off};
 use crate::arch::x86::lib::usercopy::strncpy_from_user_cut;
 use crate::errno::{EINVAL, EPERM, Result};
+use crate::kernel::capability::capable;
 use crate::kernel::panic::Comm;
-use crate::kernel::task::current;
+use linux_raw_sys::general::CAP_SYS_BOOT;
 
 const MAGIC1: u32 = 0xfee1_dead;
 const MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
@@ -15,7 +16,7 @@ const COMMAND_MAX: usize = 255;
 
 /// `reboot(2)`: restart, halt, power off; what Ctrl-Alt-Del does.
 pub fn sys_reboot(magic1: u32, magic2: u32, cmd: u32, arg: usize) -> Result<usize> {
-    if current().cred.get().euid != 0 {
+    if !capable(CAP_SYS_BOOT) {
         return Err(EPERM);
     }
     if magic1 != MAGIC1 || !MAGIC2.contains(&magic2) {

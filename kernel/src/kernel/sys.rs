@@ -7,6 +7,8 @@ use crate::arch::x86::lib::usercopy::{
     TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user_cut,
 };
 use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, EPERM, ESRCH, Result};
+use crate::kernel::capability::capable;
+use crate::kernel::cred::{Cred, commit_creds};
 use crate::kernel::exit::{parent_of, rusage_words};
 use crate::kernel::fork::{TASKLIST, find_task};
 use crate::kernel::signal::rlimit;
@@ -14,10 +16,12 @@ use crate::kernel::signal::sigset::valid_signal;
 use crate::kernel::task::{Task, current};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::locking::IrqLock;
+use crate::mm::mm_struct::{SUID_DUMP_DISABLE, SUID_DUMP_USER, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, nr_free_pages, totalram_pages};
+use crate::security::commoncap::{Answer, cap_task_prctl};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
-use linux_raw_sys::general as nr;
+use linux_raw_sys::general::{self as nr, CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use linux_raw_sys::prctl as pr;
 
 /// The kernel's release, as `uname -r` shows it.
@@ -44,7 +48,8 @@ pub fn hostname() -> arrayvec::ArrayVec<u8, 65> {
     n[0].into_iter().take_while(|&b| b != 0).collect()
 }
 
-/// `RLIMIT_NPROC`: root may always fork; others while they have fewer threads.
+/// `RLIMIT_NPROC`: root may always fork; others while they have fewer threads, or may
+/// exceed their limits.
 pub fn check_nproc(cur: &Task) -> Result {
     let uid = cur.cred.get().uid;
     if uid == 0 {
@@ -52,7 +57,8 @@ pub fn check_nproc(cur: &Task) -> Result {
     }
     let limit = cur.signal.rlimit_cur(rlimit::NPROC);
     let count = TASKLIST.lock().iter().filter(|t| t.cred.lock().uid == uid).count() as u64;
-    if count >= limit { Err(EAGAIN) } else { Ok(()) }
+    let exceeds = count >= limit && !capable(CAP_SYS_RESOURCE) && !capable(CAP_SYS_ADMIN);
+    if exceeds { Err(EAGAIN) } else { Ok(()) }
 }
 
 /// `uname(2)`.
@@ -71,7 +77,7 @@ pub fn sys_newuname(name: usize) -> Result<usize> {
 }
 
 fn set_uts_name(which: usize, name: usize, len: usize) -> Result<usize> {
-    if current().cred.get().euid != 0 {
+    if !capable(CAP_SYS_ADMIN) {
         return Err(EPERM);
     }
     if len > 64 {
@@ -179,91 +185,15 @@ pub fn sys_setpgid(pid: i32, pgid: i32) -> Result<usize> {
     Ok(0)
 }
 
-/// `getuid(2)`.
-pub fn sys_getuid() -> Result<usize> {
-    Ok(current().cred.get().uid as usize)
-}
-/// `geteuid(2)`.
-pub fn sys_geteuid() -> Result<usize> {
-    Ok(current().cred.get().euid as usize)
-}
-/// `getgid(2)`.
-pub fn sys_getgid() -> Result<usize> {
-    Ok(current().cred.get().gid as usize)
-}
-/// `getegid(2)`.
-pub fn sys_getegid() -> Result<usize> {
-    Ok(current().cred.get().egid as usize)
-}
-
-/// Changes the three ids as `setresuid` and its kin do: -1 keeps one; without
-/// privilege only the present ones may be chosen.
-fn set_ids(get: impl Fn(&mut crate::kernel::cred::Cred) -> [&mut u32; 3], new: [u32; 3]) -> Result<usize> {
-    let cur = current();
-    let mut c = (*cur.cred.get()).clone();
-    let privileged = c.euid == 0;
-    let old = get(&mut c).map(|v| *v);
-    for (slot, v) in get(&mut c).into_iter().zip(new) {
-        if v == u32::MAX {
-            continue;
-        }
-        if !privileged && !old.contains(&v) {
-            return Err(EPERM);
-        }
-        *slot = v;
-    }
-    cur.cred.set(Arc::new(c));
-    Ok(0)
-}
-
-fn uids(c: &mut crate::kernel::cred::Cred) -> [&mut u32; 3] {
-    [&mut c.uid, &mut c.euid, &mut c.suid]
-}
-fn gids(c: &mut crate::kernel::cred::Cred) -> [&mut u32; 3] {
-    [&mut c.gid, &mut c.egid, &mut c.sgid]
-}
-
-/// `setresuid(2)`.
-pub fn sys_setresuid(r: u32, e: u32, s: u32) -> Result<usize> {
-    set_ids(uids, [r, e, s])
-}
-/// `setresgid(2)`.
-pub fn sys_setresgid(r: u32, e: u32, s: u32) -> Result<usize> {
-    set_ids(gids, [r, e, s])
-}
-/// `setuid(2)`: all three with privilege, else the effective one.
-pub fn sys_setuid(uid: u32) -> Result<usize> {
-    let all = current().cred.get().euid == 0;
-    set_ids(uids, if all { [uid; 3] } else { [u32::MAX, uid, u32::MAX] })
-}
-/// `setgid(2)`.
-pub fn sys_setgid(gid: u32) -> Result<usize> {
-    let all = current().cred.get().euid == 0;
-    set_ids(gids, if all { [gid; 3] } else { [u32::MAX, gid, u32::MAX] })
-}
-fn put_ids(ids: [u32; 3], at: [usize; 3]) -> Result<usize> {
-    for (id, p) in ids.iter().zip(at) {
-        put_user(p, id)?;
-    }
-    Ok(0)
-}
-/// `getresuid(2)`.
-pub fn sys_getresuid(r: usize, e: usize, s: usize) -> Result<usize> {
-    let c = current().cred.get();
-    put_ids([c.uid, c.euid, c.suid], [r, e, s])
-}
-/// `getresgid(2)`.
-pub fn sys_getresgid(r: usize, e: usize, s: usize) -> Result<usize> {
-    let c = current().cred.get();
-    put_ids([c.gid, c.egid, c.sgid], [r, e, s])
-}
-/// `getgroups(2)`: there are no supplementary groups.
-pub fn sys_getgroups(_size: i32, _list: usize) -> Result<usize> {
-    Ok(0)
-}
-
 /// Most descriptors that `RLIMIT_NOFILE` may allow (`/proc/sys/fs/nr_open`).
 const NR_OPEN: u64 = 1 << 20;
+
+/// Whether one process may see and set the limits of another (`check_prlimit_permission`).
+fn may_limit(me: &Cred, them: &Cred) -> bool {
+    let uids = [them.euid, them.suid, them.uid] == [me.uid; 3];
+    let gids = [them.egid, them.sgid, them.gid] == [me.gid; 3];
+    uids && gids || me.capable(CAP_SYS_RESOURCE)
+}
 
 /// `prlimit64(2)`.
 pub fn sys_prlimit64(pid: i32, resource: usize, new: usize, old: usize) -> Result<usize> {
@@ -273,8 +203,7 @@ pub fn sys_prlimit64(pid: i32, resource: usize, new: usize, old: usize) -> Resul
     }
     let change: Option<[u64; 2]> = if new == 0 { None } else { Some(get_user(new)?) };
     let cur = current();
-    let (me, them) = (cur.cred.get(), t.cred.get());
-    if t.tgid != cur.tgid && me.euid != 0 && (me.uid, me.gid) != (them.uid, them.gid) {
+    if t.tgid != cur.tgid && !may_limit(&cur.cred.get(), &t.cred.get()) {
         return Err(EPERM);
     }
     let before = t.signal.rlimit(resource);
@@ -286,7 +215,7 @@ pub fn sys_prlimit64(pid: i32, resource: usize, new: usize, old: usize) -> Resul
         if resource == rlimit::NOFILE && hard > NR_OPEN {
             return Err(EPERM);
         }
-        if hard > before.1 && me.euid != 0 {
+        if hard > before.1 && !capable(CAP_SYS_RESOURCE) {
             return Err(EPERM);
         }
         t.signal.set_rlimit(resource, soft, hard);
@@ -350,9 +279,17 @@ pub fn sys_sysinfo(info: usize) -> Result<usize> {
     Ok(0)
 }
 
-/// `prctl(2)`, as far as names, death signals and capabilities go.
-pub fn sys_prctl(option: u32, a2: usize, _a3: usize, _a4: usize, _a5: usize) -> Result<usize> {
+/// `prctl(2)`, as far as names, death signals, privileges and dumps go.
+pub fn sys_prctl(option: u32, a2: usize, a3: usize, a4: usize, a5: usize) -> Result<usize> {
     let cur = current();
+    match cap_task_prctl(&cur.cred.get(), option, [a2, a3, a4, a5])? {
+        Some(Answer::Value(n)) => return Ok(n),
+        Some(Answer::Change(new)) => {
+            commit_creds(new);
+            return Ok(0);
+        }
+        None => {}
+    }
     match option {
         pr::PR_SET_NAME => {
             let mut name = [0u8; 16];
@@ -373,9 +310,19 @@ pub fn sys_prctl(option: u32, a2: usize, _a3: usize, _a4: usize, _a5: usize) -> 
         pr::PR_GET_PDEATHSIG => put_user(a2, &cur.pdeath_signal.load(Relaxed))?,
         pr::PR_GET_TSC => put_user(a2, &process_64::get_tsc_mode())?,
         pr::PR_SET_TSC => process_64::set_tsc_mode(a2)?,
-        pr::PR_GET_DUMPABLE => return Ok(1),
-        pr::PR_SET_DUMPABLE if a2 <= 1 => {}
-        pr::PR_GET_NO_NEW_PRIVS | pr::PR_GET_KEEPCAPS | pr::PR_GET_SECCOMP => {}
+        pr::PR_GET_DUMPABLE => return Ok(cur.get_mm().map_or(0, |mm| mm.dumpable().into())),
+        pr::PR_SET_DUMPABLE => {
+            let value = [SUID_DUMP_DISABLE, SUID_DUMP_USER].into_iter().find(|&v| usize::from(v) == a2);
+            let value = value.ok_or(EINVAL)?;
+            with_current_mm(|mm| mm.set_dumpable(value));
+        }
+        pr::PR_SET_NO_NEW_PRIVS if [a2, a3, a4, a5] == [1, 0, 0, 0] => {
+            cur.no_new_privs.store(true, Relaxed);
+        }
+        pr::PR_GET_NO_NEW_PRIVS if [a2, a3, a4, a5] == [0; 4] => {
+            return Ok(usize::from(cur.no_new_privs.load(Relaxed)));
+        }
+        pr::PR_GET_SECCOMP => {}
         _ => return Err(EINVAL),
     }
     Ok(0)

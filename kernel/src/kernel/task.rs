@@ -21,7 +21,7 @@ use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Runnable or running.
 pub const TASK_RUNNING: u32 = 0;
@@ -164,6 +164,11 @@ pub struct Task {
     pub vfork_done: IrqLock<Option<Arc<crate::kernel::fork::Completion>>>,
     /// `prctl(PR_SET_PDEATHSIG)`.
     pub pdeath_signal: AtomicU32,
+    /// `prctl(PR_SET_NO_NEW_PRIVS)`: `exec` gives it nothing that it does not have.
+    pub no_new_privs: AtomicBool,
+    /// Once it has no memory any more: whether that was its user's
+    /// ([`ptrace_may_access`](crate::kernel::ptrace::ptrace_may_access)).
+    pub user_dumpable: AtomicBool,
     /// `personality(2)`.
     pub personality: AtomicU32,
     /// Wait status (`wait4` encoding), valid once the task is a zombie.

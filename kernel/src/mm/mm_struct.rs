@@ -19,14 +19,24 @@ use crate::mm::vma::{Backing, VmFile, VmFlags, Vma};
 use crate::mm::vma_tree::VmaTree;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU8, Ordering};
 
 /// An address space.
 pub struct Mm {
     pgd: u64,
     /// The local descriptor table, if programs have made one.
     pub ldt: MmLdt,
+    /// `SUID_DUMP_*`.
+    dumpable: AtomicU8,
     state: SpinLock<MmState>,
 }
+
+/// Neither a core dump nor a look from outside: the program runs with somebody else's rights.
+pub const SUID_DUMP_DISABLE: u8 = 0;
+/// The memory is its user's.
+pub const SUID_DUMP_USER: u8 = 1;
+/// A core dump that only root can read.
+pub const SUID_DUMP_ROOT: u8 = 2;
 
 /// Where `exec` put things, for `/proc`, `prctl(PR_SET_MM)` and `brk`.
 #[derive(Clone, Default)]
@@ -131,6 +141,7 @@ impl Mm {
         Self {
             pgd: pt.pgd(),
             ldt: MmLdt::default(),
+            dumpable: AtomicU8::new(SUID_DUMP_USER),
             state: SpinLock::new(MmState {
                 vmas: VmaTree::new(),
                 pt,
@@ -180,6 +191,16 @@ impl Mm {
         }
     }
 
+    /// Whose memory it is: `SUID_DUMP_*` (`get_dumpable`).
+    pub fn dumpable(&self) -> u8 {
+        self.dumpable.load(Ordering::Relaxed)
+    }
+
+    /// Says whose memory it is.
+    pub fn set_dumpable(&self, value: u8) {
+        self.dumpable.store(value, Ordering::Relaxed);
+    }
+
     /// Tasks (and others who look) that use this space (`mm_users`).
     pub fn users(self: &Arc<Self>) -> usize {
         Arc::strong_count(self)
@@ -189,6 +210,7 @@ impl Mm {
     pub fn fork(&self) -> Result<Arc<Mm>> {
         let mut new = Self::with_state(PageTables::new()?);
         new.ldt = self.ldt.fork()?;
+        new.set_dumpable(self.dumpable());
         let mut old = self.lock();
         new.lock().dup_from(&mut old)?;
         drop(old);

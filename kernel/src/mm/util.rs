@@ -5,6 +5,7 @@
 //! After Linux 6.1, `mm/util.c` (`__vm_enough_memory`), `mm/mmap.c` (`may_expand_vm`).
 
 use crate::errno::{ENOMEM, Result};
+use crate::kernel::capability::capable;
 use crate::mm::mm_struct::VmStat;
 use crate::mm::page_alloc::{PAGE_SIZE, totalram_pages};
 use crate::mm::vma::VmFlags;
@@ -126,12 +127,12 @@ fn fits(stat: &VmStat, flags: VmFlags, pages: usize, limits: Limits) -> bool {
 
 /// Whether the current task may map below `mmap_min_addr` (`CAP_SYS_RAWIO`).
 pub fn capable_rawio() -> bool {
-    crate::kernel::task::current().cred.lock().euid == 0
+    capable(linux_raw_sys::general::CAP_SYS_RAWIO)
 }
 
 /// Whether the current task may lock as much memory as it likes (`CAP_IPC_LOCK`).
 pub fn capable_ipc_lock() -> bool {
-    crate::kernel::task::current().cred.lock().euid == 0
+    capable(linux_raw_sys::general::CAP_IPC_LOCK)
 }
 
 #[cfg(test)]

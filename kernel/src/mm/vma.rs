@@ -153,6 +153,11 @@ pub trait VmFile: Send + Sync {
     /// Bytes in the file.
     fn size(&self) -> u64;
 
+    /// `st_mode`, and how many names the file has.
+    fn mode_nlink(&self) -> (u32, u32) {
+        (0o100_600, 0)
+    }
+
     /// Identifies the page cache behind the file (the address of its `AddressSpace`),
     /// whoever opened it; 0 if it cannot get shorter.
     fn mapping_id(&self) -> usize {

@@ -145,6 +145,27 @@ fn limits() {
     check!(read_core().is_some_and(|c| c.len() <= 8192), "longer than the limit");
 }
 
+/// Pages that were never touched are holes, which take no room: a limit does not count them.
+fn sparse() {
+    const LEN: usize = 64 << 20;
+    let Ok(start) = map(LEN, PROT_READ | PROT_WRITE) else {
+        check!(false, "no memory");
+        return;
+    };
+    let last = (start + LEN - 8) as *mut u64;
+    let _ = file::unlink(CORE);
+    let pid = child(|| {
+        let _ = setrlimit(RLIMIT_CORE, 1 << 21, None);
+        // SAFETY: just mapped.
+        unsafe { last.write(WORD ^ 3) };
+        let _ = kill(getpid(), SIGQUIT);
+        0
+    });
+    check_eq!(end_of(pid), Ok(WaitStatus(SIGQUIT as i32 | 0x80)), "a sparse dump");
+    let found = read_core().and_then(|core| memory_at(core, last as u64));
+    check_eq!(found, Some(WORD ^ 3), "the end of it");
+}
+
 fn run() {
     let mut old = [0; 128];
     let Ok(fd) = file::open(PATTERN, file::O_RDONLY, 0) else {
@@ -157,6 +178,7 @@ fn run() {
     if let Ok(addr) = map(PAGE, PROT_READ | PROT_WRITE) {
         contents(addr);
         limits();
+        sparse();
     }
     let _ = file::unlink(CORE);
     check!(file::put(PATTERN, &old[..n], 0o644).is_ok(), "core_pattern is put back");

@@ -6,6 +6,7 @@ use super::serial::{self, p8250};
 use crate::errno::{EAGAIN, EFAULT, EIO, EPERM, ERESTARTSYS, ESPIPE, Result};
 use crate::fs::file_table::{File, FileOps, poll};
 use crate::fs::select::PollTable;
+use crate::kernel::capability::capable;
 use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::action::SIG_IGN;
 use crate::kernel::signal::kill::is_pgrp_orphaned;
@@ -19,6 +20,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, Ordering};
 use linux_raw_sys::general as abi;
+use linux_raw_sys::general::CAP_SYS_ADMIN;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What nobody has read; more is lost.
@@ -265,7 +267,7 @@ impl Tty {
         if !leader || cur.signal.tty.load(Ordering::Relaxed) != 0 {
             return Err(EPERM);
         }
-        if session != 0 && !(force && cur.cred.lock().euid == 0) {
+        if session != 0 && !(force && capable(CAP_SYS_ADMIN)) {
             return Err(EPERM);
         }
         self.set_controlling();

@@ -4,11 +4,13 @@
 
 use crate::errno::{EINVAL, Result};
 use crate::fs::coredump;
+use crate::fs::exec::SUID_DUMPABLE;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::panic::{OOPS_LIMIT, PANIC_ON_OOPS, PANIC_ON_WARN, PANIC_TIMEOUT};
 use crate::kernel::printk::{self, syslog};
 use crate::kernel::signal::fatal::PRINT_FATAL_SIGNALS;
 use crate::kernel::sys;
+use crate::mm::mm_struct::SUID_DUMP_ROOT;
 use crate::mm::util;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -90,6 +92,17 @@ pub static TABLE: &[Sysctl] = &[
         },
         store: Some(|b| {
             coredump::set_core_pattern(b);
+            coredump::validate_coredump_safety();
+            Ok(())
+        }),
+    },
+    Sysctl {
+        path: "fs/suid_dumpable",
+        show: |o| writeln!(o, "{}", SUID_DUMPABLE.load(Relaxed)),
+        store: Some(|b| {
+            let value = u8::try_from(number(b)?).ok().filter(|&v| v <= SUID_DUMP_ROOT).ok_or(EINVAL)?;
+            SUID_DUMPABLE.store(value, Relaxed);
+            coredump::validate_coredump_safety();
             Ok(())
         }),
     },

@@ -11,6 +11,8 @@ use super::{
 };
 use crate::arch::x86::lib::usercopy::{access_ok, copy_to_user};
 use crate::errno::{EAGAIN, EFAULT, EINVAL, EPERM, EPIPE, ESPIPE, Result};
+use crate::kernel::capability::capable;
+use crate::kernel::panic::Comm;
 use crate::kernel::task::current;
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::kernel::wait::WaitQueue;
@@ -19,6 +21,7 @@ use crate::locking::SpinLock;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use linux_raw_sys::general::{CAP_SYS_ADMIN, CAP_SYSLOG};
 
 /// Readers that wait for the next message (`log_wait`).
 static LOG_WAIT: WaitQueue = WaitQueue::new();
@@ -149,7 +152,7 @@ impl KmsgUser {
             let comm = current().comm();
             crate::pr_warn!(
                 "printk: {}: {missed} output lines suppressed due to ratelimiting\n",
-                crate::kernel::panic::Comm(&comm)
+                Comm(&comm)
             );
         }
     }
@@ -362,10 +365,25 @@ fn check_buffer(buf: usize, len: i32) -> Result<Option<usize>> {
     Ok((len != 0).then_some(len))
 }
 
+static ADMIN_SAID: AtomicBool = AtomicBool::new(false);
+
 /// Whether the current task may use the log in this way; Linux asks before it looks
 /// whether there is such a way (`check_syslog_permissions`).
 fn permitted(action: Option<Action>) -> bool {
-    !action.is_none_or(Action::privileged) || current().cred.get().euid == 0
+    if !action.is_none_or(Action::privileged) || capable(CAP_SYSLOG) {
+        return true;
+    }
+    // For those who were root's deputy before there was a capability for the log.
+    let admin = capable(CAP_SYS_ADMIN);
+    if admin && !ADMIN_SAID.swap(true, Ordering::Relaxed) {
+        let cur = current();
+        crate::pr_warn!(
+            "{} ({}): Attempt to access syslog with CAP_SYS_ADMIN but no CAP_SYSLOG (deprecated).\n",
+            Comm(&cur.comm()),
+            cur.pid
+        );
+    }
+    admin
 }
 
 /// Whether the current task may read the log.

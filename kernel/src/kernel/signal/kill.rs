@@ -12,11 +12,13 @@ use crate::kernel::exit::parent_of;
 use crate::kernel::fork::{find_task, for_each_process};
 use crate::kernel::task::{Task, current};
 use alloc::sync::Arc;
+use linux_raw_sys::general::CAP_KILL;
 
 /// Whether the sender's credentials allow it (`kill_ok_by_cred`): one of its real and
-/// effective ids is one of the receiver's real and saved ids, or it is root.
+/// effective ids is one of the receiver's real and saved ids, or it has `CAP_KILL`.
 fn kill_ok_by_cred(sender: &Cred, receiver: &Cred) -> bool {
-    sender.euid == 0 || [sender.euid, sender.uid].iter().any(|id| *id == receiver.suid || *id == receiver.uid)
+    let same = |id| id == receiver.suid || id == receiver.uid;
+    same(sender.euid) || same(sender.uid) || sender.capable(CAP_KILL)
 }
 
 /// Whether the current process may send `sig` to `t`.
@@ -191,7 +193,8 @@ mod tests {
     #[test]
     fn ids_decide_who_may_signal_whom() {
         let cred = |uid, euid, suid| Cred { uid, euid, suid, ..Cred::default() };
-        assert!(kill_ok_by_cred(&cred(5, 0, 5), &cred(1, 1, 1)));
+        assert!(kill_ok_by_cred(&Cred::root(), &cred(1, 1, 1)));
+        assert!(!kill_ok_by_cred(&cred(5, 0, 5), &cred(1, 1, 1)));
         assert!(kill_ok_by_cred(&cred(5, 5, 5), &cred(5, 0, 0)));
         assert!(kill_ok_by_cred(&cred(5, 5, 5), &cred(0, 0, 5)));
         assert!(kill_ok_by_cred(&cred(7, 5, 5), &cred(7, 1, 1)));

@@ -100,10 +100,10 @@ ia32_syscalls! {
     186 sigaltstack => crate::arch::x86::ia32::ia32_signal::compat_sys_sigaltstack, (bx, cx);
     190 vfork => crate::kernel::fork::sys_vfork, ();
     192 mmap2 => compat_sys_mmap2, (bx, cx, dx, si, di, bp);
-    199 getuid32 => crate::kernel::sys::sys_getuid, ();
-    200 getgid32 => crate::kernel::sys::sys_getgid, ();
-    201 geteuid32 => crate::kernel::sys::sys_geteuid, ();
-    202 getegid32 => crate::kernel::sys::sys_getegid, ();
+    199 getuid32 => crate::kernel::setid::sys_getuid, ();
+    200 getgid32 => crate::kernel::setid::sys_getgid, ();
+    201 geteuid32 => crate::kernel::setid::sys_geteuid, ();
+    202 getegid32 => crate::kernel::setid::sys_getegid, ();
     219 madvise => crate::mm::madvise::sys_madvise, (bx, cx, dx);
     224 gettid => crate::kernel::sys::sys_gettid, ();
     238 tkill => crate::kernel::signal::kill::sys_tkill, (bx, cx);

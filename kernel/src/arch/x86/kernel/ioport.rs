@@ -13,6 +13,7 @@ use crate::errno::{EINVAL, ENOMEM, EPERM, Result};
 use crate::kernel::panic::Comm;
 use crate::kernel::printk::{print_vma_addr, printk_ratelimit};
 use crate::kernel::task::{Current, current, tif};
+use crate::mm::util::capable_rawio;
 use alloc::sync::Arc;
 use core::cell::{Cell, RefCell};
 use core::mem::offset_of;
@@ -173,11 +174,6 @@ fn task_update_io_bitmap(cur: Current) {
         cur.clear_flag(tif::IO_BITMAP);
         tss_invalidate_io_bitmap();
     }
-}
-
-/// Whether the running task may have ports at all (`capable(CAP_SYS_RAWIO)`).
-fn capable_rawio() -> bool {
-    current().cred.get().euid == 0
 }
 
 /// `ioperm(2)`.
