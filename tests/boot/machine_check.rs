@@ -41,8 +41,7 @@ fn fatal() -> Result<(), Failed> {
         &[
             "mce: [Hardware Error]: CPU 0: Machine Check Exception: 5 Bank 3: be00000000000151",
             "mce: [Hardware Error]: RIP !INEXACT! ",
-            "mce: [Hardware Error]: TSC ",
-            "ADDR 1234000 MISC 8c",
+            " ADDR 1234000 MISC 8c ",
             "mce: [Hardware Error]: PROCESSOR ",
             "mce: [Hardware Error]: Machine check: Processor context corrupt",
             "Kernel panic - not syncing: Fatal local machine check",
