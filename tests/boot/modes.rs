@@ -47,12 +47,13 @@ fn whole_set(words: &str, line: &str) -> Result<(), Failed> {
 
 /// What cannot be without an FPU: programs that use SSE or FXSAVE, and the one that shows
 /// what happens to an instruction that is not emulated.
-const NEED_AN_FPU: [&str; 7] = [
+const NEED_AN_FPU: [&str; 8] = [
     "fpu_isolation",
     "frame_layout",
     "gp_movaps",
     "hostile_sigreturn",
     "preemption",
+    "ptrace_regs",
     "sigreturn_regs",
     "x87_sine",
 ];

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`start`] | `_start`, arguments, environment, auxiliary vector, panic |
 //! | [`syscall`] | the `syscall` instruction, [`Errno`] |
-//! | [`process`], [`signal`], [`file`], [`memory`], [`time`] | thin wrappers, one per system call |
+//! | [`process`], [`signal`], [`file`], [`memory`], [`time`], [`ptrace`] | thin wrappers, one per system call |
 //! | [`ucontext`] | what a signal handler is given |
 //! | [`probe`] | the instruction under test and its label |
 //! | [`expect`] | the macro by which a program states what must happen to it |
@@ -36,6 +36,7 @@ pub mod note;
 pub mod pattern;
 pub mod probe;
 pub mod process;
+pub mod ptrace;
 pub mod report;
 pub mod runner;
 pub mod seen;

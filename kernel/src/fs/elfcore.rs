@@ -4,8 +4,8 @@
 
 use crate::arch::x86::kernel::fpu::xstate;
 use crate::arch::x86::kernel::process_64::segments;
+use crate::arch::x86::kernel::ptrace::{user_regs, xstate_image};
 use crate::arch::x86::mm::init::phys_to_virt;
-use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::{EINTR, ENOMEM, Result};
 use crate::fs::coredump::Dump;
 use crate::fs::inode::mode::S_IXUGO;
@@ -16,7 +16,7 @@ use crate::kernel::signal::{KernelSiginfo, fatal_signal_pending};
 use crate::kernel::task::{Current, Task};
 use crate::mm::mm_struct::Mm;
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
-use crate::mm::util::{kvcalloc, try_push};
+use crate::mm::util::try_push;
 use crate::mm::vma::{Backing, VmFile, VmFlags, Vma};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,9 +32,6 @@ const NT_FILE: u32 = 0x4649_4c45;
 const NT_SIGINFO: u32 = 0x5349_4749;
 /// Bytes of an FXSAVE image.
 const FXSAVE_SIZE: usize = 512;
-/// Where debuggers look for the features of an XSAVE image: its software-reserved bytes.
-const XSAVE_XCR0_OFFSET: usize = 464;
-
 /// `Elf64_Ehdr`.
 #[repr(C)]
 #[derive(IntoBytes, Immutable)]
@@ -205,44 +202,6 @@ fn timeval(ns: u64) -> [u64; 2] {
     [ns / 1_000_000_000, ns % 1_000_000_000 / 1000]
 }
 
-/// A thread's registers in `user_regs_struct`'s order (`elf_core_copy_regs`).
-fn user_regs(t: &Task) -> [u64; 27] {
-    // SAFETY: the thread is in the kernel and stays there; its user registers are on its stack.
-    let r: PtRegs = unsafe { *t.pt_regs() };
-    // SAFETY: switched out, or the running task itself, whose segment registers were saved.
-    let s = unsafe { &*t.thread.get() };
-    let [ds, es, fs, gs] = [&s.ds, &s.es, &s.fsindex, &s.gsindex].map(|c| u64::from(c.get()));
-    [
-        r.r15,
-        r.r14,
-        r.r13,
-        r.r12,
-        r.bp,
-        r.bx,
-        r.r11,
-        r.r10,
-        r.r9,
-        r.r8,
-        r.ax,
-        r.cx,
-        r.dx,
-        r.si,
-        r.di,
-        r.orig_ax,
-        r.ip,
-        r.cs,
-        r.flags,
-        r.sp,
-        r.ss,
-        s.fsbase.get(),
-        s.gsbase.get(),
-        ds,
-        es,
-        fs,
-        gs,
-    ]
-}
-
 /// `fill_prstatus`.
 fn prstatus(t: &Task, info: &KernelSiginfo) -> PrStatus {
     let (children, own) = (t.signal.children.get(), t.signal.cputime());
@@ -261,7 +220,8 @@ fn prstatus(t: &Task, info: &KernelSiginfo) -> PrStatus {
         pgrp: t.signal.pgrp(),
         sid: t.signal.session(),
         times: [timeval(utime), timeval(stime), timeval(children.0), timeval(children.1)],
-        reg: user_regs(t),
+        // SAFETY: the thread is in the kernel and stays there.
+        reg: unsafe { user_regs(t) },
         fpvalid: 1,
         _tail: 0,
     }
@@ -331,15 +291,6 @@ fn files_note(vmas: &[DumpVma]) -> Result<Vec<u8>> {
     Ok(note)
 }
 
-/// The thread's XSAVE image as debuggers expect it.
-fn xstate_image(t: &Task) -> Result<Vec<u8>> {
-    let mut image: Vec<u8> = kvcalloc(xstate::user_size().max(FXSAVE_SIZE))?;
-    // SAFETY: as in `user_regs`: nobody changes the saved state now.
-    unsafe { &*t.thread.get() }.fpu.image().read(0, &mut image);
-    image[XSAVE_XCR0_OFFSET..XSAVE_XCR0_OFFSET + 8].copy_from_slice(&xstate::xfeatures().to_le_bytes());
-    Ok(image)
-}
-
 /// All notes: the dumping thread's first, with those of the process after its status
 /// (`fill_note_info`, `write_note_info`).
 fn notes(cur: Current, info: &KernelSiginfo, mm: &Mm, vmas: &[DumpVma]) -> Result<Vec<u8>> {
@@ -360,7 +311,8 @@ fn notes(cur: Current, info: &KernelSiginfo, mm: &Mm, vmas: &[DumpVma]) -> Resul
             n.add(CORE, NT_AUXV, auxv.as_bytes())?;
             n.add(CORE, NT_FILE, &files_note(vmas)?)?;
         }
-        let image = xstate_image(t)?;
+        // SAFETY: the thread is in the kernel and stays there; the own registers were saved.
+        let image = unsafe { xstate_image(t) }?;
         n.add(CORE, NT_PRFPREG, &image[..FXSAVE_SIZE])?;
         if xstate::use_xsave() {
             n.add(LINUX, NT_X86_XSTATE, &image)?;

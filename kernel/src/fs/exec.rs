@@ -5,6 +5,7 @@
 //! there is nobody to return to, and an error kills the process.
 
 use crate::arch::x86::kernel::fpu::core::flush_thread;
+use crate::arch::x86::kernel::hw_breakpoint::flush_ptrace_hw_breakpoint;
 use crate::arch::x86::lib::usercopy::getname;
 use crate::arch::x86::mm::mmap::{ADDR_NO_RANDOMIZE, arch_pick_mmap_layout};
 use crate::errno::{EACCES, EINVAL, ELOOP, ENOENT, ENOEXEC, Result};
@@ -19,7 +20,9 @@ use crate::fs::namei::{Follow, Walk, getname_flags, start, user_path_at};
 use crate::fs::namespace::Path;
 use crate::fs::open::{How, vfs_open};
 use crate::kernel::cred::{Cred, commit_creds};
+use crate::kernel::exit::tracer_of;
 use crate::kernel::fork::mm_release;
+use crate::kernel::ptrace::ptrace_event;
 use crate::kernel::signal::sigset::SIGSEGV;
 use crate::kernel::signal::state::rlimit;
 use crate::kernel::signal::{action, fatal_signal_pending, force_fatal_sig, kill_other_threads};
@@ -34,8 +37,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use linux_raw_sys::general::{
-    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, MS_NOEXEC, MS_NOSUID, O_LARGEFILE, O_RDONLY,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, CAP_SYS_PTRACE, MS_NOEXEC, MS_NOSUID, O_LARGEFILE, O_RDONLY,
 };
+use linux_raw_sys::ptrace::PTRACE_EVENT_EXEC;
 
 /// How deep scripts may name scripts.
 const MAX_DEPTH: u32 = 5;
@@ -203,7 +207,7 @@ impl Binprm {
                 new.egid = a.gid;
             }
         }
-        let how = Unsafe { no_new_privs, watched: shares_fs(cur) };
+        let how = Unsafe { no_new_privs, watched: shares_fs(cur) || has_weak_tracer(cur) };
         (self.cred, self.secure) = creds_from_file(&old, new, how);
     }
 
@@ -227,6 +231,7 @@ impl Binprm {
         exec_mmap(&mm);
         action::unshare_sighand(&cur);
         flush_thread();
+        flush_ptrace_hw_breakpoint(cur);
         let per_clear = READ_IMPLIES_EXEC | if self.secure { PER_CLEAR_ON_SETID } else { 0 };
         let personality = cur.personality.fetch_and(!per_clear, Ordering::Relaxed) & !per_clear;
         cur.sig.altstack.reset_on_exec();
@@ -274,6 +279,11 @@ fn shares_fs(cur: Current) -> bool {
     let threads = cur.signal.threads.with_irqs_off(|v| v.iter().filter(|t| ours(t)).count());
     // One reference is the local one.
     Arc::strong_count(&fs) - 1 > threads
+}
+
+/// Whether it is traced by somebody who may not trace just anybody (`ptracer_capable`).
+fn has_weak_tracer(cur: Current) -> bool {
+    tracer_of(&cur).is_some_and(|t| !t.cred.get().capable(CAP_SYS_PTRACE))
 }
 
 fn randomizes(personality: u32) -> bool {
@@ -352,7 +362,9 @@ fn do_execve(r: &Request<'_>) -> Result {
         if b.point_of_no_return && !fatal_signal_pending(&current()) {
             force_fatal_sig(SIGSEGV);
         }
-    })
+    })?;
+    ptrace_event(PTRACE_EVENT_EXEC, current().pid as u64);
+    Ok(())
 }
 
 /// Runs `path` in the current task, for the first process.

@@ -5,95 +5,30 @@
 //! until the last thread of its group is gone, so it is there as long as the
 //! process is.
 
-use crate::arch::x86::lib::usercopy::{access_ok, put_user};
+mod relations;
+mod wait;
+
+pub use relations::{
+    ExitState, Relations, delay_group_leader, notified_parent, parent_of, ptrace_reparented, real_parent,
+    tracer_of,
+};
+pub use wait::{rusage_words, sys_wait4, sys_waitid};
+
 use crate::arch::x86::percpu::this_cpu;
-use crate::errno::{ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH, Result};
+use crate::errno::Result;
 use crate::kernel::fork::{TASKLIST, TaskListGuard, mm_release};
 use crate::kernel::panic::{OOPS_COUNT, OOPS_LIMIT, panic};
+use crate::kernel::ptrace::{exit_ptrace, ptrace_event};
 use crate::kernel::sched::schedule;
-use crate::kernel::signal::notify::child_status;
-use crate::kernel::signal::siginfo::cld;
 use crate::kernel::signal::state::signal_flags;
-use crate::kernel::signal::{begin_group_exit, do_notify_parent, exit_signals, kill_pgrp, signal_pending};
-use crate::kernel::task::{TASK_DEAD, TASK_INTERRUPTIBLE, TASK_RUNNING, Task, current};
+use crate::kernel::signal::{begin_group_exit, do_notify_parent, exit_signals, kill_pgrp};
+use crate::kernel::task::{TASK_DEAD, Task, current};
 use crate::locking::{irqs_enabled, local_irq_disable, local_irq_enable};
 use crate::mm::mm_struct::SUID_DUMP_USER;
-use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
-use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 use linux_raw_sys::general as nr;
-
-/// Dead, waiting for the parent (`EXIT_ZOMBIE`).
-const EXIT_ZOMBIE: u32 = 0x20;
-/// Dead and released, or about to be (`EXIT_DEAD`).
-const EXIT_DEAD: u32 = 0x10;
-
-#[derive(Default)]
-struct Links {
-    parent: Option<Weak<Task>>,
-    children: Vec<Arc<Task>>,
-}
-
-/// A task's parent and children, under the task list's lock.
-#[derive(Default)]
-pub struct Relations {
-    links: UnsafeCell<Links>,
-    exit_signal: AtomicI32,
-    exit_state: AtomicU32,
-}
-
-// SAFETY: `links` is reached only with the task list's lock.
-unsafe impl Sync for Relations {}
-// SAFETY: its content is `Send`.
-unsafe impl Send for Relations {}
-
-impl Relations {
-    #[allow(clippy::mut_from_ref)]
-    fn links<'a>(&'a self, _: &'a mut TaskListGuard<'_>) -> &'a mut Links {
-        // SAFETY: the exclusive borrow of the one guard makes this the only access.
-        unsafe { &mut *self.links.get() }
-    }
-    /// The parent process's leader.
-    pub fn parent(&self, list: &mut TaskListGuard<'_>) -> Option<Arc<Task>> {
-        self.links(list).parent.as_ref().and_then(Weak::upgrade)
-    }
-    /// The children.
-    pub fn children(&self, list: &mut TaskListGuard<'_>) -> Vec<Arc<Task>> {
-        self.links(list).children.clone()
-    }
-    /// Makes `child`, whose relations these are, a child of `parent`.
-    pub fn adopt(&self, list: &mut TaskListGuard<'_>, parent: &Arc<Task>, child: &Arc<Task>) {
-        self.links(list).parent = Some(Arc::downgrade(parent));
-        parent.rel.links(list).children.push(child.clone());
-    }
-    /// The signal its parent gets when it dies; -1 for a thread that is not the leader.
-    pub fn exit_signal(&self) -> i32 {
-        self.exit_signal.load(Ordering::Relaxed)
-    }
-    /// Sets that signal.
-    pub fn set_exit_signal(&self, sig: i32) {
-        self.exit_signal.store(sig, Ordering::Relaxed);
-    }
-    /// Whether the task is dead and not yet waited for.
-    pub fn is_zombie(&self) -> bool {
-        self.exit_state.load(Ordering::Relaxed) & EXIT_ZOMBIE != 0
-    }
-    /// Whether the task has ended, waited for or not.
-    pub fn has_exited(&self) -> bool {
-        self.exit_state.load(Ordering::Relaxed) != 0
-    }
-}
-
-/// The parent process's leader.
-pub fn parent_of(t: &Task) -> Option<Arc<Task>> {
-    let mut list = TASKLIST.lock();
-    if t.is_leader() {
-        return t.rel.parent(&mut list);
-    }
-    let leader = list.find(t.tgid)?;
-    leader.rel.parent(&mut list)
-}
+use linux_raw_sys::ptrace::PTRACE_EVENT_EXIT;
 
 /// Ends the current thread's whole group with wait status `code` (`do_group_exit`).
 pub fn do_group_exit(code: i32) -> ! {
@@ -104,6 +39,7 @@ pub fn do_group_exit(code: i32) -> ! {
 pub fn do_exit(code: i32) -> ! {
     let cur = current();
     crate::fs::coredump::coredump_task_exit(cur);
+    ptrace_event(PTRACE_EVENT_EXIT, code as u64);
     exit_signals(&cur);
     let others_live = others_live(&cur);
     if !others_live {
@@ -151,30 +87,42 @@ fn exit_mm() {
     drop(mm);
 }
 
-/// Finds new parents for the children, tells the own parent, and releases the task
-/// if nobody will wait for it.
+/// Lets go of tracees and children, tells the own parent or tracer, and releases the task if
+/// nobody will wait for it.
 fn exit_notify(others_live: bool) {
     let cur = current();
+    exit_ptrace(cur);
     if !others_live {
         forget_original_parent();
     }
-    cur.rel.exit_state.store(EXIT_ZOMBIE, Ordering::Relaxed);
-    if !cur.is_leader() {
-        cur.rel.exit_state.store(EXIT_DEAD, Ordering::Relaxed);
-        release_task(&cur.to_arc());
-        return;
-    }
-    if cur.signal.thread_group_empty() {
+    cur.rel.set_exit_state(ExitState::Zombie);
+    let me = cur.to_arc();
+    if cur.is_leader() && cur.signal.thread_group_empty() {
         kill_orphaned_pgrp();
-        notify_and_maybe_reap(&cur.to_arc());
+    }
+    if cur.ptrace.traced() {
+        let whole = cur.is_leader() && cur.signal.thread_group_empty() && !ptrace_reparented(&cur);
+        let sig = if whole { cur.rel.exit_signal() } else { nr::SIGCHLD as i32 };
+        if do_notify_parent(&cur, sig) {
+            bury(&me);
+        }
+    } else if !cur.is_leader() {
+        bury(&me);
+    } else if cur.signal.thread_group_empty() {
+        notify_and_maybe_reap(&me);
     }
 }
 
+/// Releases a task that nobody will wait for.
+pub fn bury(t: &Arc<Task>) {
+    t.rel.set_exit_state(ExitState::Dead);
+    release_task(t);
+}
+
 /// Tells the parent of a dead leader; releases it if the parent does not care.
-fn notify_and_maybe_reap(leader: &Arc<Task>) {
+pub fn notify_and_maybe_reap(leader: &Arc<Task>) {
     if do_notify_parent(leader, leader.rel.exit_signal()) {
-        leader.rel.exit_state.store(EXIT_DEAD, Ordering::Relaxed);
-        release_task(leader);
+        bury(leader);
     }
 }
 
@@ -182,7 +130,7 @@ fn notify_and_maybe_reap(leader: &Arc<Task>) {
 fn forget_original_parent() {
     let mut list = TASKLIST.lock();
     let (Some(me), Some(reaper)) = (list.find(current().tgid), list.find(1)) else { return };
-    let children = core::mem::take(&mut me.rel.links(&mut list).children);
+    let children = me.rel.take_children(&mut list);
     for c in &children {
         c.rel.adopt(&mut list, &reaper, c);
         c.rel.set_exit_signal(nr::SIGCHLD as i32);
@@ -198,7 +146,7 @@ fn forget_original_parent() {
                 crate::kernel::signal::PidType::Tgid,
             );
         }
-        if c.rel.is_zombie() && c.signal.thread_group_empty() {
+        if !c.ptrace.traced() && c.rel.is_zombie() && c.signal.thread_group_empty() {
             notify_and_maybe_reap(&c);
         }
     }
@@ -225,9 +173,8 @@ fn release_task(t: &Arc<Task>) {
     let leader = {
         let mut list = TASKLIST.lock();
         list.remove(t.pid);
-        if let Some(p) = t.rel.parent(&mut list) {
-            p.rel.links(&mut list).children.retain(|c| !Arc::ptr_eq(c, t));
-        }
+        t.rel.abandon(&mut list, t);
+        t.rel.clear_tracer(&mut list, t);
         if t.is_leader() { None } else { list.find(t.tgid) }
     };
     t.signal.remove_thread(t);
@@ -267,211 +214,6 @@ pub fn make_task_dead(sig: i32) -> ! {
         panic(format_args!("Oopsed too often (kernel.oops_limit is {limit})"));
     }
     do_exit(sig)
-}
-
-/// Which children a wait is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Which {
-    All,
-    Pid(i32),
-    Pgrp(i32),
-}
-
-/// What a wait found.
-struct Found {
-    pid: i32,
-    uid: u32,
-    /// Wait status in `wait4`'s encoding.
-    status: i32,
-    /// `CLD_*` and its status, for `waitid`.
-    code: (i32, i32),
-    rusage: (u64, u64),
-}
-
-struct WaitOpts {
-    which: Which,
-    options: u32,
-}
-
-impl WaitOpts {
-    fn has(&self, o: u32) -> bool {
-        self.options & o != 0
-    }
-
-    /// Whether `t` is one of the children asked for (`eligible_child`).
-    fn eligible(&self, t: &Task) -> bool {
-        let by_id = match self.which {
-            Which::All => true,
-            Which::Pid(p) => t.pid == p,
-            Which::Pgrp(g) => t.signal.pgrp() == g,
-        };
-        let clone_child = t.rel.exit_signal() != nr::SIGCHLD as i32;
-        by_id && (self.has(nr::__WALL) || clone_child == self.has(nr::__WCLONE))
-    }
-
-    /// Looks at all children once: what is found, or whether there is anybody to
-    /// wait for.
-    fn scan(&self) -> Result<Option<Found>> {
-        let mut list = TASKLIST.lock();
-        let Some(me) = list.find(current().tgid) else { return Err(ECHILD) };
-        let children = me.rel.children(&mut list);
-        drop(list);
-        let mut any = false;
-        for t in children
-            .iter()
-            .filter(|t| self.eligible(t) && t.rel.exit_state.load(Ordering::Relaxed) != EXIT_DEAD)
-        {
-            any = true;
-            if let Some(f) = self.consider(t) {
-                return Ok(Some(f));
-            }
-        }
-        if any { Ok(None) } else { Err(ECHILD) }
-    }
-
-    fn consider(&self, t: &Arc<Task>) -> Option<Found> {
-        if t.rel.is_zombie() && t.signal.thread_group_empty() {
-            return self.has(nr::WEXITED).then(|| self.wait_task_zombie(t));
-        }
-        let sig = &t.signal;
-        if self.has(nr::WUNTRACED) && sig.flags() & signal_flags::STOP_STOPPED != 0 {
-            let code = sig.group_exit_code.load(Ordering::Relaxed);
-            if code != 0 {
-                if !self.has(nr::WNOWAIT) {
-                    sig.group_exit_code.store(0, Ordering::Relaxed);
-                }
-                return Some(found(t, (code << 8) | 0x7f, (cld::STOPPED, code)));
-            }
-        }
-        if self.has(nr::WCONTINUED) && sig.flags() & signal_flags::STOP_CONTINUED != 0 {
-            if !self.has(nr::WNOWAIT) {
-                sig.flags.fetch_and(!signal_flags::STOP_CONTINUED, Ordering::Relaxed);
-            }
-            return Some(found(t, 0xffff, (cld::CONTINUED, nr::SIGCONT as i32)));
-        }
-        None
-    }
-
-    fn wait_task_zombie(&self, t: &Arc<Task>) -> Found {
-        let sig = &t.signal;
-        let group = sig.flags() & signal_flags::GROUP_EXIT != 0;
-        let status = if group {
-            sig.group_exit_code.load(Ordering::Relaxed)
-        } else {
-            t.exit_code.load(Ordering::Relaxed) as i32
-        };
-        let f = found(t, status, child_status(status));
-        if !self.has(nr::WNOWAIT) {
-            t.rel.exit_state.store(EXIT_DEAD, Ordering::Relaxed);
-            let children = &current().signal.children;
-            children.add(sig.cputime());
-            children.add(sig.children.get());
-            release_task(t);
-        }
-        f
-    }
-}
-
-fn found(t: &Task, status: i32, code: (i32, i32)) -> Found {
-    let (u, s) = t.signal.cputime();
-    let (cu, cs) = t.signal.children.get();
-    Found { pid: t.pid, uid: t.cred.get().uid, status, code, rusage: (u + cu, s + cs) }
-}
-
-/// Waits for a child (`do_wait`). `None`: with `WNOHANG` there is nothing yet.
-fn do_wait(o: &WaitOpts) -> Result<Option<Found>> {
-    let cur = current();
-    let queue = &cur.signal.wait_chldexit;
-    queue.add();
-    let r = loop {
-        cur.state.store(TASK_INTERRUPTIBLE, Ordering::SeqCst);
-        match o.scan() {
-            Ok(None) if o.has(nr::WNOHANG) => break Ok(None),
-            Ok(None) => {}
-            r => break r,
-        }
-        if signal_pending(&cur) {
-            break Err(ERESTARTSYS);
-        }
-        schedule();
-    };
-    cur.state.store(TASK_RUNNING, Ordering::SeqCst);
-    queue.remove();
-    r
-}
-
-/// `struct rusage` with the times that are known.
-pub fn rusage_words((utime, stime): (u64, u64)) -> [u64; 18] {
-    let mut w = [0; 18];
-    for (i, ns) in [(0, utime), (2, stime)] {
-        w[i] = ns / 1_000_000_000;
-        w[i + 1] = ns % 1_000_000_000 / 1000;
-    }
-    w
-}
-
-/// `wait4(2)`.
-pub fn sys_wait4(pid: i32, status: usize, options: u32, rusage: usize) -> Result<usize> {
-    const VALID: u32 =
-        nr::WNOHANG | nr::WUNTRACED | nr::WCONTINUED | nr::__WNOTHREAD | nr::__WCLONE | nr::__WALL;
-    if options & !VALID != 0 {
-        return Err(EINVAL);
-    }
-    if pid == i32::MIN {
-        return Err(ESRCH);
-    }
-    let which = match pid {
-        -1 => Which::All,
-        0 => Which::Pgrp(current().signal.pgrp()),
-        p if p < 0 => Which::Pgrp(-p),
-        p => Which::Pid(p),
-    };
-    let Some(f) = do_wait(&WaitOpts { which, options: options | nr::WEXITED })? else { return Ok(0) };
-    if status != 0 {
-        put_user(status, &f.status)?;
-    }
-    if rusage != 0 {
-        put_user(rusage, &rusage_words(f.rusage))?;
-    }
-    Ok(f.pid as usize)
-}
-
-/// `waitid(2)`.
-pub fn sys_waitid(idtype: i32, id: i32, infop: usize, options: u32, rusage: usize) -> Result<usize> {
-    const VALID: u32 = nr::WNOHANG
-        | nr::WNOWAIT
-        | nr::WEXITED
-        | nr::WUNTRACED
-        | nr::WCONTINUED
-        | nr::__WNOTHREAD
-        | nr::__WCLONE
-        | nr::__WALL;
-    if options & !VALID != 0 || options & (nr::WEXITED | nr::WUNTRACED | nr::WCONTINUED) == 0 {
-        return Err(EINVAL);
-    }
-    let which = match (idtype as u32, id) {
-        (nr::P_ALL, _) => Which::All,
-        (nr::P_PID, p) if p > 0 => Which::Pid(p),
-        (nr::P_PGID, 0) => Which::Pgrp(current().signal.pgrp()),
-        (nr::P_PGID, g) if g > 0 => Which::Pgrp(g),
-        _ => return Err(EINVAL),
-    };
-    let f = do_wait(&WaitOpts { which, options })?;
-    if let Some(f) = &f
-        && rusage != 0
-    {
-        put_user(rusage, &rusage_words(f.rusage))?;
-    }
-    if infop != 0 {
-        if !access_ok(infop, 128) {
-            return Err(EFAULT);
-        }
-        let (signo, code, ids) =
-            f.map_or((0, 0, [0; 3]), |f| (nr::SIGCHLD as i32, f.code.0, [f.pid, f.uid as i32, f.code.1]));
-        put_user(infop, &[signo, 0, code])?;
-        put_user(infop + 16, &ids)?;
-    }
-    Ok(0)
 }
 
 /// `exit(2)`.

@@ -2,11 +2,13 @@
 //! Making tasks (Linux 6.1, `kernel/fork.c`, `kernel/pid.c`), and the list of all.
 
 use crate::arch::x86::kernel::process_64::{self, KernelStack, Thread};
+use crate::arch::x86::kernel::step;
 use crate::arch::x86::lib::usercopy::{copy_from_user, put_user};
 use crate::errno::{E2BIG, EAGAIN, EINVAL, ERESTARTNOINTR, Result};
 use crate::fs::{FilesStruct, FsStruct};
 use crate::kernel::cred::Cred;
 use crate::kernel::exit::Relations;
+use crate::kernel::ptrace::{PtraceState, ptrace_event, ptrace_init_task};
 use crate::kernel::sched::{SchedEntity, wake_up_new_task};
 use crate::kernel::signal::{Sighand, SignalStruct, TaskSignals, signal_pending};
 use crate::kernel::task::{OwnCell, Shared, Task, current, pf, tif};
@@ -20,6 +22,9 @@ use core::hash::{BuildHasherDefault, Hasher};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use hashbrown::HashMap;
 use linux_raw_sys::general as nr;
+use linux_raw_sys::ptrace::{
+    PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE,
+};
 
 /// Pids wrap here (`pid_max`; `/proc/sys/kernel/pid_max`).
 pub static PID_MAX: AtomicI32 = AtomicI32::new(32768);
@@ -129,9 +134,9 @@ impl Completion {
         self.done.store(true, Ordering::Release);
         self.wait.wake_up();
     }
-    /// Waits until it is done, or a fatal signal comes.
-    fn wait_killable(&self) {
-        let _ = self.wait.wait_event_killable(|| self.done.load(Ordering::Acquire));
+    /// Waits until it is done; false if a fatal signal came first.
+    fn wait_killable(&self) -> bool {
+        self.wait.wait_event_killable(|| self.done.load(Ordering::Acquire)).is_ok()
     }
 }
 
@@ -215,6 +220,7 @@ fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
         sighand: Shared::new(p.sighand),
         sig: p.sig,
         rel: Relations::default(),
+        ptrace: PtraceState::default(),
         comm: IrqLock::new(p.comm),
         clear_child_tid: AtomicU64::new(0),
         set_child_tid: AtomicU64::new(0),
@@ -287,7 +293,7 @@ pub fn user_mode_thread(f: extern "C" fn(u64)) -> Result<Arc<Task>> {
 }
 
 /// Copies the current task as `args` say; the copy is not running yet (`copy_process`).
-fn copy_process(args: &CloneArgs) -> Result<Arc<Task>> {
+fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     args.check()?;
     let cur = current();
     if signal_pending(&cur) && !args.has(nr::CLONE_THREAD) {
@@ -324,6 +330,7 @@ fn copy_process(args: &CloneArgs) -> Result<Arc<Task>> {
     if args.stack != 0 {
         regs.sp = args.stack;
     }
+    step::forget_single_step(&cur, &mut regs);
     if args.has(nr::CLONE_SETTLS) {
         parts.thread.fsindex.set(0);
         parts.thread.fsbase.set(args.tls);
@@ -344,6 +351,7 @@ fn copy_process(args: &CloneArgs) -> Result<Arc<Task>> {
         t.clear_child_tid.store(args.child_tid as u64, Ordering::Relaxed);
     }
     link(&mut list, &t, args);
+    ptrace_init_task(&mut list, &t, trace);
     Ok(t)
 }
 
@@ -351,6 +359,7 @@ fn copy_process(args: &CloneArgs) -> Result<Arc<Task>> {
 fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) {
     let cur = current();
     if t.is_leader() {
+        t.rel.set_maker(list, &cur.to_arc());
         let (parent, sig) = if args.has(nr::CLONE_PARENT) {
             (cur.rel.parent(list), cur.rel.exit_signal())
         } else {
@@ -368,9 +377,21 @@ fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) {
     TOTAL_FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
+/// The event by which a tracer hears of a new task, if it wants to; else 0.
+fn traced_event(args: &CloneArgs) -> u32 {
+    let event = match args {
+        a if a.has(nr::CLONE_UNTRACED) => return 0,
+        a if a.has(nr::CLONE_VFORK) => PTRACE_EVENT_VFORK,
+        a if a.exit_signal != nr::SIGCHLD as i32 => PTRACE_EVENT_CLONE,
+        _ => PTRACE_EVENT_FORK,
+    };
+    if current().ptrace.event_enabled(event) { event } else { 0 }
+}
+
 /// Makes and starts a task; returns its id to the caller (`kernel_clone`).
 pub fn kernel_clone(args: &CloneArgs) -> Result<usize> {
-    let t = copy_process(args)?;
+    let trace = traced_event(args);
+    let t = copy_process(args, trace != 0 || args.has(nr::CLONE_PTRACE))?;
     if args.has(nr::CLONE_PARENT_SETTID) {
         let _ = put_user(args.parent_tid, &t.pid);
     }
@@ -381,8 +402,13 @@ pub fn kernel_clone(args: &CloneArgs) -> Result<usize> {
     let pid = t.pid;
     wake_up_new_task(&t);
     drop(t);
-    if let Some(c) = vfork {
-        c.wait_killable();
+    if trace != 0 {
+        ptrace_event(trace, pid as u64);
+    }
+    if let Some(c) = vfork
+        && c.wait_killable()
+    {
+        ptrace_event(PTRACE_EVENT_VFORK_DONE, pid as u64);
     }
     Ok(pid as usize)
 }

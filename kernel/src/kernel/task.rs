@@ -12,6 +12,7 @@ use crate::arch::x86::ptrace::PtRegs;
 use crate::fs::{FilesStruct, FsStruct};
 use crate::kernel::cred::Cred;
 use crate::kernel::exit::Relations;
+use crate::kernel::ptrace::PtraceState;
 use crate::kernel::sched::SchedEntity;
 use crate::kernel::signal::{Sighand, SignalStruct, TaskSignals};
 use crate::locking::{IrqGuard, IrqLock};
@@ -48,13 +49,28 @@ pub mod tif {
     pub const SINGLESTEP: u32 = 1 << 4;
     pub const RESTORE_SIGMASK: u32 = 1 << 5;
     pub const NOTIFY_RESUME: u32 = 1 << 1;
+    /// Stop for the tracer around system calls.
     pub const SYSCALL_TRACE: u32 = 1 << 0;
+    /// Stop before system calls, and do not do them (Linux's `SYSCALL_WORK_SYSCALL_EMU`).
+    pub const SYSCALL_EMU: u32 = 1 << 6;
+    /// A single step over a system call ends with it (`SYSCALL_WORK_SYSCALL_EXIT_TRAP`).
+    pub const SYSCALL_EXIT_TRAP: u32 = 1 << 7;
+    /// The trap flag is the tracer's.
+    pub const FORCED_TF: u32 = 1 << 24;
+    /// The trap flag traps at branches only.
+    pub const BLOCKSTEP: u32 = 1 << 25;
+    /// The tracer has set debug registers.
+    pub const HW_BREAKPOINT: u32 = 1 << 26;
     pub const NOTSC: u32 = 1 << 16;
     pub const IO_BITMAP: u32 = 1 << 22;
     /// What `fork` passes on.
     pub const INHERITED: u32 = NOTSC | IO_BITMAP;
     /// What a switch from or to a task has to look at.
-    pub const CTXSW_WORK: u32 = NOTSC | IO_BITMAP;
+    pub const CTXSW_WORK: u32 = NOTSC | IO_BITMAP | BLOCKSTEP | HW_BREAKPOINT;
+    /// Anything to do before a system call.
+    pub const SYSCALL_WORK_ENTER: u32 = SYSCALL_TRACE | SYSCALL_EMU;
+    /// Anything to do after one.
+    pub const SYSCALL_WORK_EXIT: u32 = SYSCALL_TRACE | SYSCALL_EXIT_TRAP;
     /// Anything to do before user mode runs.
     pub const EXIT_PREPARE: u32 = EXIT_WORK | IO_BITMAP;
     /// Anything that keeps `exit_to_user_mode` in its loop.
@@ -154,6 +170,8 @@ pub struct Task {
     pub sig: TaskSignals,
     /// Parent and children, under the task list's lock.
     pub rel: Relations,
+    /// This thread as a tracee.
+    pub ptrace: PtraceState,
     /// Command name, as in `/proc/PID/comm`: up to 15 bytes and a NUL.
     pub comm: IrqLock<[u8; 16]>,
     /// `set_tid_address`: where to write 0 and wake when the thread exits.

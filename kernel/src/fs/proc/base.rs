@@ -10,9 +10,11 @@ use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::{DirContext, DirOps};
 use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::SuperBlock;
-use crate::kernel::exit::parent_of;
+use crate::kernel::exit::{parent_of, tracer_of};
 use crate::kernel::fork::{find_task, for_each_process};
-use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_STOPPED, TASK_UNINTERRUPTIBLE, Task};
+use crate::kernel::task::{
+    TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_STOPPED, TASK_TRACED, TASK_UNINTERRUPTIBLE, Task,
+};
 use crate::mm::util::kvcalloc;
 use crate::mm::vma::{Backing, VmFlags};
 use alloc::boxed::Box;
@@ -184,6 +186,7 @@ pub fn state_char(t: &Task) -> char {
     match () {
         () if s == TASK_RUNNING => 'R',
         () if s & TASK_STOPPED != 0 => 'T',
+        () if s & TASK_TRACED != 0 => 't',
         () if s & TASK_INTERRUPTIBLE != 0 => 'S',
         () if s & TASK_UNINTERRUPTIBLE != 0 => 'D',
         () => 'X',
@@ -216,14 +219,16 @@ fn status(t: &Task, o: &mut SeqFile) -> Result {
         'S' => "S (sleeping)",
         'D' => "D (disk sleep)",
         'T' => "T (stopped)",
+        't' => "t (tracing stop)",
         'Z' => "Z (zombie)",
         _ => "X (dead)",
     };
     let c = t.cred.get();
     let ppid = parent_of(t).map_or(0, |p| p.tgid);
+    let tracer = tracer_of(t).map_or(0, |p| p.pid);
     let fdsize = t.files.lock().as_ref().map_or(0, |f| f.capacity());
     writeln!(o, "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{word}\nTgid:\t{}", t.fs.get().umask(), t.tgid);
-    writeln!(o, "Ngid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t0", t.pid);
+    writeln!(o, "Ngid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t{tracer}", t.pid);
     writeln!(o, "Uid:\t{}\t{}\t{}\t{}", c.uid, c.euid, c.suid, c.euid);
     writeln!(o, "Gid:\t{}\t{}\t{}\t{}\nFDSize:\t{fdsize}\nGroups:\t ", c.gid, c.egid, c.sgid, c.egid);
     if let Some(mm) = t.get_mm() {

@@ -8,17 +8,20 @@ use super::fatal::print_fatal_signal;
 use super::force::force_sigsegv;
 use super::jobctl::{Stopped, enter_signal_stop, recalc_sigpending_locked, signal_group_exit, sleep_stopped};
 use super::mask::set_current_blocked;
-use super::notify::do_notify_parent_cldstop;
+use super::notify::{do_notify_parent_cldstop, do_notify_tracer};
+use super::send::PidType;
 use super::siginfo::{KernelSiginfo, SI_USER, SigFields, cld};
 use super::sigset::{
-    DefaultAction, KERNEL_ONLY, KERNEL_STOP, SIGALRM, SIGKILL, SIGSTOP, SigSet, default_action,
+    DefaultAction, KERNEL_ONLY, KERNEL_STOP, SIGALRM, SIGKILL, SIGSTOP, SIGTRAP, SigSet, default_action,
 };
 use super::state::{jobctl_bits, signal_flags};
 use super::{Siglock, with_siglock};
 use crate::fs::coredump::do_coredump;
-use crate::kernel::exit::do_group_exit;
+use crate::kernel::exit::{do_group_exit, ptrace_reparented};
+use crate::kernel::ptrace::{do_jobctl_trap, ptrace_notify, ptrace_signal};
 use crate::kernel::task::{Current, current, pf, tif};
 use crate::kernel::trace::{self, SignalAction};
+use core::mem::replace;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// A signal to be handled, and by what.
@@ -42,31 +45,39 @@ impl KSignal {
 /// first, then the process's (`dequeue_signal`).
 #[inline]
 pub fn dequeue_signal(l: &Siglock, cur: &Current, blocked: SigSet) -> Option<KernelSiginfo> {
+    dequeue_from(l, *cur, blocked).map(|(info, _)| info)
+}
+
+/// [`dequeue_signal`], and whose the signal was.
+#[inline]
+fn dequeue_from(l: &Siglock, cur: Current, blocked: SigSet) -> Option<(KernelSiginfo, PidType)> {
+    let mut kind = PidType::Pid;
     let mut info = cur.sig.pending.dequeue(l, blocked);
     if info.is_none() {
+        kind = PidType::Tgid;
         info = cur.signal.shared_pending.dequeue(l, blocked);
         if info.is_some_and(|i| i.si_signo == SIGALRM) {
             cur.signal.itimers.rearm_real();
         }
     }
-    recalc_sigpending_locked(l, *cur);
+    recalc_sigpending_locked(l, cur);
     if let Some(i) = &info
         && KERNEL_STOP.contains(i.si_signo)
     {
         // If the siglock is released before the stop, SIGCONT can still cancel it.
         cur.sig.jobctl_set(l, jobctl_bits::STOP_DEQUEUED);
     }
-    info
+    info.map(|i| (i, kind))
 }
 
 #[inline]
-fn dequeue_next(l: &Siglock, cur: Current) -> Option<KernelSiginfo> {
+fn dequeue_next(l: &Siglock, cur: Current) -> Option<(KernelSiginfo, PidType)> {
     let blocked = cur.sig.blocked();
     if let Some(i) = cur.sig.pending.dequeue_synchronous(l, blocked) {
         recalc_sigpending_locked(l, cur);
-        return Some(i);
+        return Some((i, PidType::Pid));
     }
-    dequeue_signal(l, &cur, blocked)
+    dequeue_from(l, cur, blocked)
 }
 
 /// What a look at the pending signals came to; everything but the first two happens
@@ -82,6 +93,10 @@ enum Step {
     Sleep(Stopped),
     /// A job control signal stops the group, unless the process group is orphaned.
     StopUnlessOrphaned,
+    /// The thread has to stop for its tracer.
+    Trap,
+    /// The tracer has to see the signal, which is from this queue, first.
+    ShowTracer(PidType),
     /// The process dies; `news` if it is this signal that ends it.
     Die { news: bool },
 }
@@ -111,41 +126,73 @@ fn disposition(sig: i32, action: &KSigaction, unkillable: bool) -> Disposition {
     }
 }
 
-/// Looks at the pending signals until there is something to do. `stop` is the job
-/// control signal that was found not to come from an orphan's terminal.
+/// What the last step, outside the siglock, has found out.
+#[derive(Clone, Copy)]
+enum Resume {
+    Nothing,
+    /// The job control signal does not come from an orphan's terminal.
+    Stop,
+    /// The tracer lets the signal through.
+    Seen,
+}
+
+/// Takes the next signal that is to be acted on into `k`; else what comes before it. `stop`: the
+/// one in `k` stops the group.
 #[inline]
-fn next_step(l: &mut Siglock, cur: Current, k: &mut KSignal, mut stop: Option<i32>) -> Step {
+fn next_signal(l: &mut Siglock, cur: Current, k: &mut KSignal, stop: bool) -> Option<Step> {
     let sig = &cur.signal;
-    if sig.flags() & signal_flags::CLD_MASK != 0 {
+    if stop && let Some(s) = enter_signal_stop(l, cur, k.sig()) {
+        return Some(Step::Sleep(s));
+    }
+    if signal_group_exit(sig) || sig.group_exec_task.load(Relaxed) != 0 {
+        return Some(join_group_exit(l, cur, k));
+    }
+    let jobctl = cur.sig.jobctl();
+    if jobctl & jobctl_bits::PENDING_MASK != 0 {
+        if jobctl & jobctl_bits::STOP_PENDING != 0
+            && let Some(s) = enter_signal_stop(l, cur, 0)
+        {
+            return Some(Step::Sleep(s));
+        }
+        if cur.sig.jobctl() & jobctl_bits::TRAP_MASK != 0 {
+            return Some(Step::Trap);
+        }
+    }
+    let Some((info, kind)) = dequeue_next(l, cur) else { return Some(Step::Done) };
+    k.info = info;
+    if cur.ptrace.traced() && tracer_sees(l, cur, info.si_signo) {
+        return Some(Step::ShowTracer(kind));
+    }
+    None
+}
+
+/// Looks at the pending signals until there is something to do.
+#[inline]
+fn next_step(l: &mut Siglock, cur: Current, k: &mut KSignal, resume: Resume) -> Step {
+    let sig = &cur.signal;
+    let (mut stop, mut seen) = match resume {
+        Resume::Nothing => (false, false),
+        Resume::Stop => (true, false),
+        Resume::Seen => (false, true),
+    };
+    if !stop && !seen && sig.flags() & signal_flags::CLD_MASK != 0 {
         // SIGCONT has continued the group; the first thread to get here says so.
         let continued = sig.flags() & signal_flags::CLD_CONTINUED != 0;
         sig.store_flags(l, sig.flags() & !signal_flags::CLD_MASK);
         return Step::NotifyParent(if continued { cld::CONTINUED } else { cld::STOPPED });
     }
     loop {
-        if let Some(signo) = stop.take()
-            && let Some(s) = enter_signal_stop(l, cur, signo)
+        if !replace(&mut seen, false)
+            && let Some(step) = next_signal(l, cur, k, replace(&mut stop, false))
         {
-            return Step::Sleep(s);
+            return step;
         }
-        if signal_group_exit(sig) || sig.group_exec_task.load(Relaxed) != 0 {
-            return join_group_exit(l, cur, k);
-        }
-        if cur.sig.jobctl() & jobctl_bits::STOP_PENDING != 0
-            && let Some(s) = enter_signal_stop(l, cur, 0)
-        {
-            return Step::Sleep(s);
-        }
-        let Some(info) = dequeue_next(l, cur) else {
-            return Step::Done;
-        };
-        let signo = info.si_signo;
+        let signo = k.sig();
         let unkillable = sig.flags() & signal_flags::UNKILLABLE != 0;
         let action = &mut l[signo];
         match disposition(signo, action, unkillable) {
-            Disposition::Ignore => trace_deliver(cur, &info, SignalAction::Ignore),
+            Disposition::Ignore => trace_deliver(cur, &k.info, SignalAction::Ignore),
             Disposition::Handler => {
-                k.info = info;
                 k.ka = *action;
                 if action.flags & sa::RESETHAND != 0 {
                     action.handler = SIG_DFL;
@@ -153,19 +200,26 @@ fn next_step(l: &mut Siglock, cur: Current, k: &mut KSignal, mut stop: Option<i3
                 return Step::Handle;
             }
             Disposition::Stop => {
-                trace_deliver(cur, &info, SignalAction::Stop);
-                stop = Some(signo);
+                trace_deliver(cur, &k.info, SignalAction::Stop);
+                stop = true;
                 if signo != SIGSTOP {
-                    k.info = info;
                     return Step::StopUnlessOrphaned;
                 }
             }
-            Disposition::Die => {
-                k.info = info;
-                return Step::Die { news: true };
-            }
+            Disposition::Die => return Step::Die { news: true },
         }
     }
+}
+
+/// Whether the tracer sees the signal before anything happens.
+#[cold]
+fn tracer_sees(l: &Siglock, cur: Current, sig: i32) -> bool {
+    if sig == SIGKILL || l[sig].flags & sa::IMMUTABLE != 0 {
+        return false;
+    }
+    // A tracer may turn any signal into one that stops.
+    cur.sig.jobctl_set(l, jobctl_bits::STOP_DEQUEUED);
+    true
 }
 
 #[inline]
@@ -182,19 +236,26 @@ pub fn get_signal(cur: &Current, k: &mut KSignal) -> bool {
     if !cur.test_flag(tif::SIGPENDING) {
         return false;
     }
-    let mut stop = None;
+    let mut resume = Resume::Nothing;
     loop {
-        match with_siglock(cur, |l| next_step(l, *cur, k, stop.take())) {
+        match with_siglock(cur, |l| next_step(l, *cur, k, replace(&mut resume, Resume::Nothing))) {
             Step::Done => return false,
             Step::Handle => {
                 trace_deliver(*cur, &k.info, SignalAction::Handler);
                 return true;
             }
-            Step::NotifyParent(why) => do_notify_parent_cldstop(cur, why),
+            Step::NotifyParent(why) => notify_of_group(*cur, why),
             Step::Sleep(s) => sleep_stopped(*cur, &s),
             Step::StopUnlessOrphaned => {
                 if !super::kill::is_pgrp_orphaned(cur.signal.pgrp()) {
-                    stop = Some(k.sig());
+                    resume = Resume::Stop;
+                }
+            }
+            Step::Trap => do_jobctl_trap(),
+            Step::ShowTracer(kind) => {
+                if let Some(info) = ptrace_signal(k.info, kind) {
+                    k.info = info;
+                    resume = Resume::Seen;
                 }
             }
             Step::Die { news } => {
@@ -205,6 +266,17 @@ pub fn get_signal(cur: &Current, k: &mut KSignal) -> bool {
                 die(*cur, &k.info)
             }
         }
+    }
+}
+
+/// The group has stopped or continued: the parent must know, and the leader's tracer.
+#[cold]
+fn notify_of_group(cur: Current, why: i32) {
+    do_notify_parent_cldstop(&cur, why);
+    if let Some(leader) = cur.signal.group_leader()
+        && ptrace_reparented(&leader)
+    {
+        do_notify_tracer(&leader, why);
     }
 }
 
@@ -239,13 +311,18 @@ fn join_group_exit(l: &Siglock, cur: Current, k: &mut KSignal) -> Step {
     Step::Die { news: cause.is_some() }
 }
 
-/// The handler's frame is written, or could not be (`signal_setup_done`).
+/// The handler's frame is written, or could not be; `stepping`: the tracer asked for a step
+/// (`signal_setup_done`).
 #[inline]
-pub fn signal_setup_done(failed: bool, k: &KSignal) {
+pub fn signal_setup_done(failed: bool, k: &KSignal, stepping: bool) {
     if failed {
         force_sigsegv(k.sig());
-    } else {
-        signal_delivered(k);
+        return;
+    }
+    signal_delivered(k);
+    if stepping {
+        // The step that the tracer asked for ends before the handler's first instruction.
+        ptrace_notify(SIGTRAP as u32, 0);
     }
 }
 

@@ -54,8 +54,8 @@ fn force_current(info: &KernelSiginfo, handler: Handler) {
     with_siglock(&t, |l| {
         let blocked = t.sig.blocked();
         let f = force_action(l[sig], blocked.contains(sig), handler);
-        if f.killable {
-            l[sig] = f.action;
+        l[sig] = f.action;
+        if f.killable && (!t.ptrace.traced() || handler == Handler::Exit) {
             t.signal.store_flags(l, t.signal.flags() & !signal_flags::UNKILLABLE);
         }
         if f.unblock {
@@ -106,13 +106,13 @@ pub fn force_sigsegv(sig: i32) {
 }
 
 /// Whether `sig`, forced on `t`, is worth a line in the log: it will be fatal, and not
-/// because the process is dying anyway.
+/// because the process is dying anyway; a tracer decides that itself.
 pub fn unhandled_signal(t: &Task, sig: i32) -> bool {
     if t.is_global_init() {
         return true;
     }
     let handled = with_siglock(t, |l| l[sig].is_handler());
-    !handled && !fatal_signal_pending(t)
+    !handled && !fatal_signal_pending(t) && !t.ptrace.traced()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::sigset::{SIGKILL, SigSet};
 use super::state::{SignalStruct, jobctl_bits, signal_flags};
 use super::{Siglock, with_siglock};
 use crate::errno::{EAGAIN, Result};
+use crate::kernel::ptrace::ptrace_trap_notify;
 use crate::kernel::sched::{schedule, try_to_wake_up};
 use crate::kernel::task::{
     Current, TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_STOPPED, TASK_TRACED, TASK_WAKEKILL, Task, current, pf,
@@ -38,7 +39,7 @@ fn has_pending(t: &Task) -> bool {
 
 /// Sets `TIF_SIGPENDING` of a thread if there is reason; never clears it, which only
 /// the thread itself may do (`recalc_sigpending_tsk`).
-pub(super) fn recalc_sigpending_tsk(_: &Siglock, t: &Task) -> bool {
+pub(in crate::kernel) fn recalc_sigpending_tsk(_: &Siglock, t: &Task) -> bool {
     let pending = has_pending(t);
     if pending {
         t.set_flag(tif::SIGPENDING);
@@ -79,7 +80,11 @@ fn wake_mask(l: &Siglock, t: &Task, fatal: bool) -> u32 {
     if !fatal {
         return TASK_INTERRUPTIBLE;
     }
-    t.sig.jobctl_clear(l, jobctl_bits::STOPPED);
+    if t.sig.jobctl() & jobctl_bits::PTRACE_FROZEN != 0 {
+        // Its tracer lets go of it soon, and looks for this.
+        return TASK_INTERRUPTIBLE;
+    }
+    t.sig.jobctl_clear(l, jobctl_bits::STOPPED | jobctl_bits::TRACED);
     TASK_INTERRUPTIBLE | TASK_WAKEKILL | TASK_TRACED
 }
 
@@ -204,17 +209,21 @@ pub fn kill_other_threads(cur: &Current) -> Result {
 }
 
 /// Forgets stop requests of a thread (`task_clear_jobctl_pending`).
-pub(super) fn clear_jobctl_pending(l: &Siglock, t: &Task, mut mask: u32) {
+pub(in crate::kernel) fn clear_jobctl_pending(l: &Siglock, t: &Task, mut mask: u32) {
     if mask & jobctl_bits::STOP_PENDING != 0 {
         mask |= jobctl_bits::STOP_CONSUME | jobctl_bits::STOP_DEQUEUED;
     }
     if t.sig.jobctl() & mask != 0 {
         t.sig.jobctl_clear(l, mask);
     }
+    if t.sig.jobctl() & (jobctl_bits::PENDING_MASK | jobctl_bits::TRAPPING) == jobctl_bits::TRAPPING {
+        // There will be no stop that its tracer could wait for.
+        t.sig.jobctl_clear(l, jobctl_bits::TRAPPING);
+    }
 }
 
 /// Asks a thread to stop, unless it is dying (`task_set_jobctl_pending`).
-fn set_jobctl_pending(l: &Siglock, t: &Task, mask: u32) -> bool {
+pub(in crate::kernel) fn set_jobctl_pending(l: &Siglock, t: &Task, mask: u32) -> bool {
     if fatal_signal_pending(t) || t.pf.load(Relaxed) & pf::EXITING != 0 {
         return false;
     }
@@ -244,7 +253,7 @@ pub(super) fn task_join_group_stop(l: &Siglock, t: &Task) {
 
 /// A thread stops, or dies instead of stopping. Returns whether the group's stop is
 /// complete by that, so that the parent must know (`task_participate_group_stop`).
-fn participate_group_stop(l: &Siglock, t: &Task) -> bool {
+pub(in crate::kernel) fn participate_group_stop(l: &Siglock, t: &Task) -> bool {
     let sig = &t.signal;
     let consume = t.sig.jobctl() & jobctl_bits::STOP_CONSUME != 0;
     clear_jobctl_pending(l, t, jobctl_bits::STOP_PENDING);
@@ -279,7 +288,11 @@ fn initiate_group_stop(l: &Siglock, cur: Current, signo: i32) -> bool {
         let stopped = t.state.load(Relaxed) & TASK_STOPPED != 0;
         if !cur.is(t) && !stopped && set_jobctl_pending(l, t, gstop) {
             count += 1;
-            wake_thread(l, t, false);
+            if t.ptrace.seized() {
+                ptrace_trap_notify(l, t);
+            } else {
+                wake_thread(l, t, false);
+            }
         }
     }
     sig.group_stop_count.store(count, Relaxed);
@@ -292,9 +305,14 @@ pub(super) struct Stopped {
 }
 
 /// Begins or joins a group stop, and marks the current thread as stopped. `None` if
-/// there is no stop any more. Without the siglock, go on with [`sleep_stopped`].
+/// there is no stop any more, or it is to be a tracee's. Without the siglock, go on with [`sleep_stopped`].
 pub(super) fn enter_signal_stop(l: &Siglock, cur: Current, signo: i32) -> Option<Stopped> {
     if cur.sig.jobctl() & jobctl_bits::STOP_PENDING == 0 && !initiate_group_stop(l, cur, signo) {
+        return None;
+    }
+    if cur.ptrace.traced() {
+        // Its tracer sees the stop first: `do_jobctl_trap`.
+        set_jobctl_pending(l, &cur, jobctl_bits::TRAP_STOP);
         return None;
     }
     let complete = participate_group_stop(l, &cur);

@@ -7,7 +7,7 @@ use super::send::{PidType, SendInfo, send_locked};
 use super::siginfo::{KernelSiginfo, SigFields, cld};
 use super::sigset::{SIGCHLD, SIGCONT, valid_signal};
 use super::{Siglock, with_siglock};
-use crate::kernel::exit::parent_of;
+use crate::kernel::exit::{notified_parent, parent_of, tracer_of};
 use crate::kernel::task::Task;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
@@ -40,11 +40,16 @@ fn autoreap(handler: usize, flags: u64) -> (bool, bool) {
     (ignored || flags & sa::NOCLDWAIT != 0, !ignored)
 }
 
-/// Tells the parent that `t`, the last thread of its group, has died, by `sig` (0 or
-/// negative: no signal) and by waking it in `wait4`. Returns whether nobody will
-/// wait for `t`, so that it can be released at once.
+/// Whether this process leaves no zombies (`ignoring_children`).
+pub fn ignores_children(t: &Task) -> bool {
+    with_siglock(t, |l| autoreap(l[SIGCHLD].handler, l[SIGCHLD].flags).0)
+}
+
+/// Tells the parent that `t`, the last thread of its group, has died, or a tracer that its
+/// tracee has, by `sig` (0 or negative: no signal) and by waking it in `wait4`. Returns
+/// whether nobody will wait for `t`, so that it can be released at once.
 pub fn do_notify_parent(t: &Task, sig: i32) -> bool {
-    let Some(parent) = parent_of(t) else {
+    let Some(parent) = notified_parent(t) else {
         return true;
     };
     let (code, status) = child_status(t.exit_code.load(Relaxed) as i32);
@@ -53,7 +58,7 @@ pub fn do_notify_parent(t: &Task, sig: i32) -> bool {
     let info = child_info(sig, t, code, status, (own.0 + dead.0, own.1 + dead.1));
     let reap = with_siglock(&parent, |l| {
         let (mut reap, mut send) = (false, true);
-        if sig == SIGCHLD {
+        if sig == SIGCHLD && !t.ptrace.traced() {
             (reap, send) = autoreap(l[SIGCHLD].handler, l[SIGCHLD].flags);
         }
         if send && sig > 0 && valid_signal(sig) {
@@ -75,10 +80,23 @@ fn notify(l: &mut Siglock, info: &KernelSiginfo, parent: &Task) {
 pub fn do_notify_parent_cldstop(t: &Task, why: i32) {
     let leader: Option<Arc<Task>> = t.signal.group_leader();
     let t: &Task = leader.as_deref().unwrap_or(t);
-    let Some(parent) = parent_of(t) else {
+    notify_cldstop(t, why, parent_of(t));
+}
+
+/// Tells the tracer of `t` that it has stopped or continued.
+pub fn do_notify_tracer(t: &Task, why: i32) {
+    notify_cldstop(t, why, tracer_of(t));
+}
+
+fn notify_cldstop(t: &Task, why: i32, parent: Option<Arc<Task>>) {
+    let Some(parent) = parent else {
         return;
     };
-    let status = if why == cld::CONTINUED { SIGCONT } else { t.signal.group_exit_code.load(Relaxed) & 0x7f };
+    let status = match why {
+        cld::CONTINUED => SIGCONT,
+        cld::TRAPPED => t.exit_code.load(Relaxed) as i32 & 0x7f,
+        _ => t.signal.group_exit_code.load(Relaxed) & 0x7f,
+    };
     let info = child_info(SIGCHLD, t, why, status, (t.utime.load(Relaxed), t.stime.load(Relaxed)));
     with_siglock(&parent, |l| {
         let a = &l[SIGCHLD];

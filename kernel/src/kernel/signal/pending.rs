@@ -160,6 +160,11 @@ impl SigPending {
         self.queue.lock(l).push(q)
     }
 
+    /// The queued information number `at`, oldest first.
+    pub fn nth(&self, l: &Siglock, at: usize) -> Option<KernelSiginfo> {
+        self.queue.lock(l).iter().nth(at).copied()
+    }
+
     /// Takes the next signal that `blocked` lets through.
     #[inline]
     pub fn dequeue(&self, l: &Siglock, blocked: SigSet) -> Option<KernelSiginfo> {

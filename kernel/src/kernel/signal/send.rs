@@ -21,6 +21,7 @@ use super::sigset::{
 use super::state::{jobctl_bits, rlimit, signal_flags};
 use super::{Siglock, with_siglock};
 use crate::errno::{EAGAIN, Result};
+use crate::kernel::ptrace::ptrace_trap_notify;
 use crate::kernel::sched::try_to_wake_up;
 use crate::kernel::task::{TASK_STOPPED, TASK_TRACED, Task, current, pf, tif};
 use core::sync::atomic::Ordering::Relaxed;
@@ -106,6 +107,8 @@ struct Receiver<'a> {
     action: &'a KSigaction,
     /// Blocked, now or in truth: the action may change before it is unblocked.
     blocked: bool,
+    /// Its tracer may want to know even of what is ignored.
+    traced: bool,
     /// The first process.
     unkillable: bool,
 }
@@ -113,7 +116,7 @@ struct Receiver<'a> {
 /// Whether a signal would have no effect (`sig_ignored`).
 #[inline]
 fn is_ignored(r: Receiver<'_>, sig: i32, force: bool) -> bool {
-    if r.blocked {
+    if r.blocked || (r.traced && sig != SIGKILL) {
         return false;
     }
     if r.unkillable && r.action.handler == SIG_DFL && !(force && KERNEL_ONLY.contains(sig)) {
@@ -159,6 +162,7 @@ fn prepare_signal(l: &mut Siglock, sig: i32, t: &Task, force: bool) -> bool {
     let r = Receiver {
         action: &l[sig],
         blocked: t.sig.blocked().union(t.sig.real_blocked()).contains(sig),
+        traced: t.ptrace.traced(),
         unkillable: t.signal.flags() & signal_flags::UNKILLABLE != 0,
     };
     !is_ignored(r, sig, force)
@@ -181,8 +185,12 @@ fn continue_group(l: &Siglock, t: &Task) {
     flush_group(l, t, KERNEL_STOP);
     for t in sig.threads.lock(l).iter() {
         clear_jobctl_pending(l, t, jobctl_bits::STOP_PENDING);
-        t.sig.jobctl_clear(l, jobctl_bits::STOPPED);
-        try_to_wake_up(t, TASK_STOPPED);
+        if t.ptrace.seized() {
+            ptrace_trap_notify(l, t);
+        } else {
+            t.sig.jobctl_clear(l, jobctl_bits::STOPPED);
+            try_to_wake_up(t, TASK_STOPPED);
+        }
     }
     let why = if sig.flags() & signal_flags::STOP_STOPPED != 0 {
         signal_flags::CLD_CONTINUED
@@ -279,6 +287,7 @@ fn take_group_down(l: &mut Siglock, sig: i32, t: &Task, taker: &Task) -> bool {
     if !is_fatal(&l[sig], sig)
         || signal.flags() & signal_flags::GROUP_EXIT != 0
         || taker.sig.real_blocked().contains(sig)
+        || (t.ptrace.traced() && sig != SIGKILL)
         || KERNEL_COREDUMP.contains(sig)
     {
         return false;
@@ -365,7 +374,7 @@ mod tests {
     const HANDLER: KSigaction = KSigaction { handler: 0x1000, ..DFL };
 
     fn to(action: &KSigaction) -> Receiver<'_> {
-        Receiver { action, blocked: false, unkillable: false }
+        Receiver { action, blocked: false, traced: false, unkillable: false }
     }
 
     #[test]
@@ -374,6 +383,7 @@ mod tests {
         assert!(is_ignored(to(&DFL), SIGCHLD, false));
         assert!(!is_ignored(Receiver { blocked: true, ..to(&IGN) }, SIGTERM, false));
         assert!(!is_ignored(Receiver { blocked: true, ..to(&DFL) }, SIGCHLD, false));
+        assert!(!is_ignored(Receiver { traced: true, ..to(&IGN) }, SIGTERM, false));
         assert!(!is_ignored(to(&DFL), SIGTERM, false) && !is_ignored(to(&HANDLER), SIGCHLD, false));
     }
 

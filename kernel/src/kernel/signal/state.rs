@@ -46,10 +46,23 @@ pub mod jobctl_bits {
     pub const STOP_PENDING: u32 = 1 << 17;
     /// Its stopping counts in `group_stop_count`.
     pub const STOP_CONSUME: u32 = 1 << 18;
+    /// It has to stop for its tracer.
+    pub const TRAP_STOP: u32 = 1 << 19;
+    /// It has to tell its tracer that its group stops or goes on.
+    pub const TRAP_NOTIFY: u32 = 1 << 20;
+    /// Its tracer waits until its stop is one for it.
+    pub const TRAPPING: u32 = 1 << 21;
+    /// It stays stopped, but its tracer is to hear of it (`PTRACE_LISTEN`).
+    pub const LISTENING: u32 = 1 << 22;
+    /// Its tracer works on it: nothing wakes it.
+    pub const PTRACE_FROZEN: u32 = 1 << 24;
     /// It has stopped.
     pub const STOPPED: u32 = 1 << 26;
+    /// It has stopped for its tracer.
+    pub const TRACED: u32 = 1 << 27;
+    pub const TRAP_MASK: u32 = TRAP_STOP | TRAP_NOTIFY;
     /// Keeps the thread from user mode.
-    pub const PENDING_MASK: u32 = STOP_PENDING;
+    pub const PENDING_MASK: u32 = STOP_PENDING | TRAP_MASK;
 }
 
 /// One thread's signal state.
@@ -110,7 +123,7 @@ impl TaskSignals {
     }
     /// Replaces what is blocked; under the siglock, by `__set_task_blocked` and its kin.
     #[inline]
-    pub(super) fn store_blocked(&self, _: &Siglock, s: SigSet) {
+    pub(in crate::kernel) fn store_blocked(&self, _: &Siglock, s: SigSet) {
         self.blocked.store(s.0, Relaxed);
     }
     /// What is blocked in truth while `rt_sigtimedwait` waits.
@@ -135,10 +148,10 @@ impl TaskSignals {
     pub fn jobctl(&self) -> u32 {
         self.jobctl.load(Relaxed)
     }
-    pub(super) fn jobctl_set(&self, _: &Siglock, bits: u32) {
+    pub(in crate::kernel) fn jobctl_set(&self, _: &Siglock, bits: u32) {
         self.jobctl.store(self.jobctl() | bits, Relaxed);
     }
-    pub(super) fn jobctl_clear(&self, _: &Siglock, bits: u32) {
+    pub(in crate::kernel) fn jobctl_clear(&self, _: &Siglock, bits: u32) {
         self.jobctl.store(self.jobctl() & !bits, Relaxed);
     }
 }

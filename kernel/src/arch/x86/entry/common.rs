@@ -9,6 +9,7 @@ use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
 use crate::arch::x86::ptrace::{PtRegs, eflags};
 use crate::arch::x86::segment::{USER_CS, USER_DS};
 use crate::kernel::context_tracking;
+use crate::kernel::ptrace::{ptrace_report_syscall_entry, ptrace_report_syscall_exit};
 use crate::kernel::sched;
 use crate::kernel::task::{current, tif};
 use crate::locking::{local_irq_disable, local_irq_enable};
@@ -20,6 +21,33 @@ use crate::locking::{local_irq_disable, local_irq_enable};
 pub unsafe extern "C" fn do_syscall_64(regs: *mut PtRegs, nr: i64) -> bool {
     context_tracking::user_exit();
     local_irq_enable();
+    if current().test_flag(tif::SYSCALL_WORK_ENTER) {
+        // SAFETY: by the caller.
+        return unsafe { do_traced_syscall(regs) };
+    }
+    // SAFETY: by the caller.
+    unsafe { do_syscall(regs, nr) }
+}
+
+/// A system call that the tracer looks at before it happens.
+///
+/// # Safety
+/// As for [`do_syscall_64`].
+#[cold]
+#[inline(never)]
+unsafe fn do_traced_syscall(regs: *mut PtRegs) -> bool {
+    // SAFETY: the entry's own frame.
+    let nr = syscall_trace_enter(unsafe { &mut *regs });
+    // SAFETY: by the caller.
+    unsafe { do_syscall(regs, nr) }
+}
+
+/// Calls, and prepares the way back.
+///
+/// # Safety
+/// As for [`do_syscall_64`].
+#[inline(always)]
+unsafe fn do_syscall(regs: *mut PtRegs, nr: i64) -> bool {
     // Linux compares as unsigned: a negative number is out of range.
     if (nr as u64) < NR_SYSCALLS as u64 {
         let ret = SYS_CALL_TABLE[nr as usize](regs);
@@ -48,7 +76,41 @@ fn sysret_is_safe(regs: &PtRegs) -> bool {
 /// Before user mode runs again after a system call.
 pub extern "C" fn syscall_exit_to_user_mode(regs: &mut PtRegs) {
     local_irq_disable();
-    exit_to_user_mode_prepare(regs);
+    if current().test_flag(tif::EXIT_PREPARE | tif::SYSCALL_WORK_EXIT) {
+        syscall_exit_to_user_mode_work(regs);
+    }
+    context_tracking::user_enter();
+}
+
+/// What is to be done before user mode runs after a system call; interrupts are off, before and
+/// after.
+#[cold]
+#[inline(never)]
+fn syscall_exit_to_user_mode_work(regs: &mut PtRegs) {
+    let cur = current();
+    if cur.test_flag(tif::SYSCALL_WORK_EXIT) {
+        local_irq_enable();
+        // An emulated call is not there to be stepped over (`report_single_step`).
+        let step = cur.test_flag(tif::SYSCALL_EXIT_TRAP) && !cur.test_flag(tif::SYSCALL_EMU);
+        if step || cur.test_flag(tif::SYSCALL_TRACE) {
+            ptrace_report_syscall_exit(regs, step);
+        }
+        local_irq_disable();
+    }
+    if cur.test_flag(tif::EXIT_PREPARE) {
+        exit_to_user_mode_loop(regs);
+    }
+}
+
+/// The tracer looks at a system call before it happens. Returns its number, which the tracer may
+/// have changed; -1 if there is to be none (`syscall_trace_enter`).
+#[cold]
+pub fn syscall_trace_enter(regs: &mut PtRegs) -> i64 {
+    let emulated = current().test_flag(tif::SYSCALL_EMU);
+    if !ptrace_report_syscall_entry() || emulated {
+        return -1;
+    }
+    i64::from(regs.orig_ax as i32)
 }
 
 /// Before user mode runs again after an exception or interrupt; interrupts are off.
@@ -60,8 +122,8 @@ pub extern "C" fn prepare_exit_to_usermode(regs: &mut PtRegs) {
 /// the way out finds nothing left to do. Interrupts are off afterwards.
 pub fn exit_to_user_mode_work(regs: &mut PtRegs) {
     local_irq_disable();
-    if current().test_flag(tif::EXIT_PREPARE) {
-        exit_to_user_mode_loop(regs);
+    if current().test_flag(tif::EXIT_PREPARE | tif::SYSCALL_WORK_EXIT) {
+        syscall_exit_to_user_mode_work(regs);
     }
 }
 

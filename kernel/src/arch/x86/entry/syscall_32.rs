@@ -8,12 +8,12 @@
 //! (`struct stat64`, 32-bit times, argument vectors) are not read, but for those of
 //! signals: `ENOSYS`.
 
-use super::common::exit_to_user_mode_work;
+use super::common::{exit_to_user_mode_work, syscall_trace_enter};
 use super::syscall_table::SyscallFn;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::{EINVAL, ENOSYS, Result, to_ret};
 use crate::kernel::context_tracking;
-use crate::kernel::task::current;
+use crate::kernel::task::{current, tif};
 use crate::locking::local_irq_enable;
 use linux_raw_sys::general::MAP_32BIT;
 
@@ -139,14 +139,20 @@ fn compat_sys_mmap2(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, pag
 pub extern "C" fn do_int80_syscall_32(regs: &mut PtRegs, _error_code: u64) {
     context_tracking::user_exit();
     local_irq_enable();
-    let nr = regs.ax as u32;
-    regs.orig_ax = u64::from(nr);
+    let mut nr = i64::from(regs.ax as u32);
+    regs.orig_ax = nr as u64;
     current().thread().compat_syscall.set(true);
-    let ret = match IA32_SYS_CALL_TABLE.get(nr as usize) {
-        Some(call) => call(regs),
-        None => ENOSYS.as_ret(),
-    };
-    regs.ax = ret as u64;
+    if current().test_flag(tif::SYSCALL_WORK_ENTER) {
+        regs.ax = ENOSYS.as_ret() as u64;
+        nr = syscall_trace_enter(regs);
+    }
+    if nr != -1 {
+        let ret = match IA32_SYS_CALL_TABLE.get(nr as u32 as usize) {
+            Some(call) => call(regs),
+            None => ENOSYS.as_ret(),
+        };
+        regs.ax = ret as u64;
+    }
     // How the call is restarted depends on how it came.
     exit_to_user_mode_work(regs);
     current().thread().compat_syscall.set(false);

@@ -117,6 +117,8 @@ syscalls! {
     __NR_exit_group => crate::kernel::exit::sys_exit_group, (di);
     __NR_wait4 => crate::kernel::exit::sys_wait4, (di, si, dx, r10);
     __NR_waitid => crate::kernel::exit::sys_waitid, (di, si, dx, r10, r8);
+    // --- kernel/ptrace
+    __NR_ptrace => crate::kernel::ptrace::sys_ptrace, (di, si, dx, r10);
     // --- kernel/futex.rs
     __NR_futex => crate::kernel::futex::sys_futex, (di, si, dx, r10, r8, r9);
     // --- kernel/reboot.rs

@@ -3,6 +3,7 @@
 //! `arch/x86/kernel/process_64.c`; `__switch_to_asm` in `entry_64.S`).
 
 use crate::arch::x86::kernel::fpu::core::Fpu;
+use crate::arch::x86::kernel::hw_breakpoint::{self, DebugRegisters};
 use crate::arch::x86::kernel::ioport::{self, IoRights};
 use crate::arch::x86::kernel::tls::TLS_ENTRIES;
 use crate::arch::x86::ptrace::PtRegs;
@@ -70,6 +71,8 @@ pub struct Thread {
     pub cr2: Cell<u64>,
     /// DR6 of the last debug exception (`virtual_dr6`).
     pub virtual_dr6: Cell<u64>,
+    /// The tracer's breakpoints.
+    pub debug: DebugRegisters,
     /// Descriptors of `set_thread_area` (`tls_array`); all zero, mostly.
     pub tls: [Cell<u64>; TLS_ENTRIES],
     /// In a call through `int $0x80` (`TS_COMPAT`).
@@ -95,6 +98,7 @@ impl Thread {
             error_code: Cell::new(0),
             cr2: Cell::new(0),
             virtual_dr6: Cell::new(0),
+            debug: DebugRegisters::default(),
             tls: [const { Cell::new(0) }; TLS_ENTRIES],
             compat_syscall: Cell::new(false),
             io: IoRights::default(),
@@ -228,6 +232,15 @@ pub unsafe fn switch_to(prev: &Task, next: *const Task) {
 fn switch_to_xtra(prev: &Task, next: &Task) {
     if prev.test_flag(tif::IO_BITMAP) {
         ioport::tss_invalidate_io_bitmap();
+    }
+    if prev.test_flag(tif::BLOCKSTEP) || next.test_flag(tif::BLOCKSTEP) {
+        super::step::set_block_step(next.test_flag(tif::BLOCKSTEP));
+    }
+    if next.test_flag(tif::HW_BREAKPOINT) {
+        // SAFETY: the next task's own state, with interrupts off.
+        hw_breakpoint::load(Some(unsafe { &(*next.thread.get()).debug }));
+    } else if prev.test_flag(tif::HW_BREAKPOINT) {
+        hw_breakpoint::load(None);
     }
     if prev.test_flag(tif::NOTSC) != next.test_flag(tif::NOTSC) {
         set_tsc_disabled(next.test_flag(tif::NOTSC));

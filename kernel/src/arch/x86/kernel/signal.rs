@@ -15,6 +15,7 @@ use crate::arch::x86::ia32::ia32_signal;
 use crate::arch::x86::kernel::fpu::core::fpu_clear_user_states;
 use crate::arch::x86::kernel::fpu::signal::{FrameFormat, copy_fpstate_to_sigframe, fpu_restore_sig};
 use crate::arch::x86::kernel::fpu::xstate;
+use crate::arch::x86::kernel::step::disable_own_single_step;
 use crate::arch::x86::lib::usercopy::{access_ok, copy_to_user, get_user};
 use crate::arch::x86::ptrace::{PtRegs, eflags};
 use crate::arch::x86::segment::{USER_CS, USER_DS};
@@ -30,7 +31,7 @@ use crate::kernel::signal::restart_block::RestartBlock;
 use crate::kernel::signal::siginfo::UserSiginfo;
 use crate::kernel::signal::sigset::{SIGSEGV, SigSet};
 use crate::kernel::signal::{KSignal, force_sig, get_signal, set_current_blocked};
-use crate::kernel::task::{Current, current};
+use crate::kernel::task::{Current, current, tif};
 use core::mem::offset_of;
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::__NR_restart_syscall;
@@ -416,6 +417,11 @@ fn handle_signal(cur: Current, k: &KSignal, regs: &mut PtRegs) {
             cur.thread().compat_syscall.get(),
         );
     }
+    // The frame does not show the tracer's trap flag.
+    let stepping = cur.test_flag(tif::SINGLESTEP);
+    if stepping {
+        disable_own_single_step(cur, regs);
+    }
     let failed = if k.ka.flags & sa::IA32_ABI == 0 {
         setup_rt_frame(cur, k, regs).is_err()
     } else {
@@ -426,7 +432,7 @@ fn handle_signal(cur: Current, k: &KSignal, regs: &mut PtRegs) {
         regs.flags &= !(eflags::DF | eflags::RF | eflags::TF);
         fpu_clear_user_states();
     }
-    signal_setup_done(failed, k);
+    signal_setup_done(failed, k, stepping);
 }
 
 /// Delivers one signal before the return to user mode, or restarts the interrupted

@@ -344,6 +344,8 @@ fn debug_user(regs: &mut PtRegs, mut dr6: u64) {
     let prev_state = exception_enter();
     let tsk = current();
     tsk.thread().virtual_dr6.set(dr6 & decide::DR_STEP);
+    // The CPU has cleared BTF.
+    tsk.clear_flag(tif::BLOCKSTEP);
     // No reason at all: that is what `int1` looks like.
     let icebp = dr6 == 0;
     if !notify_debug(regs, &mut dr6) {
@@ -384,28 +386,13 @@ fn debug_kernel(regs: &mut PtRegs, mut dr6: u64) {
     if dr6 & decide::DR_STEP != 0 && in_entry_text(regs.ip) && !kprobes::stepping() {
         // User mode entered the kernel with TF set; it is user mode's step.
         dr6 &= !decide::DR_STEP;
-        current().set_flag(tif::SINGLESTEP);
         regs.flags &= !eflags::TF;
     }
-    if dr6 != 0 && !notify_debug(regs, &mut dr6) {
-        if warn_on_once!(dr6 & decide::DR_STEP != 0) {
-            regs.flags &= !eflags::TF;
-        }
-        debug_breakpoint_on_user_memory(regs, dr6);
+    if dr6 != 0 && !notify_debug(regs, &mut dr6) && warn_on_once!(dr6 & decide::DR_STEP != 0) {
+        regs.flags &= !eflags::TF;
     }
     ist_exit();
     local_db_restore(dr7);
-}
-
-/// The kernel has touched user memory that user mode watches: it hears of it.
-fn debug_breakpoint_on_user_memory(regs: &PtRegs, dr6: u64) {
-    let tsk = current();
-    let decision = decide::decide(Vector::Debug, &Facts { from_user: false, dr6, ..Facts::default() });
-    if let Decision::Signal { sig, code, .. } = decision {
-        set_trap(tsk, Vector::Debug, 0);
-        let _ = regs;
-        force_sig_fault(sig, code, 0);
-    }
 }
 
 /// #BR.

@@ -296,6 +296,14 @@ impl Fpu {
         self.image.write(0, &fx.0);
     }
 
+    /// The image of a task that does not run was changed: registers that the CPU still keeps for
+    /// it are out of date (`fpu_force_restore`).
+    pub fn image_changed(&self) {
+        if core::ptr::eq(this_cpu().fpu_owner.get(), self) {
+            this_cpu().fpu_owner.set(core::ptr::null());
+        }
+    }
+
     /// The saved image.
     pub fn image(&self) -> &Page {
         &self.image

@@ -290,7 +290,7 @@ const fn do_error(sig: i32) -> Decision {
 
 /// What an exception means.
 pub const fn decide(vector: Vector, facts: &Facts) -> Decision {
-    if facts.from_user { decide_user(vector, facts) } else { decide_kernel(vector, facts) }
+    if facts.from_user { decide_user(vector, facts) } else { decide_kernel(vector) }
 }
 
 const fn decide_user(vector: Vector, facts: &Facts) -> Decision {
@@ -316,7 +316,7 @@ const fn decide_user(vector: Vector, facts: &Facts) -> Decision {
     }
 }
 
-const fn decide_kernel(vector: Vector, facts: &Facts) -> Decision {
+const fn decide_kernel(vector: Vector) -> Decision {
     match vector {
         Vector::DivideError
         | Vector::Overflow
@@ -333,12 +333,9 @@ const fn decide_kernel(vector: Vector, facts: &Facts) -> Decision {
         | Vector::DeviceNotAvailable
         | Vector::DoubleFault
         | Vector::AlignmentCheck => Decision::Die,
-        // A breakpoint on user memory that the kernel has touched is user mode's.
-        Vector::Debug => match facts.dr6 & DR_TRAP_BITS {
-            0 => Decision::Nothing,
-            _ => decide_debug(facts.dr6),
-        },
-        Vector::Spurious => Decision::Nothing,
+        // A breakpoint on user memory that the kernel has touched is only noted, for the tracer
+        // (6.1, `exc_debug_kernel`; the documents' `do_debug` did signal it).
+        Vector::Debug | Vector::Spurious => Decision::Nothing,
         Vector::MachineCheck => Decision::Panic,
         Vector::PageFault | Vector::Nmi => Decision::Elsewhere,
     }

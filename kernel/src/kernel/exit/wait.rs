@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Waiting for children and tracees (Linux 6.1, `kernel/exit.c`, `do_wait`).
+
+use super::{ExitState, TASKLIST, bury, delay_group_leader, notify_and_maybe_reap, ptrace_reparented};
+use crate::arch::x86::lib::usercopy::{access_ok, put_user};
+use crate::errno::{ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH, Result};
+use crate::kernel::ptrace::ptrace_unlink;
+use crate::kernel::sched::schedule;
+use crate::kernel::signal::notify::child_status;
+use crate::kernel::signal::siginfo::cld;
+use crate::kernel::signal::signal_pending;
+use crate::kernel::signal::state::{jobctl_bits, signal_flags};
+use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_TRACED, Task, current};
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+use linux_raw_sys::general as nr;
+
+/// Which children a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    All,
+    Pid(i32),
+    Pgrp(i32),
+}
+
+/// What a wait found.
+struct Found {
+    pid: i32,
+    uid: u32,
+    /// Wait status in `wait4`'s encoding.
+    status: i32,
+    /// `CLD_*` and its status, for `waitid`.
+    code: (i32, i32),
+    rusage: (u64, u64),
+}
+
+struct WaitOpts {
+    which: Which,
+    options: u32,
+}
+
+impl WaitOpts {
+    fn has(&self, o: u32) -> bool {
+        self.options & o != 0
+    }
+
+    /// Whether `t` is one of those asked for (`eligible_child`). A tracer sees all of its tracees.
+    fn eligible(&self, t: &Task, ptrace: bool) -> bool {
+        let by_id = match self.which {
+            Which::All => true,
+            Which::Pid(p) => t.pid == p,
+            Which::Pgrp(g) => t.signal.pgrp() == g,
+        };
+        let clone_child = t.rel.exit_signal() != nr::SIGCHLD as i32;
+        by_id && (ptrace || self.has(nr::__WALL) || clone_child == self.has(nr::__WCLONE))
+    }
+
+    /// Looks at all children and tracees once: what is found, or whether there is anybody to
+    /// wait for.
+    fn scan(&self) -> Result<Option<Found>> {
+        let cur = current();
+        let mut list = TASKLIST.lock();
+        let Some(me) = list.find(cur.tgid) else { return Err(ECHILD) };
+        let children = me.rel.children(&mut list);
+        let tracees = if self.has(nr::__WNOTHREAD) || cur.signal.thread_group_empty() {
+            cur.rel.tracees(&mut list)
+        } else {
+            cur.signal.threads.with_irqs_off(|t| t.iter().flat_map(|t| t.rel.tracees(&mut list)).collect())
+        };
+        drop(list);
+        let mut any = false;
+        let all = children.iter().map(|t| (t, false)).chain(tracees.iter().map(|t| (t, true)));
+        for (t, ptrace) in all {
+            if !self.eligible(t, ptrace) || t.rel.exit_state() == ExitState::Dead {
+                continue;
+            }
+            let (found, keep_waiting) = self.consider(t, ptrace);
+            if found.is_some() {
+                return Ok(found);
+            }
+            any |= keep_waiting;
+        }
+        if any { Ok(None) } else { Err(ECHILD) }
+    }
+
+    /// What there is to say of `t`, and else whether there will be something
+    /// (`wait_consider_task`). `ptrace`: it is asked for as a tracee.
+    fn consider(&self, t: &Arc<Task>, mut ptrace: bool) -> (Option<Found>, bool) {
+        if !ptrace && t.ptrace.traced() && !ptrace_reparented(t) {
+            // Our own tracee: what it says as such comes first.
+            ptrace = true;
+        }
+        let mut keep_waiting = true;
+        if t.rel.is_zombie() {
+            if !delay_group_leader(t) {
+                if ptrace || !t.ptrace.traced() {
+                    return (self.has(nr::WEXITED).then(|| self.wait_task_zombie(t)), true);
+                }
+            } else if ptrace && !self.has(nr::WCONTINUED | nr::WEXITED) {
+                keep_waiting = false;
+            }
+        }
+        (self.wait_task_stopped(t, ptrace).or_else(|| self.wait_task_continued(t)), keep_waiting)
+    }
+
+    fn wait_task_stopped(&self, t: &Arc<Task>, ptrace: bool) -> Option<Found> {
+        let keep = self.has(nr::WNOWAIT);
+        if ptrace {
+            let traced = t.state.load(Ordering::Relaxed) & TASK_TRACED != 0
+                && t.sig.jobctl() & jobctl_bits::LISTENING == 0;
+            let code = t.exit_code.load(Ordering::Relaxed) as i32;
+            if !traced || code == 0 {
+                return None;
+            }
+            if !keep {
+                t.exit_code.store(0, Ordering::Relaxed);
+            }
+            return Some(found(t, (code << 8) | 0x7f, (cld::TRAPPED, code)));
+        }
+        let sig = &t.signal;
+        if !self.has(nr::WUNTRACED) || sig.flags() & signal_flags::STOP_STOPPED == 0 {
+            return None;
+        }
+        let code = sig.group_exit_code.load(Ordering::Relaxed);
+        if code == 0 {
+            return None;
+        }
+        if !keep {
+            sig.group_exit_code.store(0, Ordering::Relaxed);
+        }
+        Some(found(t, (code << 8) | 0x7f, (cld::STOPPED, code)))
+    }
+
+    fn wait_task_continued(&self, t: &Arc<Task>) -> Option<Found> {
+        let sig = &t.signal;
+        if !self.has(nr::WCONTINUED) || sig.flags() & signal_flags::STOP_CONTINUED == 0 {
+            return None;
+        }
+        if !self.has(nr::WNOWAIT) {
+            sig.flags.fetch_and(!signal_flags::STOP_CONTINUED, Ordering::Relaxed);
+        }
+        Some(found(t, 0xffff, (cld::CONTINUED, nr::SIGCONT as i32)))
+    }
+
+    fn wait_task_zombie(&self, t: &Arc<Task>) -> Found {
+        let sig = &t.signal;
+        let group = sig.flags() & signal_flags::GROUP_EXIT != 0;
+        let status = if group {
+            sig.group_exit_code.load(Ordering::Relaxed)
+        } else {
+            t.exit_code.load(Ordering::Relaxed) as i32
+        };
+        let f = found(t, status, child_status(status));
+        if self.has(nr::WNOWAIT) {
+            return f;
+        }
+        if t.is_leader() && ptrace_reparented(t) {
+            // The tracer has seen it; now it is the parent's turn (`EXIT_TRACE`).
+            ptrace_unlink(t);
+            notify_and_maybe_reap(t);
+            return f;
+        }
+        if t.is_leader() {
+            let children = &current().signal.children;
+            children.add(sig.cputime());
+            children.add(sig.children.get());
+        }
+        bury(t);
+        f
+    }
+}
+
+fn found(t: &Task, status: i32, code: (i32, i32)) -> Found {
+    let (u, s) = t.signal.cputime();
+    let (cu, cs) = t.signal.children.get();
+    Found { pid: t.pid, uid: t.cred.get().uid, status, code, rusage: (u + cu, s + cs) }
+}
+
+/// Waits for a child (`do_wait`). `None`: with `WNOHANG` there is nothing yet.
+fn do_wait(o: &WaitOpts) -> Result<Option<Found>> {
+    let cur = current();
+    let queue = &cur.signal.wait_chldexit;
+    queue.add();
+    let r = loop {
+        cur.state.store(TASK_INTERRUPTIBLE, Ordering::SeqCst);
+        match o.scan() {
+            Ok(None) if o.has(nr::WNOHANG) => break Ok(None),
+            Ok(None) => {}
+            r => break r,
+        }
+        if signal_pending(&cur) {
+            break Err(ERESTARTSYS);
+        }
+        schedule();
+    };
+    cur.state.store(TASK_RUNNING, Ordering::SeqCst);
+    queue.remove();
+    r
+}
+
+/// `struct rusage` with the times that are known.
+pub fn rusage_words((utime, stime): (u64, u64)) -> [u64; 18] {
+    let mut w = [0; 18];
+    for (i, ns) in [(0, utime), (2, stime)] {
+        w[i] = ns / 1_000_000_000;
+        w[i + 1] = ns % 1_000_000_000 / 1000;
+    }
+    w
+}
+
+/// `wait4(2)`.
+pub fn sys_wait4(pid: i32, status: usize, options: u32, rusage: usize) -> Result<usize> {
+    const VALID: u32 =
+        nr::WNOHANG | nr::WUNTRACED | nr::WCONTINUED | nr::__WNOTHREAD | nr::__WCLONE | nr::__WALL;
+    if options & !VALID != 0 {
+        return Err(EINVAL);
+    }
+    if pid == i32::MIN {
+        return Err(ESRCH);
+    }
+    let which = match pid {
+        -1 => Which::All,
+        0 => Which::Pgrp(current().signal.pgrp()),
+        p if p < 0 => Which::Pgrp(-p),
+        p => Which::Pid(p),
+    };
+    let Some(f) = do_wait(&WaitOpts { which, options: options | nr::WEXITED })? else { return Ok(0) };
+    if status != 0 {
+        put_user(status, &f.status)?;
+    }
+    if rusage != 0 {
+        put_user(rusage, &rusage_words(f.rusage))?;
+    }
+    Ok(f.pid as usize)
+}
+
+/// `waitid(2)`.
+pub fn sys_waitid(idtype: i32, id: i32, infop: usize, options: u32, rusage: usize) -> Result<usize> {
+    const VALID: u32 = nr::WNOHANG
+        | nr::WNOWAIT
+        | nr::WEXITED
+        | nr::WUNTRACED
+        | nr::WCONTINUED
+        | nr::__WNOTHREAD
+        | nr::__WCLONE
+        | nr::__WALL;
+    if options & !VALID != 0 || options & (nr::WEXITED | nr::WUNTRACED | nr::WCONTINUED) == 0 {
+        return Err(EINVAL);
+    }
+    let which = match (idtype as u32, id) {
+        (nr::P_ALL, _) => Which::All,
+        (nr::P_PID, p) if p > 0 => Which::Pid(p),
+        (nr::P_PGID, 0) => Which::Pgrp(current().signal.pgrp()),
+        (nr::P_PGID, g) if g > 0 => Which::Pgrp(g),
+        _ => return Err(EINVAL),
+    };
+    let f = do_wait(&WaitOpts { which, options })?;
+    if let Some(f) = &f
+        && rusage != 0
+    {
+        put_user(rusage, &rusage_words(f.rusage))?;
+    }
+    if infop != 0 {
+        if !access_ok(infop, 128) {
+            return Err(EFAULT);
+        }
+        let (signo, code, ids) =
+            f.map_or((0, 0, [0; 3]), |f| (nr::SIGCHLD as i32, f.code.0, [f.pid, f.uid as i32, f.code.1]));
+        put_user(infop, &[signo, 0, code])?;
+        put_user(infop + 16, &ids)?;
+    }
+    Ok(0)
+}
