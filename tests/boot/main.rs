@@ -3,6 +3,7 @@
 //! `cargo nextest`, where each test is a process, each boots only for itself.
 
 mod archives;
+mod cores;
 mod doors;
 mod fuzz;
 mod kunit;
@@ -18,6 +19,7 @@ fn main() {
     let args = Arguments::from_args();
     let mut trials = doors::trials();
     trials.extend(archives::trials());
+    trials.extend(cores::trials());
     trials.extend(fuzz::trials());
     trials.extend(modes::trials());
     trials.extend(machine_check::trials());

@@ -101,6 +101,9 @@ pub struct RunArgs {
     /// Write one JSON record for each delivered signal
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Let programs dump core, and bring the files to this directory (with the default /init)
+    #[arg(long, value_name = "DIR")]
+    pub cores: Option<PathBuf>,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,

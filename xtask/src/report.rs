@@ -4,6 +4,8 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Deserialize;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 /// One line of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -13,6 +15,41 @@ enum Line {
     Result(Outcome),
     Ended(Ended),
     Done { passed: u64, failed: u64 },
+    Core { name: String, size: u64 },
+    CoreData { at: u64, hex: String },
+}
+
+/// A core file that a program has left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Core {
+    /// Its name, without a directory.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What is not zero: where, and what.
+    pub pieces: Vec<(u64, Vec<u8>)>,
+}
+
+impl Core {
+    /// Writes it into a directory, holes as holes; returns where.
+    pub fn save(&self, dir: &Path) -> std::io::Result<PathBuf> {
+        let path = dir.join(&self.name);
+        let mut file = std::fs::File::create(&path)?;
+        file.set_len(self.size)?;
+        for (at, bytes) in &self.pieces {
+            file.seek(SeekFrom::Start(*at))?;
+            file.write_all(bytes)?;
+        }
+        Ok(path)
+    }
+}
+
+/// Bytes of hexadecimal digits.
+fn from_hex(digits: &str) -> Option<Vec<u8>> {
+    if !digits.is_ascii() || digits.len() % 2 != 0 {
+        return None;
+    }
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
 }
 
 /// How one run of one program compared with what its note says.
@@ -61,6 +98,9 @@ impl Ended {
     }
 }
 
+/// No core file is larger: a sparse file of this size is no burden.
+const CORE_MAX: u64 = 1 << 40;
+
 /// The whole report, as far as it came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -72,6 +112,8 @@ pub struct Report {
     pub ended: Option<Ended>,
     /// `(passed, failed)`, once `/init` has finished.
     pub done: Option<(u64, u64)>,
+    /// Core files.
+    pub cores: Vec<Core>,
     /// Lines that made no sense.
     pub garbage: usize,
 }
@@ -86,10 +128,32 @@ impl Report {
                 Ok(Line::Result(outcome)) => report.results.push(outcome),
                 Ok(Line::Ended(ended)) => report.ended = Some(ended),
                 Ok(Line::Done { passed, failed }) => report.done = Some((passed, failed)),
+                Ok(Line::Core { name, size }) => {
+                    let leaf = Path::new(&name).file_name().map(|leaf| leaf.to_string_lossy().into_owned());
+                    match leaf.filter(|leaf| *leaf == name && size <= CORE_MAX) {
+                        Some(name) => report.cores.push(Core { name, size, pieces: Vec::new() }),
+                        None => report.garbage += 1,
+                    }
+                }
+                Ok(Line::CoreData { at, hex }) => {
+                    if !report.add_core_data(at, &hex) {
+                        report.garbage += 1;
+                    }
+                }
                 Err(_) => report.garbage += 1,
             }
         }
         report
+    }
+
+    /// Adds a piece to the last core file; false if it does not belong there.
+    fn add_core_data(&mut self, at: u64, hex: &str) -> bool {
+        let (Some(core), Some(bytes)) = (self.cores.last_mut(), from_hex(hex)) else { return false };
+        let fits = at.checked_add(bytes.len() as u64).is_some_and(|end| end <= core.size);
+        if fits {
+            core.pieces.push((at, bytes));
+        }
+        fits
     }
 
     /// The comparisons that did not hold.
@@ -168,6 +232,25 @@ mod tests {
         assert_eq!(report.garbage, 1);
         assert!(report.get("divide_error", "default").is_some_and(|outcome| outcome.ok));
         assert_eq!(report.failures().map(|outcome| outcome.program.as_str()).collect::<Vec<_>>(), ["bp"]);
+    }
+
+    #[test]
+    fn core_files_come_in_pieces() {
+        let report = Report::parse(
+            r#"{"type":"core","name":"core.x.7","size":4096}
+{"type":"coredata","at":16,"hex":"7f45"}
+{"type":"coredata","at":4095,"hex":"0000"}
+{"type":"coredata","at":0,"hex":"7"}
+{"type":"core","name":"../x","size":1}
+"#,
+        );
+        assert_eq!(report.garbage, 3);
+        let core = Core { name: "core.x.7".into(), size: 4096, pieces: vec![(16, vec![0x7f, 0x45])] };
+        assert_eq!(report.cores, [core]);
+        let dir = tempfile::tempdir().unwrap();
+        let path = report.cores[0].save(dir.path()).unwrap();
+        let bytes = std::fs::read(path).unwrap();
+        assert_eq!((bytes.len(), &bytes[15..19]), (4096, &[0, 0x7f, 0x45, 0][..]));
     }
 
     #[test]

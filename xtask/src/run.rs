@@ -37,9 +37,15 @@ struct Userland {
 /// Runs the command.
 pub fn main(args: &RunArgs) -> Result<ExitCode> {
     let paths = Paths::find()?;
-    let userland = prepare(args, &paths)?;
+    let mut userland = prepare(args, &paths)?;
     let records = args.json.is_some().then(tempfile::NamedTempFile::new).transpose();
     let records = records.context("cannot write a temporary file; is the disk full?")?;
+    if args.cores.is_some() && !userland.ours {
+        bail!("--cores needs the default /init, which sends the files; this initramfs has its own");
+    }
+    if args.cores.is_some() {
+        userland.words.insert(0, "--cores".into());
+    }
     let append = command_line(args, &userland.words)?;
     let mut machine = Machine::direct(&paths.kernel(), Some(&userland.initrd), &append);
     machine.cpu.clone_from(&args.machine.cpu_name());
@@ -51,7 +57,20 @@ pub fn main(args: &RunArgs) -> Result<ExitCode> {
     if let (Some(file), Some(records)) = (&args.json, &records) {
         save_records(records.path(), file)?;
     }
+    if let Some(dir) = &args.cores {
+        save_cores(&outcome, dir)?;
+    }
     judge(&outcome, userland.ours)
+}
+
+/// Writes the core files that came.
+fn save_cores(outcome: &Outcome, dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    for core in &Report::parse(&outcome.report).cores {
+        let path = core.save(dir).with_context(|| format!("cannot write {}", dir.display()))?;
+        ui::say(&format!("core file: {}", path.display()));
+    }
+    Ok(())
 }
 
 /// Builds what this run needs, and puts its initramfs together.

@@ -56,6 +56,15 @@ impl<'a> Outcome<'a> {
     }
 }
 
+/// Bytes as digits.
+struct Hex<'a>(&'a [u8]);
+
+impl core::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
 /// Where the results go.
 pub struct Channel {
     json: Option<i32>,
@@ -127,6 +136,16 @@ impl Channel {
             Json(text)
         ));
         self.say(format_args!("{program}: {text}"));
+    }
+
+    /// A core file of that many bytes follows; only for machines.
+    pub fn core(&self, name: &str, size: u64) {
+        self.json(format_args!(r#"{{"type":"core","name":{},"size":{size}}}"#, Json(name)));
+    }
+
+    /// A piece of the core file, in hexadecimal digits.
+    pub fn core_data(&self, at: u64, bytes: &[u8]) {
+        self.json(format_args!(r#"{{"type":"coredata","at":{at},"hex":"{}"}}"#, Hex(bytes)));
     }
 
     /// All are done; returns whether all were as expected.

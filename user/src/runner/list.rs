@@ -76,7 +76,7 @@ impl List {
 }
 
 /// Calls `f` with each name in a buffer that `getdents64` filled.
-fn each_name(mut entries: &[u8], mut f: impl FnMut(&str)) {
+pub fn each_name(mut entries: &[u8], mut f: impl FnMut(&str)) {
     while entries.len() > 19 {
         let len = usize::from(u16::from_le_bytes([entries[16], entries[17]]));
         let Some(entry) = entries.get(..len).filter(|e| e.len() > 19) else {

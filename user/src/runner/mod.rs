@@ -8,12 +8,14 @@
 //! | [`machine`] | mounting, standard descriptors, power off: only as pid 1 |
 //! | [`list`] | the programs of a directory, in order |
 //! | [`child`] | running one program, with a time limit |
+//! | [`cores`] | core files, for the host |
 //! | [`kmsg`] | the kernel log lines of one run |
 //! | [`verdict`] | comparing with the note |
 //! | [`channel`] | where the results go |
 
 pub mod channel;
 pub mod child;
+pub mod cores;
 pub mod kmsg;
 pub mod list;
 pub mod machine;
@@ -55,6 +57,11 @@ pub fn main() {
         machine::set_up();
     }
     let mut channel = Channel::open(init, options.json);
+    if options.cores
+        && let Err(e) = cores::set_up()
+    {
+        channel.say(format_args!("init: no core files: {e}"));
+    }
     let good = match options.what {
         What::Wrong(why) => {
             channel.say(format_args!("init: {why}"));
@@ -83,6 +90,9 @@ fn run_program(options: &Options, first: usize, channel: &mut Channel) -> bool {
         Ok(status) => (status.0, text!(128, "{status}")),
         Err(e) => (127 << 8, text!(128, "cannot run: {e}")),
     };
+    if options.cores {
+        cores::send(channel);
+    }
     channel.ended(path.as_str().trim_end_matches('\0'), status, text.as_str());
     status == 0
 }
@@ -111,6 +121,9 @@ fn run_tests(options: &Options, init: bool, channel: &mut Channel) -> bool {
     for name in list.names() {
         run_named(options, name, buffer, &mut log, channel);
         child::reap();
+        if options.cores {
+            cores::send(channel);
+        }
     }
     log.close();
     channel.done()

@@ -9,6 +9,7 @@
 //! | `--exit` | power off at once |
 //! | `--dir DIR` | programs are in DIR (default: `/bin`; not as pid 1: beside this file) |
 //! | `--timeout SECONDS` | time limit of each run (default 60) |
+//! | `--cores` | as pid 1: programs dump core, and the files are sent to the host |
 //! | `--json` | not as pid 1: JSON lines instead of text |
 //! | `--log` | not as pid 1: check the kernel log too (needs its rate limit lifted, which this does for the duration) |
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub json: bool,
     /// Check the kernel log although not pid 1.
     pub log: bool,
+    /// Send core files to the host.
+    pub cores: bool,
     dir: &'static str,
 }
 
@@ -48,7 +51,7 @@ impl Options {
     pub fn from_args(init: bool) -> Self {
         let beside = start::arg_str(0).and_then(|a| a.rsplit_once('/')).map_or(".", |s| s.0);
         let dir = if init { "/bin" } else { beside };
-        let mut o = Self { what: What::All, timeout_ms: 60_000, json: false, log: false, dir };
+        let mut o = Self { what: What::All, timeout_ms: 60_000, json: false, log: false, cores: false, dir };
         let mut i = 1;
         while let Some(word) = start::arg_str(i) {
             let value = start::arg_str(i + 1);
@@ -56,6 +59,7 @@ impl Options {
                 ("--exit", _) => o.what = What::Exit,
                 ("--json", _) => o.json = true,
                 ("--log", _) => o.log = true,
+                ("--cores", _) => o.cores = init,
                 ("--only", Some(list)) => o.what = What::Only(list),
                 ("--dir", Some(dir)) => o.dir = dir,
                 ("--timeout", Some(s)) if s.parse::<u32>().is_ok() => {
