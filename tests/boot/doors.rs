@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("boot::exit_powers_off", exit_powers_off),
         Trial::test("boot::signal_records", signal_records),
         Trial::test("boot::eight_mib", eight_mib),
+        Trial::test("boot::nompx", nompx),
         Trial::test("boot::greedy_programs", greedy_programs),
         Trial::test("boot::no_initramfs", no_initramfs),
         Trial::test("boot::words_for_init", words_for_init),
@@ -73,6 +74,19 @@ fn signal_records() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// Without the extensions their instructions do nothing, and their registers are not kept.
+fn nompx() -> Result<(), Failed> {
+    let outcome = boot_file(&rootfs()?, "nompx -- mpx_bounds")?;
+    says(
+        &outcome,
+        &[
+            "nompx: Intel Memory Protection Extensions (MPX) disabled",
+            "Enabled xstate features 0x207,",
+            "mpx_bounds: exit 0",
+        ],
+    )
 }
 
 fn eight_mib() -> Result<(), Failed> {

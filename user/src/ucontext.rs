@@ -34,6 +34,11 @@ impl SigInfo {
     /// All zero.
     pub const ZERO: Self = Self { signo: 0, errno: 0, code: 0, pad: 0, fields: [0; 14] };
 
+    /// A word behind the common head.
+    pub const fn word(&self, i: usize) -> u64 {
+        self.fields[i]
+    }
+
     /// What `sigqueue` sends: a value with the sender's identity.
     pub const fn queue(signo: u32, code: i32, pid: i32, uid: u32, value: u64) -> Self {
         let mut si = Self { signo: signo as i32, code, ..Self::ZERO };

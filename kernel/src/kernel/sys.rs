@@ -6,6 +6,7 @@ use crate::arch::x86::kernel::process_64;
 use crate::arch::x86::lib::usercopy::{
     TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user_cut,
 };
+use crate::arch::x86::mm::mpx::{mpx_disable_management, mpx_enable_management};
 use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, EPERM, ESRCH, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::cred::{Cred, commit_creds};
@@ -321,6 +322,14 @@ pub fn sys_prctl(option: u32, a2: usize, a3: usize, a4: usize, a5: usize) -> Res
         }
         pr::PR_GET_NO_NEW_PRIVS if [a2, a3, a4, a5] == [0; 4] => {
             return Ok(usize::from(cur.no_new_privs.load(Relaxed)));
+        }
+        pr::PR_MPX_ENABLE_MANAGEMENT | pr::PR_MPX_DISABLE_MANAGEMENT => {
+            if [a2, a3, a4, a5] != [0; 4] {
+                return Err(EINVAL);
+            }
+            let mm = cur.get_mm().ok_or(EINVAL)?;
+            let enable = option == pr::PR_MPX_ENABLE_MANAGEMENT;
+            if enable { mpx_enable_management(&mm) } else { mpx_disable_management(&mm) }?;
         }
         pr::PR_GET_SECCOMP => {}
         _ => return Err(EINVAL),

@@ -148,6 +148,7 @@ const KNOWN: &[&[u8]] = &[
     b"nokaslr",
     b"nolapic",
     b"nomce",
+    b"nompx",
     b"nopcid",
     b"nopku",
     b"nopti",

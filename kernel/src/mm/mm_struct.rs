@@ -8,6 +8,7 @@
 
 use crate::arch::x86::kernel::ldt::MmLdt;
 use crate::arch::x86::mm::init::kernel_pgd;
+use crate::arch::x86::mm::mpx::BoundsDirectory;
 use crate::arch::x86::mm::pgtable::{PageTables, USER_PGTABLES_CEILING};
 use crate::arch::x86::mm::pkeys::Pkeys;
 use crate::arch::x86::mm::tlb::{self, TlbGather};
@@ -26,6 +27,8 @@ pub struct Mm {
     pgd: u64,
     /// The local descriptor table, if programs have made one.
     pub ldt: MmLdt,
+    /// Where bounds tables hang, if the kernel keeps them.
+    pub bd_addr: BoundsDirectory,
     /// `SUID_DUMP_*`.
     dumpable: AtomicU8,
     state: SpinLock<MmState>,
@@ -141,6 +144,7 @@ impl Mm {
         Self {
             pgd: pt.pgd(),
             ldt: MmLdt::default(),
+            bd_addr: BoundsDirectory::new(),
             dumpable: AtomicU8::new(SUID_DUMP_USER),
             state: SpinLock::new(MmState {
                 vmas: VmaTree::new(),
@@ -210,6 +214,7 @@ impl Mm {
     pub fn fork(&self) -> Result<Arc<Mm>> {
         let mut new = Self::with_state(PageTables::new()?);
         new.ldt = self.ldt.fork()?;
+        new.bd_addr = self.bd_addr.copy();
         new.set_dumpable(self.dumpable());
         let mut old = self.lock();
         new.lock().dup_from(&mut old)?;

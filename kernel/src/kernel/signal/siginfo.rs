@@ -41,7 +41,8 @@ pub mod cld {
 
 const BUS_MCEERR_AR: i32 = 4;
 const BUS_MCEERR_AO: i32 = 5;
-const SEGV_BNDERR: i32 = 3;
+/// A pointer is out of its bounds.
+pub const SEGV_BNDERR: i32 = 3;
 const SEGV_PKUERR: i32 = 4;
 const TRAP_PERF: i32 = 6;
 /// Highest code of `POLL_*`.

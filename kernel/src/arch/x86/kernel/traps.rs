@@ -36,6 +36,7 @@ pub use crate::arch::x86::kernel::nmi::do_nmi;
 use crate::arch::x86::kernel::umip::fixup_umip_exception;
 use crate::arch::x86::math_emu::fpu_entry::{MathEmuInfo, math_emulate};
 use crate::arch::x86::mm::extable::fixup_exception;
+use crate::arch::x86::mm::mpx::{Bounds, handle_bounds};
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::{PtRegs, eflags};
 use crate::kernel::context_tracking::{exception_enter, exception_exit};
@@ -43,7 +44,7 @@ use crate::kernel::notifier::{DieVal, NotifyResult, notify_die};
 use crate::kernel::panic::{Comm, panic, report_bug};
 use crate::kernel::printk::{HashedPtr, print_vma_addr, printk_ratelimit, show_unhandled_signals};
 use crate::kernel::signal::sigset::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
-use crate::kernel::signal::{force_sig, force_sig_fault, unhandled_signal};
+use crate::kernel::signal::{force_sig, force_sig_fault, force_sig_info, unhandled_signal};
 use crate::kernel::task::{Current, Task, current, tif};
 use crate::locking::{local_irq_disable, local_irq_enable};
 use crate::{warn_on, warn_on_once};
@@ -395,7 +396,7 @@ fn debug_kernel(regs: &mut PtRegs, mut dr6: u64) {
     local_db_restore(dr7);
 }
 
-/// #BR.
+/// #BR: a check of the memory protection extensions, or `bound`.
 pub extern "C" fn do_bounds(regs: &mut PtRegs, _error_code: u64) {
     let prev_state = exception_enter();
     let v = Vector::Bounds;
@@ -404,7 +405,17 @@ pub extern "C" fn do_bounds(regs: &mut PtRegs, _error_code: u64) {
         if !regs.user_mode() {
             die(v.name(), regs, 0);
         }
-        do_trap(v, regs, 0);
+        match handle_bounds(regs) {
+            Bounds::Handled => {}
+            Bounds::Violation(info) => {
+                set_trap(current(), v, 0);
+                if show_unhandled_signals().load(Ordering::Relaxed) {
+                    show_signal(&current(), SIGSEGV, "trap ", v.name(), regs, 0);
+                }
+                force_sig_info(&info);
+            }
+            Bounds::Other => do_trap(v, regs, 0),
+        }
         conditional_cli(regs);
     }
     exception_exit(prev_state);

@@ -69,7 +69,7 @@ pub fn opcode_of(bytes: &[u8]) -> Option<(u8, Option<u8>)> {
 /// `None` if it is none.
 pub fn decode_from_regs(regs: &PtRegs, bytes: &[u8]) -> Option<Instruction> {
     let bits = code_bits(regs)?;
-    let insn = Decoder::with_ip(bits, bytes, regs.ip, DecoderOptions::NONE).decode();
+    let insn = Decoder::with_ip(bits, bytes, regs.ip, DecoderOptions::MPX).decode();
     (!insn.is_invalid()).then_some(insn)
 }
 

@@ -5,6 +5,7 @@ pub mod fault;
 pub mod fault_oops;
 pub mod init;
 pub mod mmap;
+pub mod mpx;
 pub mod pgtable;
 pub mod pkeys;
 pub mod tlb;

@@ -144,6 +144,10 @@ pub fn fpu_init_system() {
         crate::pr_info!("x86/fpu: x87 FPU will use FXSAVE\n");
         return;
     }
+    let nompx = crate::lib::cmdline::flag("nompx");
+    if nompx {
+        crate::pr_info!("nompx: Intel Memory Protection Extensions (MPX) disabled\n");
+    }
     let leaf = cpuid!(0xd, 0);
     let info = id.get_feature_info();
     let ext = id.get_extended_feature_info();
@@ -152,7 +156,7 @@ pub fn fpu_init_system() {
         CpuFeatures {
             sse: info.as_ref().is_some_and(raw_cpuid::FeatureInfo::has_sse),
             avx: info.as_ref().is_some_and(raw_cpuid::FeatureInfo::has_avx),
-            mpx: ext.as_ref().is_some_and(raw_cpuid::ExtendedFeatures::has_mpx),
+            mpx: ext.as_ref().is_some_and(raw_cpuid::ExtendedFeatures::has_mpx) && !nompx,
             avx512f: ext.as_ref().is_some_and(raw_cpuid::ExtendedFeatures::has_avx512f),
             pku: ext.as_ref().is_some_and(raw_cpuid::ExtendedFeatures::has_pku),
         },
@@ -192,6 +196,27 @@ pub fn fpu_init_system() {
     crate::pr_info!(
         "x86/fpu: Enabled xstate features {usable:#x}, context size is {size} bytes, using 'standard' format.\n"
     );
+}
+
+/// Reads the running task's component `feature`, from byte `from` on (`get_xsave_field_ptr`,
+/// which the documents call). `None` if the component is in its initial state, or there is no
+/// such.
+pub fn read_xsave_field(feature: u64, from: usize, to: &mut [u8]) -> Option<()> {
+    if xfeatures() & feature == 0 {
+        return None;
+    }
+    let place = raw_cpuid::cpuid!(0xd, feature.trailing_zeros());
+    let (size, offset) = (place.eax as usize, place.ebx as usize);
+    let cur = crate::kernel::task::current();
+    let fpu = &cur.thread().fpu;
+    fpu.sync();
+    let mut header = [0; 8];
+    fpu.image().read(XSAVE_HDR_OFFSET, &mut header);
+    if u64::from_le_bytes(header) & feature == 0 || from + to.len() > size {
+        return None;
+    }
+    fpu.image().read(offset + from, to);
+    Some(())
 }
 
 #[cfg(test)]
