@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials: Vec<_> = MODES.iter().map(mode).collect();
     trials.push(Trial::test("modes::cpu_without_xsave", cpu_without_xsave));
     trials.push(Trial::test("modes::no387", no387));
+    trials.push(Trial::test("modes::nofxsr", nofxsr));
     trials
 }
 
@@ -45,9 +46,8 @@ fn whole_set(words: &str, line: &str) -> Result<(), Failed> {
     judge(&outcome, 100)
 }
 
-/// What cannot be without an FPU: programs that use SSE or FXSAVE, and the one that shows
-/// what happens to an instruction that is not emulated.
-const NEED_AN_FPU: [&str; 8] = [
+/// Programs that use SSE.
+const NEED_SSE: [&str; 7] = [
     "fpu_isolation",
     "frame_layout",
     "gp_movaps",
@@ -55,23 +55,35 @@ const NEED_AN_FPU: [&str; 8] = [
     "preemption",
     "ptrace_regs",
     "sigreturn_regs",
-    "x87_sine",
 ];
 
-/// x87 instructions are emulated; the others are not there.
-fn no387() -> Result<(), Failed> {
-    let outcome = boot_file(&rootfs()?, "no387 -- --timeout 20")?;
+/// Only these fail, of the whole set.
+fn only_fail(words: &str, line: &str, expected: &[&str]) -> Result<(String, Report), Failed> {
+    let outcome = boot_file(&rootfs()?, &format!("{words} -- --timeout 20"))?;
     expect_none(&outcome.console, &["WARNING:", "Oops", "BUG:"])?;
-    for words in ["math_emulate: x87_sine[", ": no emulation of d9 fe"] {
-        expect_in_order(&outcome.console, &["x86/fpu: No FPU detected", words])
-            .map_err(|why| format!("{why}\n{}", tail(&outcome.console)))?;
-    }
+    expect_in_order(&outcome.console, &[line]).map_err(|why| format!("{why}\n{}", tail(&outcome.console)))?;
     let report = Report::parse(&outcome.report);
     let mut failed: Vec<&str> = report.failures().map(|f| f.program.as_str()).collect();
     failed.dedup();
-    if failed != NEED_AN_FPU || report.done.is_none_or(|(passed, _)| passed < 150) {
+    if failed != expected || report.done.is_none_or(|(passed, _)| passed < 150) {
         let done = report.done;
         return Err(format!("{done:?} {failed:?}\n{}", tail(&outcome.console)).into());
+    }
+    Ok((outcome.console, report))
+}
+
+/// Only the x87's registers are kept.
+fn nofxsr() -> Result<(), Failed> {
+    only_fail("nofxsr", "x86/fpu: x87 FPU will use FSAVE", &NEED_SSE)?;
+    Ok(())
+}
+
+/// x87 instructions are emulated; an instruction that is not is fatal.
+fn no387() -> Result<(), Failed> {
+    let expected: Vec<&str> = NEED_SSE.into_iter().chain(["x87_sine"]).collect();
+    let (console, report) = only_fail("no387", "x86/fpu: No FPU detected", &expected)?;
+    for words in ["math_emulate: x87_sine[", ": no emulation of d9 fe"] {
+        expect_in_order(&console, &[words]).map_err(|why| format!("{why}\n{}", tail(&console)))?;
     }
     let sine = report.failures().find(|f| f.program == "x87_sine").map(|f| f.got.as_str());
     if sine != Some("killed by SIGILL") {

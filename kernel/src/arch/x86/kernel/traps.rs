@@ -443,8 +443,11 @@ pub extern "C" fn do_device_not_available(regs: &mut PtRegs, _error_code: u64) {
     use x86_64::registers::control::{Cr0, Cr0Flags};
     let prev_state = exception_enter();
     let cr0 = Cr0::read();
-    if cr0.contains(Cr0Flags::EMULATE_COPROCESSOR) && regs.user_mode() {
+    if cr0.contains(Cr0Flags::EMULATE_COPROCESSOR) {
         conditional_sti(regs);
+        if !regs.user_mode() {
+            die("Math emulation needed in kernel", regs, 0);
+        }
         math_emulate(&mut MathEmuInfo { regs });
         conditional_cli(regs);
     } else if use_lazy_fpu() && cr0.contains(Cr0Flags::TASK_SWITCHED) {

@@ -7,8 +7,10 @@ use super::fpu_reg::Reg;
 use super::fpu_system::{Machine, Memory, SoftFpu, Stop};
 use super::reg_arith::Op;
 use super::reg_constant::{L2E, L2T, LG2, LN2, PI};
-use crate::arch::x86::kernel::traps::{do_general_protection, do_soft_coprocessor_error, emulation_failed};
-use crate::arch::x86::lib::insn_eval::{addr_ref, code_bits, decode_from_regs, fetch_from_user};
+use crate::arch::x86::kernel::traps::{
+    do_general_protection, do_invalid_op, do_soft_coprocessor_error, emulation_failed,
+};
+use crate::arch::x86::lib::insn_eval::{addr_ref, code_bits, decode_from_regs, fetch_from_user, opcode_of};
 use crate::arch::x86::lib::usercopy::{copy_from_user_partial, copy_to_user_partial};
 use crate::arch::x86::mm::fault::{exc_page_fault, pf};
 use crate::arch::x86::ptrace::PtRegs;
@@ -186,6 +188,10 @@ fn opcode(bytes: &[u8]) -> u16 {
 
 /// Emulates the instruction. On success `regs` are those behind it.
 fn emulate(regs: &mut PtRegs, bytes: &[u8]) -> Result<(), Stop> {
+    // CR0.EM makes MMX and SSE invalid. QEMU's TCG looks at CR0.TS first.
+    if matches!(opcode_of(bytes), Some((0x0f, second)) if second != Some(0xae)) {
+        return Err(Stop::Invalid);
+    }
     let insn = decode_from_regs(regs, bytes).ok_or(Stop::Unknown)?;
     let bits = code_bits(regs).ok_or(Stop::Unknown)?;
     let addr = if has_memory(&insn) { addr_ref(&insn, 0, regs, bits).ok_or(Stop::Segment)? } else { 0 };
@@ -239,6 +245,7 @@ pub fn math_emulate(info: &mut MathEmuInfo<'_>) {
     match emulate(info.regs, &bytes) {
         Ok(()) => {}
         Err(Stop::Pending) => do_soft_coprocessor_error(info.regs, current().thread().fpu.soft().words()),
+        Err(Stop::Invalid) => do_invalid_op(info.regs, 0),
         Err(Stop::Segment) => do_general_protection(info.regs, 0),
         Err(Stop::Fault { addr, .. }) if !is_canonical(addr) => do_general_protection(info.regs, 0),
         Err(Stop::Fault { addr, write }) => {

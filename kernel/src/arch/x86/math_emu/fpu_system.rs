@@ -24,6 +24,8 @@ pub enum Stop {
         /// Written?
         write: bool,
     },
+    /// It is no instruction of the FPU's.
+    Invalid,
     /// It is none of those that are emulated.
     Unknown,
 }

@@ -17,7 +17,7 @@
 //! [emulator](crate::arch::x86::math_emu) works on.
 
 use super::regset::Fxsave;
-use super::xstate;
+use super::{legacy, xstate};
 use crate::arch::x86::math_emu::fpu_system::SoftFpu;
 use crate::arch::x86::percpu::this_cpu;
 use crate::errno::Result;
@@ -140,8 +140,10 @@ unsafe fn save_to(p: *mut u8) {
     unsafe {
         if xstate::use_xsave() {
             asm!("xsave64 [{}]", in(reg) p, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack, preserves_flags));
-        } else {
+        } else if xstate::use_fxsr() {
             asm!("fxsave64 [{}]", in(reg) p, options(nostack, preserves_flags));
+        } else {
+            legacy::fnsave(&mut *p.cast());
         }
     }
 }
@@ -156,8 +158,10 @@ unsafe fn restore_from(p: *const u8) {
     unsafe {
         if xstate::use_xsave() {
             asm!("xrstor64 [{}]", in(reg) p, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack, preserves_flags));
-        } else {
+        } else if xstate::use_fxsr() {
             asm!("fxrstor64 [{}]", in(reg) p, options(nostack, preserves_flags));
+        } else {
+            legacy::frstor(&*p.cast());
         }
     }
 }
@@ -365,8 +369,13 @@ pub fn fxregs() -> Fxsave {
     }
     fpregs_activate();
     let mut fx = Fxsave::EMPTY;
-    // SAFETY: aligned room of our own.
-    unsafe { asm!("fxsave64 [{}]", in(reg) &raw mut fx, options(nostack)) };
+    if xstate::use_fxsr() {
+        // SAFETY: aligned room of our own.
+        unsafe { asm!("fxsave64 [{}]", in(reg) &raw mut fx, options(nostack)) };
+    } else {
+        fx.0[..32].copy_from_slice(&INIT_FPSTATE.0[..32]);
+        legacy::fnsave(&mut fx);
+    }
     fx
 }
 
@@ -376,6 +385,9 @@ pub fn set_fxregs(fx: &Fxsave) {
         return current().thread().fpu.set_soft(&SoftFpu::from_x87(&fx.x87()));
     }
     fpregs_activate();
+    if !xstate::use_fxsr() {
+        return legacy::frstor(fx);
+    }
     // SAFETY: the only word of it that could fault is as the CPU saved it.
     unsafe { asm!("fxrstor64 [{}]", in(reg) fx, options(nostack, readonly)) };
 }

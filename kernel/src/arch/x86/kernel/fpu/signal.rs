@@ -6,7 +6,7 @@
 //! own where FXSAVE leaves room ([`FpxSwBytes`]), and one behind the image, which
 //! tell a full image from one that was cut to its first 512 bytes.
 
-use super::core::{fpregs_activate, fpu_clear_user_states, fxregs, set_fxregs, use_soft_fpu};
+use super::core::{fpregs_activate, fpu_clear_user_states, fxregs, set_fxregs};
 use super::regset::{Fsave, Fxsave};
 use super::xstate::{self, FXSAVE_SIZE, MIN_XSTATE_SIZE, xfeature};
 use crate::arch::x86::lib::usercopy::{
@@ -258,7 +258,7 @@ pub fn copy_fpstate_to_sigframe(buf: usize, f: &FrameFormat) -> bool {
     if f.xsave {
         return insn::xsave(buf, f.size, &sw, f.xfeatures) == 0;
     }
-    if use_soft_fpu() {
+    if !xstate::use_fxsr() {
         let mut fx = fxregs();
         fx.0[SW_RESERVED..].copy_from_slice(sw.as_bytes());
         return copy_to_user(buf, &fx.0).is_ok();
@@ -288,7 +288,7 @@ fn restore_from_user(buf: usize, f: &FrameFormat) -> Option<()> {
     if !access_ok(buf, f.frame_size()) {
         return None;
     }
-    if !f.xsave && use_soft_fpu() {
+    if !f.xsave && !xstate::use_fxsr() {
         let mut fx = Fxsave::EMPTY;
         copy_from_user(&mut fx.0, buf).ok()?;
         set_fxregs(&fx);

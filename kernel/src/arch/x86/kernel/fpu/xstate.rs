@@ -62,17 +62,23 @@ pub fn use_xsave() -> bool {
     XSAVE.load(Relaxed)
 }
 
-/// Whether FXSAVE is in use (as long as there is an FPU, on x86_64).
+/// Whether FXSAVE is in use, if XSAVE is not.
 #[inline]
 pub fn use_fxsr() -> bool {
     FXSR.load(Relaxed)
 }
 
-/// Bits of EDX of CPUID leaf 1 that are not user mode's: without an FPU, that one's, and those
-/// of what its registers are a part of: CMOV (`fcmov`), MMX, FXSR, SSE, SSE2 (Linux 6.1,
+/// Bits of EDX of CPUID leaf 1 that are not user mode's: without an FPU, that one's; without
+/// FXSR, that one's and those of what needs it: CMOV (`fcmov`), MMX, SSE, SSE2 (Linux 6.1,
 /// `arch/x86/kernel/cpu/cpuid-deps.c`).
 pub fn cleared_caps() -> u32 {
-    if super::core::use_soft_fpu() { 1 | 1 << 15 | 7 << 23 | 1 << 26 } else { 0 }
+    const FPU: u32 = 1;
+    const FXSR_AND_SO_ON: u32 = 1 << 15 | 7 << 23 | 1 << 26;
+    match (super::core::use_soft_fpu(), use_fxsr()) {
+        (true, _) => FPU | FXSR_AND_SO_ON,
+        (false, false) => FXSR_AND_SO_ON,
+        (false, true) => 0,
+    }
 }
 
 /// The components that user mode may use: XCR0. 0 without XSAVE.
@@ -112,26 +118,39 @@ pub fn usable_xfeatures(cpu_supports: u64, f: CpuFeatures) -> u64 {
     needs.into_iter().filter(|(_, has)| !has).fold(cpu_supports & x::USER_SUPPORTED, |m, (bits, _)| m & !bits)
 }
 
+/// There is no FXSAVE, nor what needs it: only x87 registers are kept.
+#[cfg(target_os = "none")]
+fn disable_fxsr() {
+    use crate::arch::x86::kernel::cpu::{disable_pku, disable_sse, disable_xsave};
+    FXSR.store(false, Relaxed);
+    disable_xsave();
+    disable_pku();
+    disable_sse();
+}
+
 /// Enables the components in XCR0 and learns the image's size; at boot, once CR4 is
 /// set up.
 #[cfg(target_os = "none")]
 pub fn fpu_init_system() {
-    use crate::arch::x86::kernel::cpu::{disable_pku, disable_sse, disable_xsave};
+    use crate::arch::x86::kernel::cpu::{disable_pku, disable_xsave};
     use raw_cpuid::{CpuId, cpuid};
     if crate::lib::cmdline::flag("no387") || !CpuId::new().get_feature_info().is_some_and(|f| f.has_fpu()) {
         // Whatever else uses its registers goes with it (Linux 6.1,
         // arch/x86/kernel/cpu/cpuid-deps.c).
         crate::pr_info!("x86/fpu: No FPU detected\n");
         crate::pr_info!("x86/fpu: x87 instructions are emulated, others of the FPU are invalid\n");
-        disable_xsave();
-        disable_pku();
-        disable_sse();
+        disable_fxsr();
         return set_soft_fpu();
     }
     let lazy = crate::lib::cmdline::value("eagerfpu").is_some_and(|v| v == b"off");
     if lazy {
         set_lazy_fpu();
         crate::pr_info!("x86/fpu: Using 'lazy' FPU context switches.\n");
+    }
+    if crate::lib::cmdline::flag("nofxsr") {
+        disable_fxsr();
+        crate::pr_info!("x86/fpu: x87 FPU will use FSAVE\n");
+        return;
     }
     let noxsave = crate::lib::cmdline::flag("noxsave");
     if noxsave {
