@@ -3,11 +3,11 @@
 
 use crate::errno::Result;
 use crate::fs::dcache::Dentry;
-use crate::fs::proc::{ProcFile, Show, Store, file_inode};
+use crate::fs::proc::file::{ProcFile, StoreFn};
+use crate::fs::proc::file_inode;
 use crate::fs::ramfs;
 use crate::fs::superblock::{FsType, SuperBlock};
 use crate::kernel::kprobes;
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct DebugFile {
     #[allow(missing_docs)]
     pub show: fn(&mut crate::fs::seq_file::SeqFile),
     #[allow(missing_docs)]
-    pub store: Option<Store>,
+    pub store: Option<StoreFn>,
 }
 
 /// All files.
@@ -38,12 +38,16 @@ fn make() -> Arc<Dentry> {
     for f in FILES {
         let dir = root.child(f.dir.as_bytes());
         let dir = dir.map_or_else(|| root.add(f.dir.as_bytes(), ramfs::new_dir(&sb, 0o755)), Ok);
-        let show: Show = Box::new(|o| {
+        let file = ProcFile::new(|o| {
             (f.show)(o);
             Ok(())
         });
+        let file = match f.store {
+            Some(store) => file.with_store(store),
+            None => file,
+        };
         if let Ok(dir) = dir {
-            let _ = dir.add(f.name.as_bytes(), file_inode(&sb, f.mode, ProcFile::new(show, f.store)));
+            let _ = dir.add(f.name.as_bytes(), file_inode(&sb, f.mode, file));
         }
     }
     root

@@ -109,6 +109,9 @@ impl VmFile for ExeFile {
     fn size(&self) -> u64 {
         self.0.0.size()
     }
+    fn path(&self) -> Option<Path> {
+        VmFile::path(&*self.0.0)
+    }
     fn mode_nlink(&self) -> (u32, u32) {
         self.0.0.mode_nlink()
     }

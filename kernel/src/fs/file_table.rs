@@ -231,6 +231,9 @@ impl VmFile for File {
     fn size(&self) -> u64 {
         self.inode.ops.size()
     }
+    fn path(&self) -> Option<Path> {
+        Some(self.path.clone())
+    }
     fn mode_nlink(&self) -> (u32, u32) {
         let a = self.inode.attr.lock();
         (a.mode, a.nlink)

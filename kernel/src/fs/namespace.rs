@@ -2,7 +2,7 @@
 //! Mounts: joining file systems to one tree (Linux 6.1, `fs/namespace.c`).
 
 use crate::arch::x86::lib::usercopy::{copy_from_user_partial, getname, strncpy_from_user};
-use crate::errno::{EBUSY, EFAULT, EINVAL, ENAMETOOLONG, ENODEV, ENOTDIR, EPERM, Result};
+use crate::errno::{EBUSY, EFAULT, EINVAL, ENAMETOOLONG, ENODEV, ENOMEM, ENOSPC, ENOTDIR, EPERM, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::inode::mode::S_IFDIR;
 use crate::fs::namei::{self, Follow};
@@ -82,9 +82,19 @@ pub fn rootfs() -> Path {
 /// Longest path name, with its NUL.
 const PATH_MAX: usize = 4096;
 
+/// Most mounts (`/proc/sys/fs/mount-max`).
+const MOUNT_MAX: usize = 100_000;
+
 /// All mounts, oldest first.
-pub fn all_mounts() -> Vec<Arc<Mount>> {
-    MOUNTS.lock().clone()
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn all_mounts() -> Result<Vec<Arc<Mount>>> {
+    let mounts = MOUNTS.lock();
+    let mut all = Vec::new();
+    all.try_reserve_exact(mounts.len()).map_err(|_| ENOMEM)?;
+    all.extend(mounts.iter().cloned());
+    Ok(all)
 }
 
 /// The mount that covers `p`, if any (`lookup_mnt`).
@@ -202,9 +212,14 @@ pub fn attach(root: Arc<Dentry>, source: &[u8], at: &Path, flags: u32) -> Result
         return Err(ENOTDIR);
     }
     let m = Mount::new(root, source, flags);
+    let mut mounts = MOUNTS.lock();
+    if mounts.len() >= MOUNT_MAX {
+        return Err(ENOSPC);
+    }
+    mounts.try_reserve(1).map_err(|_| ENOMEM)?;
     at.dentry.mounted.fetch_add(1, Ordering::Relaxed);
     *m.covers.lock() = Some(at.clone());
-    MOUNTS.lock().push(m.clone());
+    mounts.push(m.clone());
     Ok(m)
 }
 

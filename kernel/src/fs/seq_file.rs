@@ -42,6 +42,20 @@ impl SeqFile {
         let _ = Sink(self).write_fmt(args);
     }
 
+    /// Appends bytes, with those in `escape` as a backslash and three octal digits
+    /// (`seq_escape`).
+    pub fn put_mangled(&mut self, bytes: &[u8], escape: &[u8]) {
+        for part in bytes.split_inclusive(|b| escape.contains(b)) {
+            match part.split_last() {
+                Some((last, rest)) if escape.contains(last) => {
+                    self.put(rest);
+                    write!(self, "\\{last:03o}");
+                }
+                _ => self.put(part),
+            }
+        }
+    }
+
     /// Spaces up to column `column` of the line that began at `line` (`seq_pad`).
     pub fn pad(&mut self, line: usize, column: usize) {
         for _ in self.text.len()..line + column {
@@ -71,6 +85,14 @@ impl SeqFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blanks_are_mangled() {
+        let mut s = SeqFile::new();
+        s.put_mangled(b" a\nb\\", b" \n\\");
+        s.put_mangled(b"x y", b"\n");
+        assert_eq!(s.finish().unwrap(), b"\\040a\\012b\\134x y");
+    }
 
     #[test]
     fn text_is_gathered() {

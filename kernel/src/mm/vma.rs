@@ -153,6 +153,11 @@ pub trait VmFile: Send + Sync {
     /// Bytes in the file.
     fn size(&self) -> u64;
 
+    /// Where it was found.
+    fn path(&self) -> Option<crate::fs::namespace::Path> {
+        None
+    }
+
     /// `st_mode`, and how many names the file has.
     fn mode_nlink(&self) -> (u32, u32) {
         (0o100_600, 0)

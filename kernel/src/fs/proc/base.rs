@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! A process's directory in `/proc` (Linux 6.1, `fs/proc/base.c`, `array.c`, `task_mmu.c`).
+//! A process's directory in `/proc` (Linux 6.1, `fs/proc/base.c`).
 
-use super::{ProcFile, ProcLink, Show, file_inode};
-use crate::errno::{ENOENT, ESRCH, Result};
+use super::fd::FdDir;
+use super::file::ProcFile;
+use super::{ProcLink, array, task_mmu};
+use crate::errno::{EACCES, EINVAL, ENOENT, ENOMEM, ESRCH, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::*;
@@ -10,35 +12,59 @@ use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::{DirContext, DirOps};
 use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::SuperBlock;
-use crate::kernel::exit::{parent_of, tracer_of};
 use crate::kernel::fork::{find_task, for_each_process};
-use crate::kernel::task::{
-    TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_STOPPED, TASK_TRACED, TASK_UNINTERRUPTIBLE, Task,
-};
+use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
+use crate::kernel::task::{Task, current};
+use crate::mm::Mm;
+use crate::mm::mm_struct::{Layout, SUID_DUMP_USER};
 use crate::mm::util::kvcalloc;
-use crate::mm::vma::{Backing, VmFlags};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
+
+pub use super::array::state_char;
 
 /// Positions of processes in the root's listing begin here, above the static names.
 const PID_POS: u64 = 1 << 41;
 
-fn parse_pid(name: &[u8]) -> Option<i32> {
-    if name.first() == Some(&b'0') {
+/// A number as names have it: digits alone, without zeroes before them (`name_to_int`).
+pub fn name_to_int(name: &[u8]) -> Option<i32> {
+    let zero_first = name.len() > 1 && name[0] == b'0';
+    if zero_first || !name.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    core::str::from_utf8(name).ok()?.parse().ok().filter(|&p| p > 0)
+    core::str::from_utf8(name).ok()?.parse().ok()
+}
+
+/// Who owns what `/proc` has of a task: its user, but root where the memory is not its
+/// user's; directories for everybody are always its user's (`task_dump_owner`).
+fn task_dump_owner(t: &Task, mode: u32) -> (u32, u32) {
+    let cred = t.cred.get();
+    let own = mode == S_IFDIR | 0o555 || t.get_mm().is_some_and(|mm| mm.dumpable() == SUID_DUMP_USER);
+    if own { (cred.euid, cred.egid) } else { (0, 0) }
+}
+
+/// An inode about a task.
+pub fn pid_inode(sb: &Arc<SuperBlock>, t: &Task, mode: u32, ops: Box<dyn InodeOps>) -> Arc<Inode> {
+    let inode = Inode::new(sb, mode, Dev(0), ops);
+    let mut a = inode.attr.lock();
+    (a.uid, a.gid) = task_dump_owner(t, mode);
+    drop(a);
+    inode
+}
+
+/// Whether the current task may see what `t` has: `EACCES`.
+pub fn may_look(t: &Task) -> Result {
+    if ptrace_may_access(t, PtraceMode::FsCreds) { Ok(()) } else { Err(EACCES) }
 }
 
 /// The directory of the process or thread called `name`.
 pub fn lookup_pid(sb: &Arc<SuperBlock>, name: &[u8]) -> Option<Arc<Inode>> {
-    let pid = parse_pid(name)?;
-    find_task(pid)?;
-    Some(Inode::new(sb, S_IFDIR | 0o555, Dev(0), Box::new(PidDir(pid))))
+    let t = find_task(name_to_int(name).filter(|&pid| pid > 0)?)?;
+    Some(pid_inode(sb, &t, S_IFDIR | 0o555, Box::new(PidDir(t.pid))))
 }
 
 /// Lists the processes.
@@ -59,39 +85,68 @@ pub fn iterate_pids(ctx: &mut DirContext<'_>) {
 /// `/proc/PID`.
 struct PidDir(i32);
 
-type TaskShow = fn(&Task, &mut SeqFile) -> Result;
-const FILES: &[(&str, u32, TaskShow)] = &[
-    ("stat", 0o444, stat),
-    ("status", 0o444, status),
-    ("maps", 0o444, maps),
-    ("cmdline", 0o444, cmdline),
-    ("environ", 0o400, environ),
-    ("comm", 0o644, comm),
-    ("auxv", 0o400, auxv),
-    ("mounts", 0o444, mounts),
-    ("statm", 0o444, statm),
+/// What a file's text is made of.
+#[derive(Clone, Copy)]
+enum PidFile {
+    /// The task, whoever asks.
+    Task(fn(&Task, &mut SeqFile) -> Result),
+    /// Its memory as it was when the file was opened, for those who may look at it
+    /// (`proc_mem_open`).
+    Memory(fn(&Mm, &mut SeqFile) -> Result),
+}
+use PidFile::{Memory, Task as Of};
+
+const FILES: &[(&str, u32, PidFile)] = &[
+    ("stat", 0o444, Of(array::stat)),
+    ("status", 0o444, Of(array::status)),
+    ("maps", 0o444, Memory(task_mmu::maps)),
+    ("cmdline", 0o444, Of(cmdline)),
+    ("environ", 0o400, Memory(environ)),
+    ("comm", 0o644, Of(comm)),
+    ("auxv", 0o400, Memory(auxv)),
+    ("mounts", 0o444, Of(mounts)),
+    ("statm", 0o444, Of(array::statm)),
 ];
 const LINKS: &[&str] = &["exe", "cwd", "root"];
 const DIRS: &[&str] = &["fd", "task"];
+
+impl PidFile {
+    fn file(self, pid: i32) -> ProcFile {
+        match self {
+            Of(show) => ProcFile::new(move |o| show(&*find_task(pid).ok_or(ESRCH)?, o)),
+            Memory(show) => ProcFile::opened_by(move || {
+                let t = find_task(pid).ok_or(ESRCH)?;
+                let mm = t.get_mm();
+                if mm.is_some() {
+                    may_look(&t)?;
+                }
+                // Whoever looks does not keep it from going.
+                let mm = mm.map_or_else(Weak::new, |mm| Arc::downgrade(&mm));
+                Ok(Arc::new(move |o: &mut SeqFile| mm.upgrade().map_or(Ok(()), |mm| show(&mm, o))))
+            }),
+        }
+    }
+}
 
 impl InodeOps for PidDir {
     fn lookup(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         let sb = &dir.inode.sb;
         let pid = self.0;
-        if let Some(&(_, mode, show)) = FILES.iter().find(|f| f.0.as_bytes() == name) {
-            let show: Show = Box::new(move |o| show(&*find_task(pid).ok_or(ESRCH)?, o));
-            return Ok(Some(file_inode(sb, mode, ProcFile::new(show, None))));
+        let Some(t) = find_task(pid) else { return Ok(None) };
+        if let Some(&(_, mode, file)) = FILES.iter().find(|f| f.0.as_bytes() == name) {
+            let file = file.file(pid);
+            let file = if name == b"comm" { file.with_store(move |b| set_comm(pid, b)) } else { file };
+            return Ok(Some(pid_inode(sb, &t, S_IFREG | mode, Box::new(file))));
         }
         if let Some(&which) = LINKS.iter().find(|l| l.as_bytes() == name) {
             let link = ProcLink(Box::new(move || task_link(pid, which)));
-            return Ok(Some(Inode::new(sb, S_IFLNK | 0o777, Dev(0), Box::new(link))));
+            return Ok(Some(pid_inode(sb, &t, S_IFLNK | 0o777, Box::new(link))));
         }
-        let ops: Box<dyn InodeOps> = match name {
-            b"fd" => Box::new(FdDir(pid)),
-            b"task" => Box::new(TaskDir(pid)),
-            _ => return Ok(None),
-        };
-        Ok(Some(Inode::new(sb, S_IFDIR | 0o555, Dev(0), ops)))
+        Ok(match name {
+            b"fd" => Some(pid_inode(sb, &t, S_IFDIR | 0o500, Box::new(FdDir(pid)))),
+            b"task" => Some(pid_inode(sb, &t, S_IFDIR | 0o555, Box::new(TaskDir(pid)))),
+            _ => None,
+        })
     }
     fn iterate(&self, _: &Arc<Dentry>, ctx: &mut DirContext<'_>) -> Result {
         let files = FILES.iter().map(|f| (f.0, S_IFREG));
@@ -104,7 +159,8 @@ impl InodeOps for PidDir {
     }
 }
 
-fn list(ctx: &mut DirContext<'_>, names: impl Iterator<Item = (String, u32)>) {
+/// Lists names, each with its type.
+pub fn list(ctx: &mut DirContext<'_>, names: impl Iterator<Item = (String, u32)>) {
     for (i, (name, mode)) in names.enumerate() {
         let pos = PID_POS + i as u64;
         if pos < ctx.pos {
@@ -116,44 +172,20 @@ fn list(ctx: &mut DirContext<'_>, names: impl Iterator<Item = (String, u32)>) {
     }
 }
 
-/// `/proc/PID/fd`.
-struct FdDir(i32);
-impl InodeOps for FdDir {
-    fn lookup(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
-        let (Ok(text), pid) = (core::str::from_utf8(name), self.0) else { return Ok(None) };
-        let Ok(fd) = text.parse::<i32>() else { return Ok(None) };
-        let get = move || {
-            let files = find_task(pid).ok_or(ESRCH)?.files.lock().clone().ok_or(ENOENT)?;
-            files.fget_raw(fd).map_err(|_| ENOENT)
-        };
-        if get().is_err() {
-            return Ok(None);
-        }
-        let link = ProcLink(Box::new(move || Ok(Link::Place(get()?.path.clone()))));
-        Ok(Some(Inode::new(&dir.inode.sb, S_IFLNK | 0o700, Dev(0), Box::new(link))))
-    }
-    fn iterate(&self, _: &Arc<Dentry>, ctx: &mut DirContext<'_>) -> Result {
-        let files = find_task(self.0).ok_or(ESRCH)?.files.lock().clone().ok_or(ENOENT)?;
-        let used = core::iter::successors(files.next_used(0), |&fd| files.next_used(fd as usize + 1));
-        list(ctx, used.map(|fd| (format!("{fd}"), S_IFLNK)));
-        Ok(())
-    }
-    fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
-    }
-}
-
 /// `/proc/PID/task`.
 struct TaskDir(i32);
 impl InodeOps for TaskDir {
     fn lookup(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
-        let Some(tid) = parse_pid(name) else { return Ok(None) };
+        let Some(tid) = name_to_int(name) else { return Ok(None) };
         let same = find_task(tid).is_some_and(|t| find_task(self.0).is_some_and(|p| p.tgid == t.tgid));
         Ok(if same { lookup_pid(&dir.inode.sb, name) } else { None })
     }
     fn iterate(&self, _: &Arc<Dentry>, ctx: &mut DirContext<'_>) -> Result {
         let t = find_task(self.0).ok_or(ESRCH)?;
-        let ids: Vec<i32> = t.signal.threads.with_irqs_off(|v| v.iter().map(|t| t.pid).collect());
+        // Room for them is made before the lock is taken.
+        let mut ids: Vec<i32> = Vec::new();
+        ids.try_reserve(t.signal.nr_threads.load(Relaxed) as usize).map_err(|_| ENOMEM)?;
+        t.signal.threads.with_irqs_off(|v| ids.extend(v.iter().take(ids.capacity()).map(|t| t.pid)));
         list(ctx, ids.into_iter().map(|i| (format!("{i}"), S_IFDIR)));
         Ok(())
     }
@@ -163,147 +195,21 @@ impl InodeOps for TaskDir {
 }
 
 fn task_link(pid: i32, which: &str) -> Result<Link> {
-    let t = find_task(pid).ok_or(ESRCH)?;
+    let t = find_task(pid).ok_or(ENOENT)?;
+    may_look(&t)?;
     match which {
         "cwd" => Ok(Link::Place(t.fs.get().pwd())),
         "root" => Ok(Link::Place(t.fs.get().root())),
         _ => {
             let mm = t.get_mm().ok_or(ENOENT)?;
             let exe = mm.lock().exe_file.clone().ok_or(ENOENT)?;
-            let mut name = Vec::new();
-            exe.name(&mut name);
-            Ok(Link::Text(name))
+            Ok(Link::Place(exe.path().ok_or(ENOENT)?))
         }
     }
 }
 
-/// The letter that says what a task does (`task_state_array`).
-pub fn state_char(t: &Task) -> char {
-    if t.rel.is_zombie() {
-        return 'Z';
-    }
-    let s = t.state.load(Relaxed);
-    match () {
-        () if s == TASK_RUNNING => 'R',
-        () if s & TASK_STOPPED != 0 => 'T',
-        () if s & TASK_TRACED != 0 => 't',
-        () if s & TASK_INTERRUPTIBLE != 0 => 'S',
-        () if s & TASK_UNINTERRUPTIBLE != 0 => 'D',
-        () => 'X',
-    }
-}
-
-fn stat(t: &Task, o: &mut SeqFile) -> Result {
-    let name = t.comm();
-    let comm = String::from_utf8_lossy(&name);
-    let c = |ns: u64| ns / 10_000_000;
-    let (u, s) = t.signal.cputime();
-    let (cu, cs) = t.signal.children.get();
-    let ppid = parent_of(t).map_or(0, |p| p.tgid);
-    let (vsize, rss) = t.get_mm().map_or((0, 0), |mm| {
-        let st = mm.lock();
-        (st.stat.total_vm * 4096, st.rss.anon + st.rss.file)
-    });
-    write!(o, "{} ({comm}) {} {ppid} {} {} 0 -1 ", t.pid, state_char(t), t.signal.pgrp(), t.signal.session());
-    write!(o, "{} 0 0 0 0 {} {} {} {} 20 0 ", t.pf.load(Relaxed), c(u), c(s), c(cu), c(cs));
-    write!(o, "{} 0 {} {vsize} {rss} {}", t.signal.nr_threads.load(Relaxed), c(t.start_time), u64::MAX);
-    o.put(b" 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
-    Ok(())
-}
-
-fn status(t: &Task, o: &mut SeqFile) -> Result {
-    let name = t.comm();
-    let comm = String::from_utf8_lossy(&name);
-    let word = match state_char(t) {
-        'R' => "R (running)",
-        'S' => "S (sleeping)",
-        'D' => "D (disk sleep)",
-        'T' => "T (stopped)",
-        't' => "t (tracing stop)",
-        'Z' => "Z (zombie)",
-        _ => "X (dead)",
-    };
-    let c = t.cred.get();
-    let ppid = parent_of(t).map_or(0, |p| p.tgid);
-    let tracer = tracer_of(t).map_or(0, |p| p.pid);
-    let fdsize = t.files.lock().as_ref().map_or(0, |f| f.capacity());
-    writeln!(o, "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{word}\nTgid:\t{}", t.fs.get().umask(), t.tgid);
-    writeln!(o, "Ngid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t{tracer}", t.pid);
-    writeln!(o, "Uid:\t{}\t{}\t{}\t{}", c.uid, c.euid, c.suid, c.euid);
-    writeln!(o, "Gid:\t{}\t{}\t{}\t{}\nFDSize:\t{fdsize}\nGroups:\t ", c.gid, c.egid, c.sgid, c.egid);
-    if let Some(mm) = t.get_mm() {
-        let st = mm.lock();
-        let (vm, rss) = (st.stat.total_vm * 4, st.rss_bytes() / 1024);
-        writeln!(o, "VmSize:\t{vm:>8} kB\nVmRSS:\t{rss:>8} kB");
-    }
-    writeln!(o, "Threads:\t{}", t.signal.nr_threads.load(Relaxed));
-    let pending = [t.sig.pending.set().0, t.signal.shared_pending.set().0];
-    writeln!(
-        o,
-        "SigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}",
-        pending[0],
-        pending[1],
-        t.sig.blocked().0
-    );
-    Ok(())
-}
-
-fn statm(t: &Task, o: &mut SeqFile) -> Result {
-    let (size, rss) = t.get_mm().map_or((0, 0), |mm| {
-        let st = mm.lock();
-        (st.stat.total_vm, st.rss.anon + st.rss.file)
-    });
-    writeln!(o, "{size} {rss} 0 0 0 0 0");
-    Ok(())
-}
-
-fn maps(t: &Task, o: &mut SeqFile) -> Result {
-    let Some(mm) = t.get_mm() else { return Ok(()) };
-    let st = mm.lock();
-    for v in st.vmas.iter() {
-        let bit = |f: VmFlags, c: char| if v.flags.contains(f) { c } else { '-' };
-        let share = if v.flags.contains(VmFlags::MAYSHARE) { 's' } else { 'p' };
-        let (dev, ino) = v.backing.file().map_or((0, 0), |f| f.dev_ino());
-        let off = if v.backing.file().is_some() { v.pgoff * 4096 } else { 0 };
-        let line = o.len();
-        write!(
-            o,
-            "{:08x}-{:08x} {}{}{}{share} {off:08x} {:02x}:{:02x} {ino} ",
-            v.start,
-            v.end,
-            bit(VmFlags::READ, 'r'),
-            bit(VmFlags::WRITE, 'w'),
-            bit(VmFlags::EXEC, 'x'),
-            dev >> 8 & 0xfff,
-            dev & 0xff,
-        );
-        let mut name = Vec::new();
-        match &v.backing {
-            Backing::File(f) => f.name(&mut name),
-            Backing::Special(s) => name.extend(s.name.bytes()),
-            Backing::Anon if st.is_heap(v) => name.extend(b"[heap]"),
-            Backing::Anon if st.is_stack(v) => name.extend(b"[stack]"),
-            Backing::Anon => {}
-        }
-        if !name.is_empty() {
-            o.pad(line, 73);
-            o.put(&name);
-        }
-        o.put(b"\n");
-    }
-    if let Some(line) = crate::arch::x86::entry::vsyscall_64::gate_vma() {
-        o.put(line.as_bytes());
-    }
-    Ok(())
-}
-
-/// Copies a range of another process's memory, as much as is there.
-fn read_range(
-    t: &Task,
-    o: &mut SeqFile,
-    range: impl Fn(&crate::mm::mm_struct::Layout) -> (usize, usize),
-) -> Result {
-    let Some(mm) = t.get_mm() else { return Ok(()) };
+/// Copies a range of a process's memory, as much as is there.
+fn read_range(mm: &Mm, o: &mut SeqFile, range: impl Fn(&Layout) -> (usize, usize)) -> Result {
     let (start, end) = range(&mm.lock().layout);
     let len = end.saturating_sub(start).min(1 << 21);
     let mut b = kvcalloc(len)?;
@@ -314,11 +220,11 @@ fn read_range(
 }
 
 fn cmdline(t: &Task, o: &mut SeqFile) -> Result {
-    read_range(t, o, |l| (l.arg_start, l.arg_end))
+    t.get_mm().map_or(Ok(()), |mm| read_range(&mm, o, |l| (l.arg_start, l.arg_end)))
 }
 
-fn environ(t: &Task, o: &mut SeqFile) -> Result {
-    read_range(t, o, |l| (l.env_start, l.env_end))
+fn environ(mm: &Mm, o: &mut SeqFile) -> Result {
+    read_range(mm, o, |l| (l.env_start, l.env_end))
 }
 
 fn comm(t: &Task, o: &mut SeqFile) -> Result {
@@ -327,24 +233,51 @@ fn comm(t: &Task, o: &mut SeqFile) -> Result {
     Ok(())
 }
 
-fn auxv(t: &Task, o: &mut SeqFile) -> Result {
-    if let Some(mm) = t.get_mm() {
-        for w in &mm.lock().saved_auxv {
-            o.put(&w.to_le_bytes());
-        }
+/// A thread of the same process gets another name; what is too long is cut (`comm_write`).
+fn set_comm(pid: i32, text: &[u8]) -> Result {
+    let t = find_task(pid).ok_or(ESRCH)?;
+    if t.tgid != current().tgid {
+        return Err(EINVAL);
+    }
+    let mut name = [0; 16];
+    let text = text.split(|&b| b == 0).next().unwrap_or(&[]);
+    let len = text.len().min(15);
+    name[..len].copy_from_slice(&text[..len]);
+    *t.comm.lock() = name;
+    Ok(())
+}
+
+fn auxv(mm: &Mm, o: &mut SeqFile) -> Result {
+    for w in &mm.lock().saved_auxv {
+        o.put(&w.to_le_bytes());
     }
     Ok(())
 }
 
 fn mounts(t: &Task, o: &mut SeqFile) -> Result {
     let root = t.fs.get().root();
-    for m in crate::fs::namespace::all_mounts() {
-        let Ok((path, _)) = m.root_path().path_from(&root) else { continue };
-        o.put(&m.source);
+    for m in crate::fs::namespace::all_mounts()? {
+        // What cannot be reached from this root is not told.
+        let Ok((path, true)) = m.root_path().path_from(&root) else { continue };
+        o.put_mangled(&m.source, b" \t\n\\#");
         o.put(b" ");
-        o.put(&path);
+        o.put_mangled(&path, b" \t\n\\");
         let rw = if m.is_readonly() { "ro" } else { "rw" };
         writeln!(o, " {} {rw}{} 0 0", m.root.inode.sb.fs.name, m.root.inode.sb.options);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_numbers() {
+        assert_eq!(name_to_int(b"0"), Some(0));
+        assert_eq!(name_to_int(b"2147483647"), Some(i32::MAX));
+        for bad in [&b""[..], b"00", b"01", b"+1", b"-1", b" 1", b"1x", b"2147483648"] {
+            assert_eq!(name_to_int(bad), None);
+        }
+    }
 }

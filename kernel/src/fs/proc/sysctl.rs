@@ -12,7 +12,7 @@ use crate::kernel::signal::fatal::PRINT_FATAL_SIGNALS;
 use crate::kernel::sys;
 use crate::mm::mm_struct::SUID_DUMP_ROOT;
 use crate::mm::util;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// One entry.
 pub struct Sysctl {
@@ -24,8 +24,44 @@ pub struct Sysctl {
     pub store: Option<fn(&[u8]) -> Result>,
 }
 
+/// A number of `int`'s range: decimal, octal behind `0`, hexadecimal behind `0x`
+/// (`proc_get_long`, `__do_proc_dointvec`).
+fn parse_int(word: &str) -> Option<i64> {
+    let (negative, digits) = match word.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, word),
+    };
+    let magnitude = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => u64::from_str_radix(&digits[2..], 16),
+        [b'0', _, ..] => u64::from_str_radix(&digits[1..], 8),
+        [b'0'..=b'9', ..] => digits.parse(),
+        _ => return None,
+    };
+    let n = i64::try_from(magnitude.ok()?).ok()?;
+    Some(if negative { -n } else { n })
+}
+
+/// Takes each number's value in turn, as many as are written, and at least one.
+fn numbers(b: &[u8], mut take: impl FnMut(usize, i64) -> Result) -> Result {
+    let text = core::str::from_utf8(b.split(|&b| b == 0).next().unwrap_or(&[])).map_err(|_| EINVAL)?;
+    let mut count = 0;
+    for word in text.split_ascii_whitespace() {
+        take(count, parse_int(word).ok_or(EINVAL)?)?;
+        count += 1;
+    }
+    if count == 0 { Err(EINVAL) } else { Ok(()) }
+}
+
+/// The first number written.
 fn number(b: &[u8]) -> Result<i64> {
-    core::str::from_utf8(b).ok().and_then(|s| s.trim().parse().ok()).ok_or(EINVAL)
+    let mut first = 0;
+    numbers(b, |i, n| {
+        if i == 0 {
+            first = n;
+        }
+        Ok(())
+    })?;
+    Ok(first)
 }
 
 macro_rules! atomic_entry {
@@ -52,6 +88,23 @@ macro_rules! bool_entry {
         }
     };
 }
+/// A switch with no more than two positions.
+macro_rules! switch_entry {
+    ($path:literal, $var:expr) => {
+        Sysctl {
+            path: $path,
+            show: |o| writeln!(o, "{}", u8::from($var.load(Relaxed))),
+            store: Some(|b| {
+                let value = number(b)?;
+                if !(0..=1).contains(&value) {
+                    return Err(EINVAL);
+                }
+                $var.store(value != 0, Relaxed);
+                Ok(())
+            }),
+        }
+    };
+}
 macro_rules! text_entry {
     ($path:literal, $text:expr) => {
         Sysctl {
@@ -65,13 +118,21 @@ macro_rules! text_entry {
     };
 }
 
+/// The four of `kernel/printk`.
+static LOG_LEVELS: [&AtomicI32; 4] = [
+    &printk::CONSOLE_LOGLEVEL,
+    &printk::DEFAULT_MESSAGE_LOGLEVEL,
+    &printk::MINIMUM_CONSOLE_LOGLEVEL,
+    &printk::DEFAULT_CONSOLE_LOGLEVEL,
+];
+
 /// All entries.
 pub static TABLE: &[Sysctl] = &[
     bool_entry!("debug/exception-trace", printk::show_unhandled_signals()),
     bool_entry!("kernel/panic_on_oops", PANIC_ON_OOPS),
-    bool_entry!("kernel/panic_on_warn", PANIC_ON_WARN),
+    switch_entry!("kernel/panic_on_warn", PANIC_ON_WARN),
     atomic_entry!("kernel/oops_limit", OOPS_LIMIT, u32),
-    bool_entry!("kernel/dmesg_restrict", syslog::DMESG_RESTRICT),
+    switch_entry!("kernel/dmesg_restrict", syslog::DMESG_RESTRICT),
     atomic_entry!("kernel/panic", PANIC_TIMEOUT, i32),
     atomic_entry!("kernel/print-fatal-signals", PRINT_FATAL_SIGNALS, i32),
     atomic_entry!("kernel/pid_max", crate::kernel::fork::PID_MAX, i32),
@@ -134,19 +195,32 @@ pub static TABLE: &[Sysctl] = &[
     Sysctl {
         path: "kernel/printk",
         show: |o| {
-            let v = [
-                &printk::CONSOLE_LOGLEVEL,
-                &printk::DEFAULT_MESSAGE_LOGLEVEL,
-                &printk::MINIMUM_CONSOLE_LOGLEVEL,
-                &printk::DEFAULT_CONSOLE_LOGLEVEL,
-            ]
-            .map(|a| a.load(Relaxed));
+            let v = LOG_LEVELS.map(|a| a.load(Relaxed));
             writeln!(o, "{}\t{}\t{}\t{}", v[0], v[1], v[2], v[3]);
         },
         store: Some(|b| {
-            let first = b.split(u8::is_ascii_whitespace).find(|w| !w.is_empty()).ok_or(EINVAL)?;
-            printk::CONSOLE_LOGLEVEL.store(i32::try_from(number(first)?).map_err(|_| EINVAL)?, Relaxed);
-            Ok(())
+            numbers(b, |i, n| {
+                if let Some(level) = LOG_LEVELS.get(i) {
+                    level.store(i32::try_from(n).map_err(|_| EINVAL)?, Relaxed);
+                }
+                Ok(())
+            })
         }),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_settings_have_them() {
+        let values = [("7", 7), ("0x1F\n", 31), ("010", 8), (" -1 \n", -1), ("0", 0), ("4 5", 4)];
+        for (text, n) in values {
+            assert_eq!(number(text.as_bytes()), Ok(n), "{text}");
+        }
+        for bad in ["", "\n", "x", "1x", "--1", "0x", "09"] {
+            assert_eq!(number(bad.as_bytes()), Err(EINVAL), "{bad}");
+        }
+    }
+}

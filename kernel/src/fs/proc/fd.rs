@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A process's open files as links (Linux 6.1, `fs/proc/fd.c`).
+
+use super::ProcLink;
+use super::base::{list, may_look, name_to_int, pid_inode};
+use crate::errno::{ENOENT, ESRCH, Result};
+use crate::fs::dcache::Dentry;
+use crate::fs::file::FilesStruct;
+use crate::fs::file_table::{File, FileOps};
+use crate::fs::inode::mode::S_IFLNK;
+use crate::fs::inode::{Attr, Inode, InodeOps, Link, generic_permission};
+use crate::fs::libfs::{DirContext, DirOps};
+use crate::kernel::cred::Cred;
+use crate::kernel::fork::find_task;
+use crate::kernel::task::current;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+
+/// `/proc/PID/fd`.
+pub struct FdDir(pub i32);
+
+impl FdDir {
+    fn files(&self) -> Result<Arc<FilesStruct>> {
+        find_task(self.0).ok_or(ESRCH)?.files.lock().clone().ok_or(ENOENT)
+    }
+}
+
+/// How the file was opened, as permissions of its link.
+fn link_mode(f: &File) -> u32 {
+    let read = if f.readable() { 0o500 } else { 0 };
+    let write = if f.writable() { 0o300 } else { 0 };
+    S_IFLNK | read | write
+}
+
+impl InodeOps for FdDir {
+    /// A process always sees its own, whoever it has become.
+    fn permission(&self, attr: &Attr, cred: &Cred, mask: u32) -> Result {
+        let own = || find_task(self.0).is_some_and(|t| t.tgid == current().tgid);
+        generic_permission(attr, cred, mask).or_else(|e| if own() { Ok(()) } else { Err(e) })
+    }
+    fn lookup(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
+        let Some(fd) = name_to_int(name) else { return Ok(None) };
+        let Some(t) = find_task(self.0) else { return Ok(None) };
+        let Ok(file) = self.files().and_then(|files| files.fget_raw(fd)) else { return Ok(None) };
+        let pid = self.0;
+        let link = ProcLink(Box::new(move || {
+            let t = find_task(pid).ok_or(ENOENT)?;
+            may_look(&t)?;
+            let files = t.files.lock().clone().ok_or(ENOENT)?;
+            Ok(Link::Place(files.fget_raw(fd).map_err(|_| ENOENT)?.path.clone()))
+        }));
+        Ok(Some(pid_inode(&dir.inode.sb, &t, link_mode(&file), Box::new(link))))
+    }
+    fn iterate(&self, _: &Arc<Dentry>, ctx: &mut DirContext<'_>) -> Result {
+        let files = self.files()?;
+        let used = core::iter::successors(files.next_used(0), |&fd| files.next_used(fd as usize + 1));
+        list(ctx, used.map(|fd| (format!("{fd}"), S_IFLNK)));
+        Ok(())
+    }
+    fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
+        Ok(Arc::new(DirOps))
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Files whose text the kernel makes when they are read (Linux 6.1, `fs/seq_file.c`,
+//! `seq_read`; `fs/proc/proc_sysctl.c`).
+//!
+//! The text is made anew by every read from the beginning, and by one that does not begin
+//! where the last one ended: who keeps a file open sees how it changes.
+
+use crate::errno::{EFAULT, EINVAL, EIO, Result};
+use crate::fs::file_table::{File, FileOps, generic_seek};
+use crate::fs::inode::{Inode, InodeOps};
+use crate::fs::seq_file::SeqFile;
+use crate::lib::iov_iter::IovIter;
+use crate::locking::SpinLock;
+use crate::mm::page_alloc::PAGE_SIZE;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use linux_raw_sys::general::{SEEK_CUR, SEEK_SET};
+
+/// Makes a file's text.
+pub type Show = Arc<dyn Fn(&mut SeqFile) -> Result + Send + Sync>;
+/// Takes what is written.
+pub type StoreFn = fn(&[u8]) -> Result;
+type Store = Arc<dyn Fn(&[u8]) -> Result + Send + Sync>;
+/// Decides who may open a file, and what its text is made of from then on.
+type OpenFn = Box<dyn Fn() -> Result<Show> + Send + Sync>;
+
+/// How a file behaves beside its text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Seq,
+    /// A setting: its text is read by one read, and the next one is at the end.
+    Sysctl,
+}
+
+/// A file with generated text.
+pub struct ProcFile {
+    open: OpenFn,
+    store: Option<Store>,
+    kind: Kind,
+}
+
+impl ProcFile {
+    /// A file that shows `show`'s text.
+    pub fn new(show: impl Fn(&mut SeqFile) -> Result + Send + Sync + 'static) -> Self {
+        let show: Show = Arc::new(show);
+        Self::opened_by(move || Ok(show.clone()))
+    }
+    /// One that is not for everybody, or whose text is of something that was there when it
+    /// was opened.
+    pub fn opened_by(open: impl Fn() -> Result<Show> + Send + Sync + 'static) -> Self {
+        Self { open: Box::new(open), store: None, kind: Kind::Seq }
+    }
+    /// The same, taking what is written.
+    #[must_use]
+    pub fn with_store(self, store: impl Fn(&[u8]) -> Result + Send + Sync + 'static) -> Self {
+        Self { store: Some(Arc::new(store)), ..self }
+    }
+    /// The same, as a setting.
+    #[must_use]
+    pub fn sysctl(self) -> Self {
+        Self { kind: Kind::Sysctl, ..self }
+    }
+}
+
+impl InodeOps for ProcFile {
+    fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
+        Ok(Arc::new(OpenProcFile {
+            show: (self.open)()?,
+            store: self.store.clone(),
+            kind: self.kind,
+            text: SpinLock::new((Arc::default(), 0)),
+        }))
+    }
+}
+
+struct OpenProcFile {
+    show: Show,
+    store: Option<Store>,
+    kind: Kind,
+    /// The text, and where the last read of it ended.
+    text: SpinLock<(Arc<Vec<u8>>, u64)>,
+}
+
+impl OpenProcFile {
+    fn text_for(&self, pos: u64) -> Result<Arc<Vec<u8>>> {
+        let (text, end) = self.text.lock().clone();
+        if pos != 0 && pos == end {
+            return Ok(text);
+        }
+        let mut text = SeqFile::new();
+        (self.show)(&mut text)?;
+        let text = Arc::new(text.finish()?);
+        *self.text.lock() = (text.clone(), pos);
+        Ok(text)
+    }
+}
+
+impl FileOps for OpenProcFile {
+    fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
+        if self.kind == Kind::Sysctl && *pos != 0 {
+            return Ok(0);
+        }
+        let text = self.text_for(*pos)?;
+        let at = usize::try_from(*pos).map_err(|_| EINVAL)?.min(text.len());
+        let want = (text.len() - at).min(to.count());
+        let n = to.copy_to(&text[at..at + want]);
+        if n < want && n == 0 {
+            return Err(EFAULT);
+        }
+        *pos += n as u64;
+        self.text.lock().1 = *pos;
+        Ok(n)
+    }
+    fn write(&self, _: &File, from: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
+        let store = self.store.as_ref().ok_or(EIO)?;
+        let len = from.count();
+        // A number is written whole or not at all (`SYSCTL_WRITES_STRICT`).
+        if *pos == 0 || self.kind == Kind::Seq {
+            store(&from.take_all(PAGE_SIZE)?)?;
+        }
+        *pos += len as u64;
+        Ok(len)
+    }
+    /// There is no end to seek to (`seq_lseek`).
+    fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {
+        if self.kind == Kind::Seq && !matches!(whence, SEEK_SET | SEEK_CUR) {
+            return Err(EINVAL);
+        }
+        generic_seek(file, offset, whence)
+    }
+}

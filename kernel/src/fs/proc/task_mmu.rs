@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a process has mapped (Linux 6.1, `fs/proc/task_mmu.c`).
+
+use crate::errno::Result;
+use crate::fs::inode::Dev;
+use crate::fs::seq_file::SeqFile;
+use crate::mm::Mm;
+use crate::mm::vma::{Backing, VmFlags};
+use alloc::vec::Vec;
+
+/// `maps`: a line for each mapping.
+pub fn maps(mm: &Mm, o: &mut SeqFile) -> Result {
+    let st = mm.lock();
+    for v in st.vmas.iter() {
+        let bit = |f: VmFlags, c: char| if v.flags.contains(f) { c } else { '-' };
+        let share = if v.flags.contains(VmFlags::MAYSHARE) { 's' } else { 'p' };
+        let (dev, ino) = v.backing.file().map_or((0, 0), |f| f.dev_ino());
+        let dev = Dev::from_user(dev as u32);
+        let off = if v.backing.file().is_some() { v.pgoff * 4096 } else { 0 };
+        let line = o.len();
+        write!(
+            o,
+            "{:08x}-{:08x} {}{}{}{share} {off:08x} {:02x}:{:02x} {ino} ",
+            v.start,
+            v.end,
+            bit(VmFlags::READ, 'r'),
+            bit(VmFlags::WRITE, 'w'),
+            bit(VmFlags::EXEC, 'x'),
+            dev.major(),
+            dev.minor(),
+        );
+        let mut name = Vec::new();
+        match &v.backing {
+            Backing::File(f) => f.name(&mut name),
+            Backing::Special(s) => name.extend(s.name.bytes()),
+            Backing::Anon if st.is_heap(v) => name.extend(b"[heap]"),
+            Backing::Anon if st.is_stack(v) => name.extend(b"[stack]"),
+            Backing::Anon => {}
+        }
+        if !name.is_empty() {
+            o.pad(line, 73);
+            // A name of two lines would be two mappings.
+            o.put_mangled(&name, b"\n");
+        }
+        o.put(b"\n");
+    }
+    if let Some(line) = crate::arch::x86::entry::vsyscall_64::gate_vma() {
+        o.put(line.as_bytes());
+    }
+    Ok(())
+}
