@@ -226,6 +226,7 @@ fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
         set_child_tid: AtomicU64::new(0),
         vfork_done: IrqLock::new(None),
         pdeath_signal: AtomicU32::new(0),
+        robust_list: AtomicU64::new(0),
         no_new_privs: AtomicBool::new(false),
         user_dumpable: AtomicBool::new(false),
         personality: AtomicU32::new(0),
@@ -341,6 +342,7 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     let t = new_task(pid, tgid, parts);
     process_64::init_stack(&t, regs, None);
     t.personality.store(cur.personality.load(Ordering::Relaxed), Ordering::Relaxed);
+    t.se.inherit(&cur.se);
     t.no_new_privs.store(cur.no_new_privs.load(Ordering::Relaxed), Ordering::Relaxed);
     t.set_flag(cur.flags.load(Ordering::Relaxed) & tif::INHERITED);
     t.pf.fetch_or(cur.pf.load(Ordering::Relaxed) & pf::RANDOMIZE, Ordering::Relaxed);
@@ -417,6 +419,7 @@ pub fn kernel_clone(args: &CloneArgs) -> Result<usize> {
 /// clears the thread id that `set_tid_address` named (`mm_release`).
 pub fn mm_release(t: &Task) {
     let addr = t.clear_child_tid.swap(0, Ordering::Relaxed) as usize;
+    crate::kernel::futex::exit_robust_list(t);
     if addr != 0 && t.get_mm().is_some_and(|mm| Arc::strong_count(&mm) > 2) {
         crate::kernel::futex::clear_tid(addr);
     }

@@ -12,7 +12,7 @@ use crate::locking::{IrqLock, local_irq_restore, local_irq_save};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 /// Time slice in timer ticks.
 const TIMESLICE_TICKS: u32 = 1;
@@ -28,6 +28,18 @@ pub struct SchedEntity {
     pub nvcsw: AtomicU64,
     #[allow(missing_docs)]
     pub nivcsw: AtomicU64,
+    /// `SCHED_*`, as it was asked for; everybody runs in turn.
+    pub policy: AtomicU32,
+    /// The nice value, -20 to 19.
+    pub nice: AtomicI32,
+}
+
+impl SchedEntity {
+    /// A new task's: asked for what its parent asked for.
+    pub fn inherit(&self, from: &Self) {
+        self.policy.store(from.policy.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.nice.store(from.nice.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
 }
 
 struct RunQueue {

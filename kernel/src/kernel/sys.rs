@@ -22,7 +22,7 @@ use crate::mm::page_alloc::{PAGE_SIZE, nr_free_pages, totalram_pages};
 use crate::security::commoncap::{Answer, cap_task_prctl};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
-use linux_raw_sys::general::{self as nr, CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
+use linux_raw_sys::general::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use linux_raw_sys::prctl as pr;
 
 /// The kernel's release, as `uname -r` shows it.
@@ -369,36 +369,4 @@ pub fn sys_personality(p: u32) -> Result<usize> {
         cur.personality.store(p, Relaxed);
     }
     Ok(old as usize)
-}
-
-/// `sched_yield(2)`.
-pub fn sys_sched_yield() -> Result<usize> {
-    crate::kernel::sched::yield_now();
-    Ok(0)
-}
-
-/// `sched_getaffinity(2)`: the one CPU.
-pub fn sys_sched_getaffinity(pid: i32, len: usize, mask: usize) -> Result<usize> {
-    process(pid)?;
-    if len < 8 || !len.is_multiple_of(8) {
-        return Err(EINVAL);
-    }
-    put_user(mask, &1u64)?;
-    Ok(8)
-}
-
-/// `getcpu(2)`.
-pub fn sys_getcpu(cpu: usize, node: usize, _cache: usize) -> Result<usize> {
-    for p in [cpu, node] {
-        if p != 0 {
-            put_user(p, &0u32)?;
-        }
-    }
-    Ok(0)
-}
-
-/// `set_robust_list(2)`: remembered by nobody; a thread that dies holding a robust
-/// futex does not mark it.
-pub fn sys_set_robust_list(_head: usize, len: usize) -> Result<usize> {
-    if len == size_of::<nr::robust_list_head>() { Ok(0) } else { Err(EINVAL) }
 }

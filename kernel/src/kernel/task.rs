@@ -176,6 +176,8 @@ pub struct Task {
     pub comm: IrqLock<[u8; 16]>,
     /// `set_tid_address`: where to write 0 and wake when the thread exits.
     pub clear_child_tid: AtomicU64,
+    /// `set_robust_list`: the locks in user memory that it may hold.
+    pub robust_list: AtomicU64,
     /// `CLONE_CHILD_SETTID`: where to write the thread id when it first runs.
     pub set_child_tid: AtomicU64,
     /// Who waits in `vfork` for this task to let go of the shared memory.

@@ -20,7 +20,7 @@ use crate::mm::vma::{Backing, VmFile, VmFlags, Vma};
 use crate::mm::vma_tree::VmaTree;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// An address space.
 pub struct Mm {
@@ -31,6 +31,8 @@ pub struct Mm {
     pub bd_addr: BoundsDirectory,
     /// `SUID_DUMP_*`.
     dumpable: AtomicU8,
+    /// What its programs registered for with `membarrier(2)`.
+    pub membarrier: AtomicU32,
     state: SpinLock<MmState>,
 }
 
@@ -146,6 +148,7 @@ impl Mm {
             ldt: MmLdt::default(),
             bd_addr: BoundsDirectory::new(),
             dumpable: AtomicU8::new(SUID_DUMP_USER),
+            membarrier: AtomicU32::new(0),
             state: SpinLock::new(MmState {
                 vmas: VmaTree::new(),
                 pt,
@@ -216,6 +219,7 @@ impl Mm {
         new.ldt = self.ldt.fork()?;
         new.bd_addr = self.bd_addr.copy();
         new.set_dumpable(self.dumpable());
+        new.membarrier.store(self.membarrier.load(Ordering::Relaxed), Ordering::Relaxed);
         let mut old = self.lock();
         new.lock().dup_from(&mut old)?;
         drop(old);

@@ -39,7 +39,9 @@ pub fn stat(t: &Task, o: &mut SeqFile) -> Result {
         (st.stat.total_vm * 4096, st.rss.anon + st.rss.file)
     });
     write!(o, "{} ({comm}) {} {ppid} {} {} 0 -1 ", t.pid, state_char(t), t.signal.pgrp(), t.signal.session());
-    write!(o, "{} 0 0 0 0 {} {} {} {} 20 0 ", t.pf.load(Relaxed), c(u), c(s), c(cu), c(cs));
+    let nice = t.se.nice.load(Relaxed);
+    write!(o, "{} 0 0 0 0 {} {} {} {} ", t.pf.load(Relaxed), c(u), c(s), c(cu), c(cs));
+    write!(o, "{} {nice} ", 20 + nice);
     write!(o, "{} 0 {} {vsize} {rss} {}", t.signal.nr_threads.load(Relaxed), c(t.start_time), u64::MAX);
     o.put(b" 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
     Ok(())

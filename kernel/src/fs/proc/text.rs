@@ -6,6 +6,7 @@ use crate::arch::x86::kernel::cpu::brand_string;
 use crate::arch::x86::kernel::irq::IRQ_COUNTS;
 use crate::arch::x86::percpu::this_cpu;
 use crate::fs::seq_file::SeqFile;
+use crate::kernel::capability::capable;
 use crate::kernel::fork::{TASKLIST, TOTAL_FORKS};
 use crate::kernel::sched::{NR_SWITCHES, nr_running};
 use crate::kernel::sys::{UTS_RELEASE, UTS_VERSION};
@@ -33,7 +34,16 @@ pub static FILES: &[(&str, ShowFn)] = &[
     }),
     ("filesystems", crate::fs::superblock::filesystems_text),
     ("interrupts", interrupts),
+    ("kallsyms", kallsyms),
 ];
+
+/// The kernel's functions; where they are is only for those who may see the log.
+fn kallsyms(o: &mut SeqFile) {
+    let shown = capable(linux_raw_sys::general::CAP_SYSLOG);
+    for (addr, name) in crate::kernel::kallsyms::iter() {
+        writeln!(o, "{:016x} T {name}", if shown { addr } else { 0 });
+    }
+}
 
 fn uptime(o: &mut SeqFile) {
     let t = ktime_get();

@@ -2,11 +2,12 @@
 //! The clocks that programs see: `clock_gettime` and its kin (Linux 6.1,
 //! `kernel/time/posix-timers.c`, `posix-cpu-timers.c`, `time.c`).
 
-use super::timekeeping::{ktime_get, ktime_get_real};
+use super::timekeeping::{ktime_get, ktime_get_real, set_real};
 use super::{Timespec, Timeval};
 use crate::arch::x86::kernel::apic::TICK_NSEC;
-use crate::arch::x86::lib::usercopy::put_user;
-use crate::errno::{EINVAL, Result};
+use crate::arch::x86::lib::usercopy::{get_user, put_user};
+use crate::errno::{EINVAL, EPERM, Result};
+use crate::kernel::capability::capable;
 use crate::kernel::fork::find_task;
 use crate::kernel::task::{Task, current};
 use alloc::sync::Arc;
@@ -160,6 +161,44 @@ pub fn sys_clock_gettime(which: i32, tp: usize) -> Result<usize> {
     let ns = Clock::find(which)?.read()?;
     put_user(tp, &Timespec::from_ns(ns))?;
     Ok(0)
+}
+
+/// The latest time that the clock can be set to: thirty years before it ends
+/// (`TIME_SETTOD_SEC_MAX`).
+const SETTOD_NS_MAX: u64 = i64::MAX as u64 - 30 * 365 * 24 * 3600 * 1_000_000_000;
+
+/// Sets the wall clock, for those who may (`do_sys_settimeofday64`).
+fn settimeofday(ns: Option<u64>) -> Result<usize> {
+    let ns = ns.filter(|&ns| ns < SETTOD_NS_MAX).ok_or(EINVAL)?;
+    if !capable(raw::CAP_SYS_TIME) {
+        return Err(EPERM);
+    }
+    set_real(ns)?;
+    Ok(0)
+}
+
+/// `clock_settime(2)`: of all clocks the wall clock can be set.
+pub fn sys_clock_settime(which: i32, tp: usize) -> Result<usize> {
+    if Clock::find(which)? != Clock::Real || which as u32 != raw::CLOCK_REALTIME {
+        return Err(EINVAL);
+    }
+    settimeofday(get_user::<Timespec>(tp)?.to_ns())
+}
+
+/// `settimeofday(2)`; the time zone is UTC and stays so.
+pub fn sys_settimeofday(tv: usize, tz: usize) -> Result<usize> {
+    let time = if tv == 0 { None } else { Some(get_user::<Timeval>(tv)?) };
+    if tz != 0 {
+        let [minutes_west, _]: [i32; 2] = get_user(tz)?;
+        if minutes_west.unsigned_abs() > 15 * 60 {
+            return Err(EINVAL);
+        }
+    }
+    match time {
+        Some(tv) => settimeofday(tv.to_ns()),
+        None if capable(raw::CAP_SYS_TIME) => Ok(0),
+        None => Err(EPERM),
+    }
 }
 
 /// `clock_getres(2)`.

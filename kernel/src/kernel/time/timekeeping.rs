@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The clocks (Linux 6.1, `kernel/time/timekeeping.c`), read from the TSC.
 
+use crate::errno::{EINVAL, Result};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// TSC at boot.
@@ -43,6 +44,15 @@ pub fn ktime_get() -> u64 {
 /// Nanoseconds since 1970 (`CLOCK_REALTIME`).
 pub fn ktime_get_real() -> u64 {
     ktime_get().wrapping_add(REAL_BASE.load(Ordering::Relaxed))
+}
+
+/// Sets the wall clock (`do_settimeofday64`).
+///
+/// # Errors
+/// `EINVAL` for a time at which the machine would not have been started yet.
+pub fn set_real(ns: u64) -> Result {
+    REAL_BASE.store(ns.checked_sub(ktime_get()).ok_or(EINVAL)?, Ordering::Relaxed);
+    Ok(())
 }
 
 /// The TSC's frequency in kHz.

@@ -88,7 +88,7 @@ ia32_syscalls! {
     133 fchdir => crate::fs::open::sys_fchdir, (bx);
     136 personality => crate::kernel::sys::sys_personality, (bx);
     147 getsid => crate::kernel::sys::sys_getsid, (bx);
-    158 sched_yield => crate::kernel::sys::sys_sched_yield, ();
+    158 sched_yield => crate::kernel::sched_syscalls::sys_sched_yield, ();
     168 poll => crate::fs::select::sys_poll, (bx, cx, dx);
     172 prctl => crate::kernel::sys::sys_prctl, (bx, cx, dx, si, di);
     173 rt_sigreturn => crate::arch::x86::ia32::ia32_signal::sys32_rt_sigreturn, ();

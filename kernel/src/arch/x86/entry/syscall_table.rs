@@ -56,6 +56,8 @@ syscalls! {
     __NR_clock_gettime => crate::kernel::time::clock::sys_clock_gettime, (di, si);
     __NR_clock_getres => crate::kernel::time::clock::sys_clock_getres, (di, si);
     __NR_gettimeofday => crate::kernel::time::clock::sys_gettimeofday, (di, si);
+    __NR_clock_settime => crate::kernel::time::clock::sys_clock_settime, (di, si);
+    __NR_settimeofday => crate::kernel::time::clock::sys_settimeofday, (di, si);
     __NR_time => crate::kernel::time::clock::sys_time, (di);
     __NR_getitimer => crate::kernel::time::itimer::sys_getitimer, (di, si);
     __NR_setitimer => crate::kernel::time::itimer::sys_setitimer, (di, si, dx);
@@ -102,10 +104,21 @@ syscalls! {
     __NR_modify_ldt => crate::arch::x86::kernel::ldt::sys_modify_ldt, (di, si, dx);
     __NR_arch_prctl => crate::kernel::sys::sys_arch_prctl, (di, si);
     __NR_personality => crate::kernel::sys::sys_personality, (di);
-    __NR_sched_yield => crate::kernel::sys::sys_sched_yield, ();
-    __NR_sched_getaffinity => crate::kernel::sys::sys_sched_getaffinity, (di, si, dx);
-    __NR_getcpu => crate::kernel::sys::sys_getcpu, (di, si, dx);
-    __NR_set_robust_list => crate::kernel::sys::sys_set_robust_list, (di, si);
+    __NR_sched_yield => crate::kernel::sched_syscalls::sys_sched_yield, ();
+    __NR_sched_getaffinity => crate::kernel::sched_syscalls::sys_sched_getaffinity, (di, si, dx);
+    __NR_sched_setaffinity => crate::kernel::sched_syscalls::sys_sched_setaffinity, (di, si, dx);
+    __NR_sched_get_priority_min => crate::kernel::sched_syscalls::sys_sched_get_priority_min, (di);
+    __NR_sched_get_priority_max => crate::kernel::sched_syscalls::sys_sched_get_priority_max, (di);
+    __NR_sched_getscheduler => crate::kernel::sched_syscalls::sys_sched_getscheduler, (di);
+    __NR_sched_setscheduler => crate::kernel::sched_syscalls::sys_sched_setscheduler, (di, si, dx);
+    __NR_sched_getparam => crate::kernel::sched_syscalls::sys_sched_getparam, (di, si);
+    __NR_sched_setparam => crate::kernel::sched_syscalls::sys_sched_setparam, (di, si);
+    __NR_sched_rr_get_interval => crate::kernel::sched_syscalls::sys_sched_rr_get_interval, (di, si);
+    __NR_getpriority => crate::kernel::sched_syscalls::sys_getpriority, (di, si);
+    __NR_setpriority => crate::kernel::sched_syscalls::sys_setpriority, (di, si, dx);
+    __NR_membarrier => crate::kernel::sched_syscalls::sys_membarrier, (di, si, dx);
+    __NR_getcpu => crate::kernel::sched_syscalls::sys_getcpu, (di, si, dx);
+    __NR_set_robust_list => crate::kernel::futex::sys_set_robust_list, (di, si);
     // --- kernel/fork.rs
     __NR_fork => crate::kernel::fork::sys_fork, ();
     __NR_vfork => crate::kernel::fork::sys_vfork, ();
@@ -121,6 +134,7 @@ syscalls! {
     __NR_ptrace => crate::kernel::ptrace::sys_ptrace, (di, si, dx, r10);
     // --- kernel/futex.rs
     __NR_futex => crate::kernel::futex::sys_futex, (di, si, dx, r10, r8, r9);
+    __NR_get_robust_list => crate::kernel::futex::sys_get_robust_list, (di, si, dx);
     // --- kernel/reboot.rs
     __NR_reboot => crate::kernel::reboot::sys_reboot, (di, si, dx, r10);
     // --- mm/
@@ -218,6 +232,7 @@ syscalls! {
     __NR_fdatasync => crate::fs::sync::sys_fsync, (di);
     __NR_fadvise64 => crate::fs::sync::sys_fadvise64, (di, si, dx, r10);
     __NR_getdents64 => crate::fs::readdir::sys_getdents64, (di, si, dx);
+    __NR_getdents => crate::fs::readdir::sys_getdents, (di, si, dx);
     __NR_pipe => crate::fs::pipe::sys_pipe, (di);
     __NR_pipe2 => crate::fs::pipe::sys_pipe2, (di, si);
     __NR_poll => crate::fs::select::sys_poll, (di, si, dx);

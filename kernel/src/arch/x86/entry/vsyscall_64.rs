@@ -164,7 +164,7 @@ fn call(nr: u8, regs: &mut PtRegs) -> bool {
     let r = match nr {
         0 => crate::kernel::time::clock::sys_gettimeofday(di, si),
         1 => crate::kernel::time::clock::sys_time(di),
-        _ => crate::kernel::sys::sys_getcpu(di, si, 0),
+        _ => crate::kernel::sched_syscalls::sys_getcpu(di, si, 0),
     };
     if r == Err(EFAULT) {
         warn_bad_vsyscall(6, regs, "vsyscall fault (exploit attempt?)");
