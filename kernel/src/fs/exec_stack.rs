@@ -4,8 +4,10 @@
 
 use crate::arch::x86::lib::usercopy::{get_user, strncpy_from_user};
 use crate::arch::x86::mm::mmap::{STACK_TOP, get_random_u64};
-use crate::errno::{E2BIG, ENAMETOOLONG, Result};
+use crate::errno::{E2BIG, ENAMETOOLONG, ERESTARTNOHAND, Result};
 use crate::kernel::panic::Comm;
+use crate::kernel::sched::cond_resched;
+use crate::kernel::signal::fatal_signal_pending;
 use crate::kernel::signal::state::rlimit;
 use crate::kernel::task::current;
 use crate::mm::Mm;
@@ -49,6 +51,7 @@ impl Strings<'_> {
             if n >= MAX_ARG_STRINGS {
                 return Err(E2BIG);
             }
+            give_way()?;
         }
         Ok(n)
     }
@@ -63,6 +66,16 @@ impl Strings<'_> {
             }
         }
     }
+}
+
+/// Between strings, of which there may be millions: lets others run, and gives up if the task is
+/// being killed.
+fn give_way() -> Result {
+    if fatal_signal_pending(&current()) {
+        return Err(ERESTARTNOHAND);
+    }
+    cond_resched();
+    Ok(())
 }
 
 /// How many bytes strings and their pointers may take, by the stack's limit
@@ -137,12 +150,14 @@ impl ArgStack {
         self.exec = self.p;
         for i in (0..self.envc).rev() {
             self.push(&envp.get(i)?)?;
+            give_way()?;
         }
         self.env = (self.p, self.exec);
         for i in (0..self.argc).rev() {
             let s = argv.get(i)?;
             self.arg0 = s.len() + 1;
             self.push(&s)?;
+            give_way()?;
         }
         if self.argc == 0 {
             // A program may count on argv[0].

@@ -195,7 +195,7 @@ impl AddressSpace {
         };
         let mut found = false;
         for_each_process(|t| {
-            if let Some(mm) = t.get_mm() {
+            if let Some(mm) = t.process_mm() {
                 found |= mm.lock().vmas.iter().any(ours);
             }
         });

@@ -24,6 +24,7 @@ use crate::kernel::signal::state::signal_flags;
 use crate::kernel::signal::{begin_group_exit, do_notify_parent, exit_signals, kill_pgrp};
 use crate::kernel::task::{TASK_DEAD, Task, current};
 use crate::locking::{irqs_enabled, local_irq_disable, local_irq_enable};
+use crate::mm::leave_mm;
 use crate::mm::mm_struct::SUID_DUMP_USER;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -81,8 +82,7 @@ fn exit_mm() {
     let mm = cur.mm.lock().take();
     if let Some(mm) = &mm {
         cur.user_dumpable.store(mm.dumpable() == SUID_DUMP_USER, Ordering::Relaxed);
-        // SAFETY: the kernel's own tables; user memory is not touched any more.
-        unsafe { crate::arch::x86::mm::tlb::load_cr3(crate::arch::x86::mm::init::kernel_pgd()) };
+        leave_mm();
     }
     drop(mm);
 }
@@ -110,6 +110,10 @@ fn exit_notify(others_live: bool) {
         bury(&me);
     } else if cur.signal.thread_group_empty() {
         notify_and_maybe_reap(&me);
+    }
+    if cur.signal.group_exec_task.load(Ordering::Relaxed) != 0 {
+        // A leader stays, but the thread in `execve` waits for no more than its end.
+        cur.signal.thread_gone.wake_up();
     }
 }
 

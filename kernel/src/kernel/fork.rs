@@ -3,14 +3,16 @@
 
 use crate::arch::x86::kernel::process_64::{self, KernelStack, Thread};
 use crate::arch::x86::kernel::step;
-use crate::arch::x86::lib::usercopy::{copy_from_user, put_user};
-use crate::errno::{E2BIG, EAGAIN, EINVAL, ERESTARTNOINTR, Result};
+use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user, put_user};
+use crate::errno::{E2BIG, EAGAIN, EINTR, EINVAL, EPERM, ERESTARTNOINTR, Result};
 use crate::fs::{FilesStruct, FsStruct};
 use crate::kernel::cred::Cred;
 use crate::kernel::exit::Relations;
 use crate::kernel::ptrace::{PtraceState, ptrace_event, ptrace_init_task};
 use crate::kernel::sched::{SchedEntity, wake_up_new_task};
-use crate::kernel::signal::{Sighand, SignalStruct, TaskSignals, signal_pending};
+use crate::kernel::signal::{
+    Sighand, SignalStruct, TaskSignals, fatal_signal_pending, signal_pending, with_siglock,
+};
 use crate::kernel::task::{OwnCell, Shared, Task, current, pf, tif};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::kernel::wait::WaitQueue;
@@ -286,7 +288,7 @@ pub fn user_mode_thread(f: extern "C" fn(u64)) -> Result<Arc<Task>> {
     );
     process_64::init_stack(&t, crate::arch::x86::ptrace::PtRegs::default(), Some((f, 0)));
     let mut list = TASKLIST.lock();
-    t.signal.add_thread(&t);
+    with_siglock(&t, |l| t.signal.add_thread(l, &t));
     list.by_pid.insert(pid, t.clone());
     drop(list);
     wake_up_new_task(&t);
@@ -297,8 +299,11 @@ pub fn user_mode_thread(f: extern "C" fn(u64)) -> Result<Arc<Task>> {
 fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     args.check()?;
     let cur = current();
-    if signal_pending(&cur) && !args.has(nr::CLONE_THREAD) {
+    if signal_pending(&cur) {
         return Err(ERESTARTNOINTR);
+    }
+    if args.has(nr::CLONE_SETTLS) && args.tls >= TASK_SIZE_MAX as u64 {
+        return Err(EPERM);
     }
     crate::kernel::sys::check_nproc(&cur)?;
     let mm = match cur.get_mm() {
@@ -352,14 +357,29 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     if args.has(nr::CLONE_CHILD_CLEARTID) {
         t.clear_child_tid.store(args.child_tid as u64, Ordering::Relaxed);
     }
-    link(&mut list, &t, args);
+    if !link(&mut list, &t, args) {
+        drop(list);
+        return Err(EINTR);
+    }
     ptrace_init_task(&mut list, &t, trace);
     Ok(t)
 }
 
-/// Gives the new task its parent and its place in the lists.
-fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) {
+/// Gives the new task its place in its thread group, its parent, and its place in the list; false
+/// if its maker is being killed: with the siglock, the new task either gets what kills the group,
+/// or does not come to be.
+fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) -> bool {
     let cur = current();
+    let joined = with_siglock(&cur, |l| {
+        let alive = !fatal_signal_pending(&cur);
+        if alive {
+            t.signal.add_thread(l, t);
+        }
+        alive
+    });
+    if !joined {
+        return false;
+    }
     if t.is_leader() {
         t.rel.set_maker(list, &cur.to_arc());
         let (parent, sig) = if args.has(nr::CLONE_PARENT) {
@@ -374,9 +394,9 @@ fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) {
     } else {
         t.rel.set_exit_signal(-1);
     }
-    t.signal.add_thread(t);
     list.by_pid.insert(t.pid, t.clone());
     TOTAL_FORKS.fetch_add(1, Ordering::Relaxed);
+    true
 }
 
 /// The event by which a tracer hears of a new task, if it wants to; else 0.

@@ -226,6 +226,12 @@ impl Task {
     pub fn get_mm(&self) -> Option<Arc<Mm>> {
         self.mm.lock().clone()
     }
+    /// The address space of the process, which this thread may have left already: that of the
+    /// first thread that has one (`find_lock_task_mm`).
+    pub fn process_mm(&self) -> Option<Arc<Mm>> {
+        let others = || self.signal.threads.with_irqs_off(|v| v.iter().find_map(|t| t.get_mm()));
+        self.get_mm().or_else(others)
+    }
     /// The command name without its padding.
     pub fn comm(&self) -> arrayvec::ArrayVec<u8, 16> {
         let c = *self.comm.lock();

@@ -265,7 +265,7 @@ impl MmState {
 /// (`unmap_mapping_range`). `mapping_id` is what [`VmFile::mapping_id`] returns.
 pub fn unmap_mapping_range(mapping_id: usize, from: u64) {
     for_each_process(|t| {
-        if let Some(mm) = t.get_mm() {
+        if let Some(mm) = t.process_mm() {
             mm.lock().unmap_mapping_range(mapping_id, from);
         }
     });

@@ -4,8 +4,9 @@
 
 use crate::kernel::fork::{for_each_process, set_notify_resume};
 use crate::kernel::sched::set_current_state;
-use crate::kernel::signal::fatal_signal_pending;
+use crate::kernel::signal::send::do_send_sig_info;
 use crate::kernel::signal::sigset::SIGKILL;
+use crate::kernel::signal::{PidType, SendInfo, fatal_signal_pending};
 use crate::kernel::task::{TASK_KILLABLE, Task, current, pf};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::kernel::wait::schedule_hrtimeout;
@@ -20,9 +21,16 @@ fn badness(t: &Task) -> usize {
     if t.is_global_init() {
         return 0;
     }
-    let Some(mm) = t.get_mm() else { return 0 };
+    let Some(mm) = t.process_mm() else { return 0 };
     let st = mm.lock();
-    st.rss.anon + st.rss.file
+    st.rss.anon + st.rss.file + st.pt.tables()
+}
+
+/// Whether a process is about to let go of its memory: so are all of its threads. One of them may
+/// be writing a core dump, and that takes as long as it takes (`__task_will_free_mem`).
+fn will_free_mem(t: &Task) -> bool {
+    let dying = |t: &Arc<Task>| fatal_signal_pending(t) || t.pf.load(Ordering::Relaxed) & pf::EXITING != 0;
+    t.signal.threads.with_irqs_off(|v| v.iter().all(dying))
 }
 
 /// What can be done about lack of memory.
@@ -41,7 +49,7 @@ fn select_bad_process() -> Victim {
     let mut dying = false;
     for_each_process(|t| {
         let points = badness(t);
-        if points != 0 && (fatal_signal_pending(t) || t.pf.load(Ordering::Relaxed) & pf::EXITING != 0) {
+        if points != 0 && will_free_mem(t) {
             dying = true;
         } else if points > worst.as_ref().map_or(0, |w| w.0) {
             worst = Some((points, t.clone()));
@@ -57,23 +65,43 @@ fn select_bad_process() -> Victim {
 /// Prints what goes, and kills it (`__oom_kill_process`).
 fn oom_kill_process(t: &Arc<Task>) {
     let kb = |pages: usize| pages * PAGE_SIZE / 1024;
-    if let Some(mm) = t.get_mm() {
-        let (total, anon, file) = {
-            let st = mm.lock();
-            (st.stat.total_vm, st.rss.anon, st.rss.file)
-        };
-        crate::pr_err!(
-            "Out of memory: Killed process {} ({}) total-vm:{}kB, anon-rss:{}kB, file-rss:{}kB, shmem-rss:0kB, UID:{} pgtables:0kB oom_score_adj:0\n",
-            t.tgid,
-            String::from_utf8_lossy(&t.comm()),
-            kb(total),
-            kb(anon),
-            kb(file),
-            t.cred.lock().uid
-        );
-    }
     // SIGKILL needs no memory: it cannot fail.
-    let _ = crate::kernel::signal::send_sig(SIGKILL, t, true);
+    let kill = |t: &Arc<Task>| {
+        let _ = do_send_sig_info(SIGKILL, SendInfo::Priv, t, PidType::Tgid);
+    };
+    kill(t);
+    let Some(mm) = t.process_mm() else { return };
+    let (total, rss, tables) = {
+        let st = mm.lock();
+        (st.stat.total_vm, st.rss, st.pt.tables())
+    };
+    crate::pr_err!(
+        "Out of memory: Killed process {} ({}) total-vm:{}kB, anon-rss:{}kB, file-rss:{}kB, shmem-rss:0kB, UID:{} pgtables:{}kB oom_score_adj:0\n",
+        t.tgid,
+        String::from_utf8_lossy(&t.comm()),
+        kb(total),
+        kb(rss.anon),
+        kb(rss.file),
+        t.cred.lock().uid,
+        kb(tables)
+    );
+    // Who else has this memory would keep it.
+    for_each_process(|p| {
+        if p.tgid == t.tgid || !p.process_mm().is_some_and(|m| Arc::ptr_eq(&m, &mm)) {
+            return;
+        }
+        if p.is_global_init() {
+            crate::pr_info!(
+                "oom killer {} ({}) has mm pinned by {} ({})\n",
+                t.tgid,
+                String::from_utf8_lossy(&t.comm()),
+                p.tgid,
+                String::from_utf8_lossy(&p.comm())
+            );
+        } else {
+            kill(p);
+        }
+    });
 }
 
 /// Set once there are tasks that can be ended (Linux's `oom_killer_disabled`, inverted).

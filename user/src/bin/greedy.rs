@@ -23,6 +23,7 @@ type Greed = fn();
 
 const WAYS: &[(&str, Greed)] = &[
     ("anonymous memory", touch),
+    ("memory of a thread that is left", touch_by_thread),
     ("pipes", pipes),
     ("files without a name", memfds),
     ("files with names", names),
@@ -108,6 +109,19 @@ fn touch() {
             // SAFETY: just mapped.
             unsafe { (page as *mut u8).write_volatile(1) };
         }
+    }
+}
+
+extern "C" fn toucher() -> ! {
+    touch();
+    user::time::sleep_ms(20);
+    user::process::exit_group(0)
+}
+
+/// The process's first thread is gone, and the memory is its other one's.
+fn touch_by_thread() {
+    if user::process::spawn_thread(toucher).is_ok() {
+        user::process::exit_thread(0);
     }
 }
 

@@ -172,6 +172,39 @@ fn vanishing_gs(low: usize) {
     check_eq!(gs(), 0, "with the thread's own descriptor gone");
 }
 
+/// Loads a selector of this process's table into DS's neighbours, sleeps and looks again, for
+/// another process does the same with a table of its own.
+fn sleep_with(selector: u16, word: u64) {
+    // SAFETY: nothing here uses ES or GS.
+    unsafe { asm!("mov es, {0:x}", "mov gs, {0:x}", in(reg) selector) };
+    for _ in 0..5 {
+        user::time::sleep_ms(1);
+        let (es, gs, seen): (u16, u16, u64);
+        // SAFETY: reads selectors, and a word of ours if GS is what it was.
+        unsafe {
+            asm!("mov {0:x}, es", "mov {1:x}, gs", "xor {2:e}, {2:e}", "cmp {1:x}, {3:x}", "jne 2f",
+                "mov {2}, gs:[0]", "2:", out(reg) es, out(reg) gs, out(reg) seen, in(reg) selector);
+        }
+        check_eq!((es, gs), (selector, selector), "selectors after a switch");
+        check_eq!(seen, word, "what they select");
+    }
+    // SAFETY: as above.
+    unsafe { asm!("mov es, {0:x}", "mov gs, {0:x}", in(reg) 0u16) };
+}
+
+/// Two processes, each with a descriptor 6 of its own, in turns.
+fn switches(low: usize) {
+    let selector = 6 << 3 | 7;
+    let pid = child(|| {
+        check_eq!(write(desc(6, low as u32 + 8, DATA)), 0, "write in the child");
+        sleep_with(selector, 0x3344);
+        i32::from(user::check::failures() != 0)
+    });
+    check_eq!(write(desc(6, low as u32, DATA)), 0, "write");
+    sleep_with(selector, 0x1122);
+    check_eq!(wait(pid), Ok(WaitStatus::exited(0)), "the other process");
+}
+
 fn run() {
     use linux_raw_sys::general::{MAP_32BIT, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE};
     // SAFETY: a new mapping.
@@ -186,4 +219,5 @@ fn run() {
     segments(low);
     thread_areas(low);
     vanishing_gs(low);
+    switches(low);
 }

@@ -366,19 +366,17 @@ impl SignalStruct {
     }
 
     /// Adds a new thread to its group (the end of Linux 6.1's `copy_process`).
-    pub fn add_thread(&self, t: &Arc<Task>) {
-        with_siglock(t, |l| {
-            self.threads.lock(l).push(t.clone());
-            self.nr_threads.fetch_add(1, Relaxed);
-            if !t.is_leader() {
-                super::jobctl::task_join_group_stop(l, t);
-                return;
-            }
-            self.curr_target.store(t.pid, Relaxed);
-            if t.is_global_init() {
-                self.set_unkillable();
-            }
-        });
+    pub fn add_thread(&self, l: &Siglock, t: &Arc<Task>) {
+        self.threads.lock(l).push(t.clone());
+        self.nr_threads.fetch_add(1, Relaxed);
+        if !t.is_leader() {
+            super::jobctl::task_join_group_stop(l, t);
+            return;
+        }
+        self.curr_target.store(t.pid, Relaxed);
+        if t.is_global_init() {
+            self.set_unkillable();
+        }
     }
 
     /// Takes a released thread out of its group: its time goes to the group's

@@ -211,17 +211,17 @@ pub unsafe fn switch_to(prev: &Task, next: *const Task) {
         segments::save(pt);
         this_cpu().current_task.set(next);
         this_cpu().load_sp0(n.stack.top());
+        // Before the selectors: those of the LDT mean what the next task's says.
+        if let Some(mm) = &*n.mm.lock() {
+            mm.activate();
+        } else {
+            crate::mm::leave_mm();
+        }
         segments::load(pt, nt);
         if prev.test_flag(tif::CTXSW_WORK) || n.test_flag(tif::CTXSW_WORK) {
             switch_to_xtra(prev, n);
         }
         pt.fpu.switch_to(&nt.fpu);
-        if let Some(mm) = &*n.mm.lock() {
-            mm.activate();
-        } else {
-            super::ldt::deactivate();
-            crate::arch::x86::mm::tlb::load_cr3(crate::arch::x86::mm::init::kernel_pgd());
-        }
         switch_to_asm(pt.sp.get(), *nt.sp.get());
     }
 }

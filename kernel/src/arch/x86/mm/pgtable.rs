@@ -13,6 +13,7 @@ use crate::locking::IrqLock;
 use crate::mm::page_alloc::{PAGE_SIZE, Page, copy_page};
 use crate::mm::vma::VmFlags;
 use arrayvec::ArrayVec;
+use core::cell::Cell;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU64, Ordering};
 pub use x86_64::structures::paging::PageTableFlags;
@@ -208,13 +209,15 @@ fn entry(table: u64, addr: usize, level: u32) -> *mut Pte {
 /// The page tables of one address space. Callers hold the space's lock.
 pub struct PageTables {
     pgd: u64,
+    /// How many tables there are below the top-level one (`pgtables_bytes`).
+    tables: Cell<usize>,
 }
 
 impl PageTables {
     /// Tables that map nothing but the kernel.
     pub fn new() -> Result<Self> {
         if let Some(pgd) = PGDS.take() {
-            return Ok(Self { pgd: pgd.into_raw() });
+            return Ok(Self { pgd: pgd.into_raw(), tables: Cell::new(0) });
         }
         let pgd = Page::alloc_user()?;
         let p = pgd.as_ptr();
@@ -225,13 +228,18 @@ impl PageTables {
             let kernel = phys_to_virt(kernel_pgd());
             core::ptr::copy_nonoverlapping(kernel.add(PAGE_SIZE / 2), p.add(PAGE_SIZE / 2), PAGE_SIZE / 2);
         }
-        Ok(Self { pgd: pgd.into_raw() })
+        Ok(Self { pgd: pgd.into_raw(), tables: Cell::new(0) })
     }
 
     /// Physical address of the top-level table: what CR3 holds.
     #[inline]
     pub fn pgd(&self) -> u64 {
         self.pgd
+    }
+
+    /// How many tables there are below the top-level one (`mm_pgtables_bytes`).
+    pub fn tables(&self) -> usize {
+        self.tables.get()
     }
 
     /// The last-level entry for `addr`, if its table exists.
@@ -257,7 +265,7 @@ impl PageTables {
             let e = entry(table, addr, level);
             // SAFETY: an entry of a table of ours.
             table = match unsafe { *e } {
-                t if t.is_none() => Self::add_table(e)?,
+                t if t.is_none() => self.add_table(e)?,
                 t => t.phys(),
             };
         }
@@ -266,7 +274,7 @@ impl PageTables {
 
     #[cold]
     #[inline(never)]
-    fn add_table(e: *mut Pte) -> Result<u64> {
+    fn add_table(&self, e: *mut Pte) -> Result<u64> {
         let page = match TABLES.take() {
             Some(p) => p,
             None => Page::alloc_user_zeroed()?,
@@ -274,6 +282,7 @@ impl PageTables {
         let phys = page.into_raw();
         // SAFETY: `e` is an empty entry of a table of ours; it now owns the new one.
         unsafe { *e = Pte::new(phys, PteFlags::TABLE) };
+        self.tables.set(self.tables.get() + 1);
         Ok(phys)
     }
 
@@ -337,11 +346,18 @@ impl PageTables {
         let hi = (end + size - 1) & !(size - 1);
         let hi = if hi > ceiling { hi - size } else { hi };
         if lo < hi {
-            Self::free_level(self.pgd, 3, (lo, hi), (floor, ceiling), tlb);
+            self.free_level(self.pgd, 3, (lo, hi), (floor, ceiling), tlb);
         }
     }
 
-    fn free_level(table: u64, level: u32, range: (usize, usize), empty: (usize, usize), tlb: &mut TlbGather) {
+    fn free_level(
+        &self,
+        table: u64,
+        level: u32,
+        range: (usize, usize),
+        empty: (usize, usize),
+        tlb: &mut TlbGather,
+    ) {
         let mut at = range.0;
         while at < range.1 {
             let base = at & !(level_size(level) - 1);
@@ -351,13 +367,14 @@ impl PageTables {
             let old = unsafe { *e };
             if !old.is_none() {
                 if level > 1 {
-                    Self::free_level(old.phys(), level - 1, (at, range.1.min(next)), empty, tlb);
+                    self.free_level(old.phys(), level - 1, (at, range.1.min(next)), empty, tlb);
                 }
                 if base >= empty.0 && next <= empty.1 {
                     // SAFETY: as above; the table is empty, since nothing is mapped there.
                     unsafe { *e = Pte(0) };
                     // SAFETY: the entry owned the table.
                     tlb.remove_table(unsafe { Page::from_raw(old.phys()) });
+                    self.tables.set(self.tables.get() - 1);
                 }
             }
             at = next;
