@@ -381,13 +381,30 @@ pub fn kernel_execve(path: &[u8], argv: &[Vec<u8>], envp: &[Vec<u8>]) -> Result 
 
 /// `execve(2)`.
 pub fn sys_execve(path: usize, argv: usize, envp: usize) -> Result<usize> {
+    execve(path, Strings::User(argv), Strings::User(envp))
+}
+
+/// `execve(2)` with vectors of i386's.
+pub fn compat_sys_execve(path: usize, argv: usize, envp: usize) -> Result<usize> {
+    execve(path, Strings::Compat(argv), Strings::Compat(envp))
+}
+
+fn execve(path: usize, argv: Strings<'_>, envp: Strings<'_>) -> Result<usize> {
     let name = getname(path)?;
-    let (argv, envp) = (Strings::User(argv), Strings::User(envp));
     do_execve(&Request { dfd: AT_FDCWD, name: &name, flags: 0, argv, envp }).map(|()| 0)
 }
 
 /// `execveat(2)`.
 pub fn sys_execveat(dfd: i32, path: usize, argv: usize, envp: usize, flags: u32) -> Result<usize> {
+    execveat(dfd, path, (Strings::User(argv), Strings::User(envp)), flags)
+}
+
+/// `execveat(2)` with vectors of i386's.
+pub fn compat_sys_execveat(dfd: i32, path: usize, argv: usize, envp: usize, flags: u32) -> Result<usize> {
+    execveat(dfd, path, (Strings::Compat(argv), Strings::Compat(envp)), flags)
+}
+
+fn execveat(dfd: i32, path: usize, (argv, envp): (Strings<'_>, Strings<'_>), flags: u32) -> Result<usize> {
     let name = getname_flags(path, flags)?;
     if name.is_empty() && flags & AT_EMPTY_PATH == 0 {
         return Err(ENOENT);
@@ -395,6 +412,5 @@ pub fn sys_execveat(dfd: i32, path: usize, argv: usize, envp: usize, flags: u32)
     if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(EINVAL);
     }
-    let (argv, envp) = (Strings::User(argv), Strings::User(envp));
     do_execve(&Request { dfd, name: &name, flags, argv, envp }).map(|()| 0)
 }

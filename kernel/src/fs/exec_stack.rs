@@ -33,6 +33,8 @@ const STACK_RND_MASK: u64 = 0x3f_ffff;
 pub enum Strings<'a> {
     /// A vector of pointers in the memory of the task that calls `execve`.
     User(usize),
+    /// The same, with pointers of 32 bits.
+    Compat(usize),
     /// The kernel's own.
     Kernel(&'a [Vec<u8>]),
 }
@@ -40,13 +42,13 @@ pub enum Strings<'a> {
 impl Strings<'_> {
     /// How many there are.
     fn count(self) -> Result<usize> {
-        let at = match self {
+        match self {
             Self::Kernel(v) => return Ok(v.len()),
-            Self::User(0) => return Ok(0),
-            Self::User(at) => at,
-        };
+            Self::User(0) | Self::Compat(0) => return Ok(0),
+            Self::User(_) | Self::Compat(_) => {}
+        }
         let mut n = 0;
-        while get_user::<u64>(at + n * 8)? != 0 {
+        while self.pointer(n)? != 0 {
             n += 1;
             if n >= MAX_ARG_STRINGS {
                 return Err(E2BIG);
@@ -59,11 +61,16 @@ impl Strings<'_> {
     fn get(self, i: usize) -> Result<Vec<u8>> {
         match self {
             Self::Kernel(v) => Ok(v[i].clone()),
-            Self::User(at) => {
-                let p: u64 = get_user(at + i * 8)?;
-                strncpy_from_user(p as usize, MAX_ARG_STRLEN)
-                    .map_err(|e| if e == ENAMETOOLONG { E2BIG } else { e })
-            }
+            Self::User(_) | Self::Compat(_) => strncpy_from_user(self.pointer(i)?, MAX_ARG_STRLEN)
+                .map_err(|e| if e == ENAMETOOLONG { E2BIG } else { e }),
+        }
+    }
+    /// The `i`th pointer (`get_user_arg_ptr`).
+    fn pointer(self, i: usize) -> Result<usize> {
+        match self {
+            Self::Kernel(_) => Ok(0),
+            Self::User(at) => get_user::<u64>(at + i * 8).map(|p| p as usize),
+            Self::Compat(at) => get_user::<u32>(at + i * 4).map(|p| p as usize),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::kernel::signal::restart_block::set_restart_fn;
 use crate::kernel::signal::state::rlimit;
 use crate::kernel::signal::{set_user_sigmask, signal_pending};
 use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, current};
+use crate::kernel::time::TimeAbi;
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::kernel::wait::{WaitQueue, schedule_hrtimeout};
 use crate::mm::util::kvcalloc;
@@ -170,17 +171,18 @@ fn poll_or_restart(ufds: usize, nfds: usize, deadline: u64) -> Result<usize> {
 /// A program's time to wait, in either of two units, which is told how much was left.
 struct Timeout {
     addr: usize,
+    abi: TimeAbi,
     /// Nanoseconds in the second word's unit.
     unit: u64,
     deadline: u64,
 }
 
 impl Timeout {
-    fn read(addr: usize, unit: u64) -> Result<Self> {
+    fn read(addr: usize, unit: u64, abi: TimeAbi) -> Result<Self> {
         if addr == 0 {
-            return Ok(Self { addr, unit, deadline: u64::MAX });
+            return Ok(Self { addr, abi, unit, deadline: u64::MAX });
         }
-        let [sec, frac]: [i64; 2] = get_user(addr)?;
+        let [sec, frac] = abi.get(addr)?;
         // A timeval may have more than a second's worth of microseconds.
         let sec = if unit == 1 { sec } else { sec.saturating_add(frac / 1_000_000) };
         let frac = if unit == 1 { frac } else { frac % 1_000_000 };
@@ -188,7 +190,7 @@ impl Timeout {
             return Err(EINVAL);
         }
         let ns = (sec as u64).saturating_mul(NSEC_PER_SEC).saturating_add(frac as u64 * unit);
-        Ok(Self { addr, unit, deadline: deadline_after(ns) })
+        Ok(Self { addr, abi, unit, deadline: deadline_after(ns) })
     }
     /// Writes what is left, and puts the signal mask back (`poll_select_finish`).
     fn finish(&self, r: Result<usize>) -> Result<usize> {
@@ -198,7 +200,7 @@ impl Timeout {
         }
         let left = if self.deadline == 0 { 0 } else { self.deadline.saturating_sub(ktime_get()) };
         let words = [(left / NSEC_PER_SEC) as i64, (left % NSEC_PER_SEC / self.unit) as i64];
-        match put_user(self.addr, &words) {
+        match self.abi.put(self.addr, words) {
             // Where nothing can be written the call cannot be restarted either.
             Err(_) if r == Err(ERESTARTNOHAND) => Err(EINTR),
             _ => r,
@@ -208,7 +210,18 @@ impl Timeout {
 
 /// `ppoll(2)`.
 pub fn sys_ppoll(ufds: usize, nfds: usize, uts: usize, umask: usize, sigsetsize: usize) -> Result<usize> {
-    let t = Timeout::read(uts, 1)?;
+    ppoll(ufds, nfds, (uts, TimeAbi::Time64), umask, sigsetsize)
+}
+
+/// [`sys_ppoll`] with a time of either width.
+pub fn ppoll(
+    ufds: usize,
+    nfds: usize,
+    (uts, abi): (usize, TimeAbi),
+    umask: usize,
+    sigsetsize: usize,
+) -> Result<usize> {
+    let t = Timeout::read(uts, 1, abi)?;
     set_user_sigmask(umask, sigsetsize)?;
     t.finish(do_sys_poll(ufds, nfds as u32 as usize, t.deadline))
 }
@@ -216,6 +229,8 @@ pub fn sys_ppoll(ufds: usize, nfds: usize, uts: usize, umask: usize, sigsetsize:
 /// Three sets of descriptors: to be read, to be written, with something special.
 struct FdSets {
     n: usize,
+    /// Bytes of a set in the program's memory: whole words, which i386 has smaller ones of.
+    user_bytes: usize,
     sets: [Vec<u8>; 3],
 }
 
@@ -224,16 +239,17 @@ const OUT_SET: u32 = poll::WRBAND | poll::WRNORM | poll::OUT | poll::ERR;
 const EX_SET: u32 = poll::PRI;
 
 impl FdSets {
-    fn read(n: i32, addrs: [usize; 3]) -> Result<Self> {
+    fn read(n: i32, addrs: [usize; 3], word: usize) -> Result<Self> {
         let n = usize::try_from(n).map_err(|_| EINVAL)?.min(current_files().capacity().max(64));
         let bytes = n.div_ceil(64) * 8;
+        let user_bytes = n.div_ceil(8 * word) * word;
         let mut sets = [kvcalloc(bytes)?, kvcalloc(bytes)?, kvcalloc(bytes)?];
         for (s, &a) in sets.iter_mut().zip(&addrs) {
             if a != 0 {
-                copy_from_user(s, a)?;
+                copy_from_user(&mut s[..user_bytes], a)?;
             }
         }
-        Ok(Self { n, sets })
+        Ok(Self { n, user_bytes, sets })
     }
     fn has(&self, set: usize, fd: usize) -> bool {
         self.sets[set][fd / 8] & 1 << (fd % 8) != 0
@@ -267,12 +283,12 @@ impl FdSets {
     }
 }
 
-fn core_sys_select(n: i32, addrs: [usize; 3], deadline: u64) -> Result<usize> {
-    let sets = FdSets::read(n, addrs)?;
+fn core_sys_select(n: i32, addrs: [usize; 3], word: usize, deadline: u64) -> Result<usize> {
+    let sets = FdSets::read(n, addrs, word)?;
     let (count, out) = sets.wait(deadline)?;
     for (s, &a) in out.iter().zip(&addrs) {
         if a != 0 {
-            copy_to_user(a, s).map_err(|_| EFAULT)?;
+            copy_to_user(a, &s[..sets.user_bytes]).map_err(|_| EFAULT)?;
         }
     }
     Ok(count)
@@ -280,14 +296,29 @@ fn core_sys_select(n: i32, addrs: [usize; 3], deadline: u64) -> Result<usize> {
 
 /// `select(2)`.
 pub fn sys_select(n: i32, inp: usize, outp: usize, exp: usize, utv: usize) -> Result<usize> {
-    let t = Timeout::read(utv, 1000)?;
-    t.finish(core_sys_select(n, [inp, outp, exp], t.deadline))
+    let t = Timeout::read(utv, 1000, TimeAbi::Time64)?;
+    t.finish(core_sys_select(n, [inp, outp, exp], size_of::<u64>(), t.deadline))
+}
+
+/// `select(2)` with sets and a time of i386's (`compat_sys_select`).
+pub fn compat_sys_select(n: i32, inp: usize, outp: usize, exp: usize, utv: usize) -> Result<usize> {
+    let t = Timeout::read(utv, 1000, TimeAbi::Time32)?;
+    t.finish(core_sys_select(n, [inp, outp, exp], size_of::<u32>(), t.deadline))
+}
+
+/// `pselect6(2)` with sets of i386's, a time of either width, and a mask at an address of 32 bits
+/// (`do_compat_pselect`).
+pub fn compat_pselect(n: i32, sets: [usize; 3], (uts, abi): (usize, TimeAbi), usig: usize) -> Result<usize> {
+    let [mask, size]: [u32; 2] = if usig == 0 { [0, 0] } else { get_user(usig)? };
+    let t = Timeout::read(uts, 1, abi)?;
+    set_user_sigmask(mask as usize, size as usize)?;
+    t.finish(core_sys_select(n, sets, size_of::<u32>(), t.deadline))
 }
 
 /// `pselect6(2)`.
 pub fn sys_pselect6(n: i32, inp: usize, outp: usize, exp: usize, uts: usize, usig: usize) -> Result<usize> {
     let [mask, size]: [usize; 2] = if usig == 0 { [0, 0] } else { get_user(usig)? };
-    let t = Timeout::read(uts, 1)?;
+    let t = Timeout::read(uts, 1, TimeAbi::Time64)?;
     set_user_sigmask(mask, size)?;
-    t.finish(core_sys_select(n, [inp, outp, exp], t.deadline))
+    t.finish(core_sys_select(n, [inp, outp, exp], size_of::<u64>(), t.deadline))
 }

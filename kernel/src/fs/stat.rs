@@ -15,20 +15,21 @@ use zerocopy::{Immutable, IntoBytes};
 /// `struct stat`.
 #[repr(C)]
 #[derive(Clone, Copy, Default, IntoBytes, Immutable)]
-struct Stat {
-    dev: u64,
-    ino: u64,
-    nlink: u64,
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    pad0: u32,
-    rdev: u64,
-    size: i64,
-    blksize: i64,
-    blocks: i64,
-    times: [i64; 6],
-    unused: [i64; 3],
+#[allow(missing_docs)]
+pub struct Stat {
+    pub dev: u64,
+    pub ino: u64,
+    pub nlink: u64,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub pad0: u32,
+    pub rdev: u64,
+    pub size: i64,
+    pub blksize: i64,
+    pub blocks: i64,
+    pub times: [i64; 6],
+    pub unused: [i64; 3],
 }
 
 /// `struct statx`.
@@ -120,17 +121,25 @@ pub fn sys_newlstat(name: usize, buf: usize) -> Result<usize> {
 
 /// `fstat(2)`.
 pub fn sys_newfstat(fd: i32, buf: usize) -> Result<usize> {
-    let f = fget_raw(fd)?;
-    put_user(buf, &fill(&f.inode)).map(|()| 0)
+    put_user(buf, &vfs_fstat(fd)?).map(|()| 0)
 }
 
 /// `newfstatat(2)`.
 pub fn sys_newfstatat(dfd: i32, name: usize, buf: usize, flags: u32) -> Result<usize> {
+    put_user(buf, &vfs_fstatat(dfd, name, flags)?).map(|()| 0)
+}
+
+/// What the file behind a descriptor is.
+pub fn vfs_fstat(fd: i32) -> Result<Stat> {
+    Ok(fill(&fget_raw(fd)?.inode))
+}
+
+/// What the file at a path is.
+pub fn vfs_fstatat(dfd: i32, name: usize, flags: u32) -> Result<Stat> {
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) != 0 {
         return Err(EINVAL);
     }
-    let p = user_path_at_empty(dfd, name, flags)?;
-    put_user(buf, &fill(&p.dentry.inode)).map(|()| 0)
+    Ok(fill(&user_path_at_empty(dfd, name, flags)?.dentry.inode))
 }
 
 /// `statx(2)`.

@@ -13,19 +13,20 @@ use zerocopy::{Immutable, IntoBytes};
 /// `struct statfs`.
 #[repr(C)]
 #[derive(Clone, Copy, Default, IntoBytes, Immutable)]
-struct Statfs {
-    kind: u64,
-    bsize: u64,
-    blocks: u64,
-    bfree: u64,
-    bavail: u64,
-    files: u64,
-    ffree: u64,
-    fsid: u64,
-    namelen: u64,
-    frsize: u64,
-    flags: u64,
-    spare: [u64; 4],
+#[allow(missing_docs)]
+pub struct Statfs {
+    pub kind: u64,
+    pub bsize: u64,
+    pub blocks: u64,
+    pub bfree: u64,
+    pub bavail: u64,
+    pub files: u64,
+    pub ffree: u64,
+    pub fsid: u64,
+    pub namelen: u64,
+    pub frsize: u64,
+    pub flags: u64,
+    pub spare: [u64; 4],
 }
 
 const _: () = assert!(size_of::<Statfs>() == 120);
@@ -61,10 +62,20 @@ fn fill(p: &Path) -> Statfs {
 
 /// `statfs(2)`.
 pub fn sys_statfs(name: usize, buf: usize) -> Result<usize> {
-    put_user(buf, &fill(&user_path_at_empty(AT_FDCWD, name, 0)?)).map(|()| 0)
+    put_user(buf, &user_statfs(name)?).map(|()| 0)
+}
+
+/// What the file system at a path is.
+pub fn user_statfs(name: usize) -> Result<Statfs> {
+    Ok(fill(&user_path_at_empty(AT_FDCWD, name, 0)?))
+}
+
+/// What the file system of the file behind a descriptor is.
+pub fn fd_statfs(fd: i32) -> Result<Statfs> {
+    Ok(fill(&fget_raw(fd)?.path))
 }
 
 /// `fstatfs(2)`.
 pub fn sys_fstatfs(fd: i32, buf: usize) -> Result<usize> {
-    put_user(buf, &fill(&fget_raw(fd)?.path)).map(|()| 0)
+    put_user(buf, &fd_statfs(fd)?).map(|()| 0)
 }

@@ -12,7 +12,7 @@ pub use relations::{
     ExitState, Relations, delay_group_leader, notified_parent, parent_of, ptrace_reparented, real_parent,
     tracer_of,
 };
-pub use wait::{rusage_words, sys_wait4, sys_waitid};
+pub use wait::{put_rusage, sys_wait4, sys_waitid};
 
 use crate::arch::x86::percpu::this_cpu;
 use crate::errno::Result;

@@ -12,6 +12,7 @@ use crate::kernel::sched::{cond_resched, try_to_wake_up};
 use crate::kernel::signal::restart_block::set_restart_fn;
 use crate::kernel::signal::signal_pending;
 use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, Task, current};
+use crate::kernel::time::TimeAbi;
 use crate::kernel::time::timekeeping::{ktime_get, ktime_get_real};
 use crate::kernel::wait::schedule_hrtimeout;
 use crate::locking::IrqLock;
@@ -118,11 +119,11 @@ fn requeue(addr: usize, to: usize, wake_max: usize, requeue_max: usize) -> Resul
 }
 
 /// Reads a timeout: a relative one for `FUTEX_WAIT`, else an absolute one.
-fn deadline(utime: usize, op: u32, realtime: bool) -> Result<u64> {
+fn deadline((utime, abi): (usize, TimeAbi), op: u32, realtime: bool) -> Result<u64> {
     if utime == 0 {
         return Ok(u64::MAX);
     }
-    let [s, ns]: [i64; 2] = get_user(utime)?;
+    let [s, ns] = abi.get(utime)?;
     if s < 0 || !(0..1_000_000_000).contains(&ns) {
         return Err(EINVAL);
     }
@@ -137,20 +138,32 @@ fn deadline(utime: usize, op: u32, realtime: bool) -> Result<u64> {
 
 /// `futex(2)`.
 pub fn sys_futex(addr: usize, op: u32, val: u32, utime: usize, addr2: usize, val3: u32) -> Result<usize> {
+    futex(addr, op, val, (utime, TimeAbi::Time64), addr2, val3)
+}
+
+/// [`sys_futex`] with a time of either width.
+pub fn futex(
+    addr: usize,
+    op: u32,
+    val: u32,
+    time: (usize, TimeAbi),
+    addr2: usize,
+    val3: u32,
+) -> Result<usize> {
     let realtime = op & nr::FUTEX_CLOCK_REALTIME != 0;
     let cmd = op & !(nr::FUTEX_PRIVATE_FLAG | nr::FUTEX_CLOCK_REALTIME);
     match cmd {
-        nr::FUTEX_WAIT => futex_wait(addr, val, deadline(utime, cmd, realtime)?, u32::MAX),
-        nr::FUTEX_WAIT_BITSET => futex_wait(addr, val, deadline(utime, cmd, realtime)?, val3),
+        nr::FUTEX_WAIT => futex_wait(addr, val, deadline(time, cmd, realtime)?, u32::MAX),
+        nr::FUTEX_WAIT_BITSET => futex_wait(addr, val, deadline(time, cmd, realtime)?, val3),
         nr::FUTEX_WAKE => Ok(wake(key(addr)?, val as usize, u32::MAX)),
         nr::FUTEX_WAKE_BITSET if val3 == 0 => Err(EINVAL),
         nr::FUTEX_WAKE_BITSET => Ok(wake(key(addr)?, val as usize, val3)),
-        nr::FUTEX_REQUEUE => requeue(addr, addr2, val as usize, utime),
+        nr::FUTEX_REQUEUE => requeue(addr, addr2, val as usize, time.0),
         nr::FUTEX_CMP_REQUEUE => {
             if get_user::<u32>(addr)? != val3 {
                 return Err(EAGAIN);
             }
-            requeue(addr, addr2, val as usize, utime)
+            requeue(addr, addr2, val as usize, time.0)
         }
         _ => Err(ENOSYS),
     }

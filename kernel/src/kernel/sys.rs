@@ -10,7 +10,7 @@ use crate::arch::x86::mm::mpx::{mpx_disable_management, mpx_enable_management};
 use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, EPERM, ESRCH, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::cred::{Cred, commit_creds};
-use crate::kernel::exit::{parent_of, rusage_words};
+use crate::kernel::exit::{parent_of, put_rusage};
 use crate::kernel::fork::{TASKLIST, find_task};
 use crate::kernel::signal::rlimit;
 use crate::kernel::signal::sigset::valid_signal;
@@ -198,11 +198,20 @@ fn may_limit(me: &Cred, them: &Cred) -> bool {
 
 /// `prlimit64(2)`.
 pub fn sys_prlimit64(pid: i32, resource: usize, new: usize, old: usize) -> Result<usize> {
+    let change: Option<[u64; 2]> = if new == 0 { None } else { Some(get_user(new)?) };
+    let before = do_prlimit(pid, resource, change)?;
+    if old != 0 {
+        put_user(old, &before)?;
+    }
+    Ok(0)
+}
+
+/// Changes a limit of a process, if it is to be changed; returns what it was: soft and hard.
+pub fn do_prlimit(pid: i32, resource: usize, change: Option<[u64; 2]>) -> Result<[u64; 2]> {
     let t = process(pid)?;
     if resource >= rlimit::NLIMITS {
         return Err(EINVAL);
     }
-    let change: Option<[u64; 2]> = if new == 0 { None } else { Some(get_user(new)?) };
     let cur = current();
     if t.tgid != cur.tgid && !may_limit(&cur.cred.get(), &t.cred.get()) {
         return Err(EPERM);
@@ -221,10 +230,7 @@ pub fn sys_prlimit64(pid: i32, resource: usize, new: usize, old: usize) -> Resul
         }
         t.signal.set_rlimit(resource, soft, hard);
     }
-    if old != 0 {
-        put_user(old, &[before.0, before.1])?;
-    }
-    Ok(0)
+    Ok([before.0, before.1])
 }
 
 /// `getrlimit(2)`.
@@ -252,23 +258,35 @@ pub fn sys_getrusage(who: i32, usage: usize) -> Result<usize> {
         1 => (cur.utime.load(Relaxed), cur.stime.load(Relaxed)),
         _ => return Err(EINVAL),
     };
-    put_user(usage, &rusage_words(times))?;
+    put_rusage(usage, times)?;
     Ok(0)
 }
 
 /// `times(2)`, in hundredths of a second.
 pub fn sys_times(buf: usize) -> Result<usize> {
+    let (now, words) = do_times();
+    if buf != 0 {
+        put_user(buf, &words)?;
+    }
+    Ok(now as usize)
+}
+
+/// The time, and what the process and its children have used, in hundredths of a second.
+pub fn do_times() -> (u64, [u64; 4]) {
     let clock = |ns: u64| ns / 10_000_000;
     let (u, s) = current().signal.cputime();
     let (cu, cs) = current().signal.children.get();
-    if buf != 0 {
-        put_user(buf, &[u, s, cu, cs].map(clock))?;
-    }
-    Ok(clock(ktime_get()) as usize)
+    (clock(ktime_get()), [u, s, cu, cs].map(clock))
 }
 
 /// `sysinfo(2)`.
 pub fn sys_sysinfo(info: usize) -> Result<usize> {
+    put_user(info, &do_sysinfo())?;
+    Ok(0)
+}
+
+/// The words of a `struct sysinfo`.
+pub fn do_sysinfo() -> [u64; 14] {
     let mut w = [0u64; 14];
     w[0] = ktime_get() / 1_000_000_000;
     w[4] = (totalram_pages() * PAGE_SIZE) as u64;
@@ -276,8 +294,7 @@ pub fn sys_sysinfo(info: usize) -> Result<usize> {
     w[10] = TASKLIST.lock().len() as u64;
     // mem_unit, after totalhigh and freehigh.
     w[13] = 1;
-    put_user(info, &w)?;
-    Ok(0)
+    w
 }
 
 /// `prctl(2)`, as far as names, death signals, privileges and dumps go.

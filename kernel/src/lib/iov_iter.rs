@@ -2,8 +2,9 @@
 //! Where a read puts its bytes and a write finds them: buffers of a program, or of
 //! the kernel (Linux 6.1, `lib/iov_iter.c`).
 
+use crate::arch::x86::ia32::in_compat_syscall;
 use crate::arch::x86::lib::usercopy::{
-    access_ok, copy_from_user, copy_from_user_partial, copy_to_user_partial,
+    access_ok, copy_from_user, copy_from_user_partial, copy_to_user_partial, get_user,
 };
 use crate::errno::{EFAULT, EINVAL, Result};
 use crate::mm::util::kvcalloc;
@@ -191,7 +192,16 @@ pub fn import_iovec(uvec: usize, count: usize) -> Result<Vec<IoVec>> {
         return Err(EINVAL);
     }
     let mut vec: Vec<IoVec> = kvcalloc(count)?;
-    copy_from_user(vec.as_mut_slice().as_mut_bytes(), uvec)?;
+    if in_compat_syscall() {
+        // i386's are half as large, and a length of 2^31 is a negative one.
+        for (i, v) in vec.iter_mut().enumerate() {
+            let [base, len]: [u32; 2] = get_user(uvec + 8 * i)?;
+            let len = isize::try_from(len as i32).map_err(|_| EINVAL)?;
+            *v = IoVec { base: base as usize, len: len as usize };
+        }
+    } else {
+        copy_from_user(vec.as_mut_slice().as_mut_bytes(), uvec)?;
+    }
     check_iovec(&mut vec)?;
     Ok(vec)
 }

@@ -2,6 +2,7 @@
 //! Waiting for children and tracees (Linux 6.1, `kernel/exit.c`, `do_wait`).
 
 use super::{ExitState, TASKLIST, bury, delay_group_leader, notify_and_maybe_reap, ptrace_reparented};
+use crate::arch::x86::ia32::in_compat_syscall;
 use crate::arch::x86::lib::usercopy::{access_ok, put_user};
 use crate::errno::{ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH, Result};
 use crate::kernel::ptrace::ptrace_unlink;
@@ -199,13 +200,19 @@ fn do_wait(o: &WaitOpts) -> Result<Option<Found>> {
 }
 
 /// `struct rusage` with the times that are known.
-pub fn rusage_words((utime, stime): (u64, u64)) -> [u64; 18] {
+fn rusage_words((utime, stime): (u64, u64)) -> [u64; 18] {
     let mut w = [0; 18];
     for (i, ns) in [(0, utime), (2, stime)] {
         w[i] = ns / 1_000_000_000;
         w[i + 1] = ns % 1_000_000_000 / 1000;
     }
     w
+}
+
+/// Writes a `struct rusage`, of i386's words if the call was i386's.
+pub fn put_rusage(at: usize, times: (u64, u64)) -> Result {
+    let w = rusage_words(times);
+    if in_compat_syscall() { put_user(at, &w.map(|w| w as u32)) } else { put_user(at, &w) }
 }
 
 /// `wait4(2)`.
@@ -229,7 +236,7 @@ pub fn sys_wait4(pid: i32, status: usize, options: u32, rusage: usize) -> Result
         put_user(status, &f.status)?;
     }
     if rusage != 0 {
-        put_user(rusage, &rusage_words(f.rusage))?;
+        put_rusage(rusage, f.rusage)?;
     }
     Ok(f.pid as usize)
 }
@@ -258,7 +265,7 @@ pub fn sys_waitid(idtype: i32, id: i32, infop: usize, options: u32, rusage: usiz
     if let Some(f) = &f
         && rusage != 0
     {
-        put_user(rusage, &rusage_words(f.rusage))?;
+        put_rusage(rusage, f.rusage)?;
     }
     if infop != 0 {
         if !access_ok(infop, 128) {
@@ -267,7 +274,8 @@ pub fn sys_waitid(idtype: i32, id: i32, infop: usize, options: u32, rusage: usiz
         let (signo, code, ids) =
             f.map_or((0, 0, [0; 3]), |f| (nr::SIGCHLD as i32, f.code.0, [f.pid, f.uid as i32, f.code.1]));
         put_user(infop, &[signo, 0, code])?;
-        put_user(infop + 16, &ids)?;
+        // i386 has no hole before the ids.
+        put_user(infop + if in_compat_syscall() { 12 } else { 16 }, &ids)?;
     }
     Ok(0)
 }

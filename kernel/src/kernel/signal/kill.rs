@@ -150,20 +150,28 @@ fn check_forged(info: &KernelSiginfo, pid: i32) -> Result {
 
 /// `rt_sigqueueinfo(2)`.
 pub fn sys_rt_sigqueueinfo(pid: i32, sig: i32, uinfo: usize) -> Result<usize> {
-    let info = copy_siginfo_from_user(sig, uinfo)?;
-    check_forged(&info, pid)?;
-    kill_pid_info(sig, SendInfo::Info(&info), pid)?;
+    do_rt_sigqueueinfo(pid, sig, &copy_siginfo_from_user(sig, uinfo)?)
+}
+
+/// Sends what a program has made up.
+pub fn do_rt_sigqueueinfo(pid: i32, sig: i32, info: &KernelSiginfo) -> Result<usize> {
+    check_forged(info, pid)?;
+    kill_pid_info(sig, SendInfo::Info(info), pid)?;
     Ok(0)
 }
 
 /// `rt_tgsigqueueinfo(2)`.
 pub fn sys_rt_tgsigqueueinfo(tgid: i32, pid: i32, sig: i32, uinfo: usize) -> Result<usize> {
-    let info = copy_siginfo_from_user(sig, uinfo)?;
+    do_rt_tgsigqueueinfo(tgid, pid, sig, &copy_siginfo_from_user(sig, uinfo)?)
+}
+
+/// Sends what a program has made up to a thread.
+pub fn do_rt_tgsigqueueinfo(tgid: i32, pid: i32, sig: i32, info: &KernelSiginfo) -> Result<usize> {
     if pid <= 0 || tgid <= 0 {
         return Err(EINVAL);
     }
-    check_forged(&info, pid)?;
-    send_specific(tgid, pid, sig, &info)
+    check_forged(info, pid)?;
+    send_specific(tgid, pid, sig, info)
 }
 
 /// Whether no process of the group has a parent outside it in the same session, so

@@ -95,7 +95,7 @@ pub fn sys_pause() -> Result<usize> {
 
 /// Waits up to `timeout` nanoseconds (`None`: forever) for a signal that `others`
 /// does not block (`do_sigtimedwait`).
-fn sigtimedwait(cur: Current, others: SigSet, timeout: Option<u64>) -> Result<KernelSiginfo> {
+pub fn sigtimedwait(cur: Current, others: SigSet, timeout: Option<u64>) -> Result<KernelSiginfo> {
     let poll = timeout == Some(0);
     let first = with_siglock(&cur, |l| {
         let info = dequeue_signal(l, &cur, others);

@@ -72,9 +72,11 @@ impl TimerFn for Alarm {
 
 /// An interval and the time left, in nanoseconds; what `setitimer` takes and returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Setting {
-    value: u64,
-    interval: u64,
+pub struct Setting {
+    /// The time left.
+    pub value: u64,
+    /// The interval.
+    pub interval: u64,
 }
 
 impl Itimers {
@@ -242,7 +244,8 @@ fn cpu_clock(cur: Current, which: u32) -> u64 {
     if which == raw::ITIMER_VIRTUAL { utime } else { utime + stime }
 }
 
-fn do_getitimer(cur: Current, which: u32) -> Result<Setting> {
+/// What `getitimer` says.
+pub fn do_getitimer(cur: Current, which: u32) -> Result<Setting> {
     let timers = &cur.signal.itimers;
     match which {
         raw::ITIMER_REAL => Ok(timers.real_setting()),
@@ -253,7 +256,8 @@ fn do_getitimer(cur: Current, which: u32) -> Result<Setting> {
     }
 }
 
-fn do_setitimer(cur: Current, which: u32, s: Setting) -> Result<Setting> {
+/// What `setitimer` does; returns the old setting.
+pub fn do_setitimer(cur: Current, which: u32, s: Setting) -> Result<Setting> {
     let timers = &cur.signal.itimers;
     match which {
         raw::ITIMER_REAL => Ok(timers.set_real(&cur.signal, s)),

@@ -7,4 +7,4 @@ pub mod nanosleep;
 mod time_types;
 pub mod timekeeping;
 
-pub use time_types::{Timespec, Timeval};
+pub use time_types::{TimeAbi, Timespec, Timeval};

@@ -2,11 +2,10 @@
 //! `nanosleep` and `clock_nanosleep` (Linux 6.1, `kernel/time/hrtimer.c`,
 //! `hrtimer_nanosleep`; `kernel/time/posix-timers.c`).
 
-use super::Timespec;
 use super::clock::{Clock, Sleep};
 use super::timekeeping::{ktime_get, ktime_get_real};
+use super::{TimeAbi, Timespec};
 use crate::arch::x86::kernel::apic::TICK_NSEC;
-use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EINVAL, EOPNOTSUPP, ERESTARTNOHAND, Result};
 use crate::kernel::sched::set_current_state;
 use crate::kernel::signal::restart_block::set_restart_fn;
@@ -28,29 +27,50 @@ fn sleep_until(expires: u64) -> bool {
     }
 }
 
-/// Sleeps to a point of monotonic time. An interrupted sleep tells `rmtp` (if not
-/// null) what is left, and goes on later unless a handler runs.
-fn sleep_monotonic(expires: u64, rmtp: usize) -> Result<usize> {
+/// Where a program wants to read what is left of an interrupted sleep, if anywhere.
+#[derive(Clone, Copy)]
+struct Rest {
+    at: usize,
+    abi: TimeAbi,
+}
+
+impl Rest {
+    /// As words of a restart block.
+    fn words(self) -> [u64; 2] {
+        [self.at as u64, u64::from(self.abi == TimeAbi::Time32)]
+    }
+    fn from_words(at: u64, time32: u64) -> Self {
+        Self { at: at as usize, abi: if time32 == 0 { TimeAbi::Time64 } else { TimeAbi::Time32 } }
+    }
+    fn tell(self, left: u64) -> Result {
+        if self.at == 0 { Ok(()) } else { Timespec::from_ns(left).put(self.at, self.abi) }
+    }
+}
+
+/// Sleeps to a point of monotonic time. An interrupted sleep tells what is left, and goes on
+/// later unless a handler runs.
+fn sleep_monotonic(expires: u64, rest: Rest) -> Result<usize> {
     if sleep_until(expires) {
         return Ok(0);
     }
-    if rmtp != 0 {
+    if rest.at != 0 {
         let left = expires.saturating_sub(ktime_get());
         if left == 0 {
             return Ok(0);
         }
-        put_user(rmtp, &Timespec::from_ns(left))?;
+        rest.tell(left)?;
     }
-    Err(set_restart_fn(&current(), nanosleep_restart, [expires, rmtp as u64, 0, 0, 0]))
+    let [at, abi] = rest.words();
+    Err(set_restart_fn(&current(), nanosleep_restart, [expires, at, abi, 0, 0]))
 }
 
-fn nanosleep_restart([expires, rmtp, ..]: [u64; 5]) -> Result<usize> {
-    sleep_monotonic(expires, rmtp as usize)
+fn nanosleep_restart([expires, at, abi, ..]: [u64; 5]) -> Result<usize> {
+    sleep_monotonic(expires, Rest::from_words(at, abi))
 }
 
 /// Sleeps until a process has used CPU time up to `expires`, looking once a tick
 /// (`posix_cpu_nsleep`).
-fn sleep_cpu(clock: i32, expires: u64, rmtp: usize, absolute: bool) -> Result<usize> {
+fn sleep_cpu(clock: i32, expires: u64, rest: Rest, absolute: bool) -> Result<usize> {
     let c = Clock::find(clock)?;
     loop {
         let now = c.read()?;
@@ -64,15 +84,14 @@ fn sleep_cpu(clock: i32, expires: u64, rmtp: usize, absolute: bool) -> Result<us
         if absolute {
             return Err(ERESTARTNOHAND);
         }
-        if rmtp != 0 {
-            put_user(rmtp, &Timespec::from_ns(expires.saturating_sub(c.read()?)))?;
-        }
-        return Err(set_restart_fn(&current(), cpu_restart, [expires, rmtp as u64, clock as u64, 0, 0]));
+        rest.tell(expires.saturating_sub(c.read()?))?;
+        let [at, abi] = rest.words();
+        return Err(set_restart_fn(&current(), cpu_restart, [expires, at, abi, clock as u64, 0]));
     }
 }
 
-fn cpu_restart([expires, rmtp, clock, ..]: [u64; 5]) -> Result<usize> {
-    sleep_cpu(clock as i32, expires, rmtp as usize, false)
+fn cpu_restart([expires, at, abi, clock, _]: [u64; 5]) -> Result<usize> {
+    sleep_cpu(clock as i32, expires, Rest::from_words(at, abi), false)
 }
 
 /// The monotonic time at which the wall clock shows `real`.
@@ -88,16 +107,21 @@ pub fn sys_nanosleep(rqtp: usize, rmtp: usize) -> Result<usize> {
 
 /// `clock_nanosleep(2)`.
 pub fn sys_clock_nanosleep(which: i32, flags: u32, rqtp: usize, rmtp: usize) -> Result<usize> {
+    clock_nanosleep(which, flags, rqtp, rmtp, TimeAbi::Time64)
+}
+
+/// [`sys_clock_nanosleep`] with times of either width.
+pub fn clock_nanosleep(which: i32, flags: u32, rqtp: usize, rmtp: usize, abi: TimeAbi) -> Result<usize> {
     let clock = Clock::find(which)?;
     let kind = clock.sleep().ok_or(EOPNOTSUPP)?;
-    let time = get_user::<Timespec>(rqtp)?.to_ns().ok_or(EINVAL)?;
+    let time = Timespec::get(rqtp, abi)?.to_ns().ok_or(EINVAL)?;
     let absolute = flags & TIMER_ABSTIME != 0;
-    let rmtp = if absolute { 0 } else { rmtp };
+    let rest = Rest { at: if absolute { 0 } else { rmtp }, abi };
     let expires = match kind {
         Sleep::CpuTime => {
             clock.check_cpu_sleep()?;
             let from = if absolute { 0 } else { clock.read()? };
-            return sleep_cpu(which, from.saturating_add(time), rmtp, absolute);
+            return sleep_cpu(which, from.saturating_add(time), rest, absolute);
         }
         _ if !absolute => ktime_get().saturating_add(time),
         Sleep::Monotonic => time,
@@ -106,5 +130,5 @@ pub fn sys_clock_nanosleep(which: i32, flags: u32, rqtp: usize, rmtp: usize) -> 
     if absolute {
         return if sleep_until(expires) { Ok(0) } else { Err(ERESTARTNOHAND) };
     }
-    sleep_monotonic(expires, rmtp)
+    sleep_monotonic(expires, rest)
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The user's time structures, and nanoseconds.
 
+use crate::arch::x86::lib::usercopy::{get_user, put_user};
+use crate::errno::Result;
 use linux_raw_sys::general as raw;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -29,6 +31,32 @@ const _: () = {
     assert!(size_of::<Timeval>() == size_of::<raw::__kernel_old_timeval>());
 };
 
+/// How wide the words of a call's times are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeAbi {
+    /// 64 bits.
+    Time64,
+    /// 32 bits: i386's calls from before 2038 was near (`old_timespec32`, `old_timeval32`).
+    Time32,
+}
+
+impl TimeAbi {
+    /// Reads a time's two words.
+    pub fn get(self, at: usize) -> Result<[i64; 2]> {
+        match self {
+            Self::Time64 => get_user(at),
+            Self::Time32 => get_user::<[i32; 2]>(at).map(|w| w.map(i64::from)),
+        }
+    }
+    /// Writes them; of what is too long the upper halves are lost.
+    pub fn put(self, at: usize, words: [i64; 2]) -> Result {
+        match self {
+            Self::Time64 => put_user(at, &words),
+            Self::Time32 => put_user(at, &words.map(|w| w as i32)),
+        }
+    }
+}
+
 /// Nanoseconds of a valid, not negative time; what is too long becomes the longest.
 fn to_ns(sec: i64, fraction: i64, per_sec: u64) -> Option<u64> {
     if sec < 0 || !(0..per_sec as i64).contains(&fraction) {
@@ -41,6 +69,14 @@ fn to_ns(sec: i64, fraction: i64, per_sec: u64) -> Option<u64> {
 }
 
 impl Timespec {
+    /// Reads one of a program's.
+    pub fn get(at: usize, abi: TimeAbi) -> Result<Self> {
+        abi.get(at).map(|[tv_sec, tv_nsec]| Self { tv_sec, tv_nsec })
+    }
+    /// Writes it.
+    pub fn put(self, at: usize, abi: TimeAbi) -> Result {
+        abi.put(at, [self.tv_sec, self.tv_nsec])
+    }
     /// Nanoseconds, or `None` if it is not valid (`timespec64_valid`).
     pub fn to_ns(self) -> Option<u64> {
         to_ns(self.tv_sec, self.tv_nsec, NSEC_PER_SEC)

@@ -3,10 +3,9 @@
 //! EBX, ECX, EDX, ESI, EDI, EBP (Linux 6.1, `arch/x86/entry/common.c`, `do_int80_syscall_32`,
 //! `arch/x86/entry/syscalls/syscall_32.tbl`).
 //!
-//! The table has what a 64-bit program that mixes the two can use: calls without pointers,
-//! or with pointers to what is laid out alike in both worlds. Structures of i386's own
-//! (`struct stat64`, 32-bit times, argument vectors) are not read, but for those of
-//! signals: `ENOSYS`.
+//! The table has what a 64-bit program that mixes the two can use. Many calls pass nothing, or
+//! what is laid out alike in both worlds, and are the same here as there; those with structures
+//! of i386's own are in [`ia32`](crate::arch::x86::ia32).
 
 use super::common::{exit_to_user_mode_work, syscall_trace_enter};
 use super::syscall_table::SyscallFn;
@@ -53,7 +52,10 @@ ia32_syscalls! {
     8 creat => crate::fs::open::sys_creat, (bx, cx);
     9 link => crate::fs::namei_calls::sys_link, (bx, cx);
     10 unlink => crate::fs::namei_calls::sys_unlink, (bx);
+    11 execve => crate::fs::exec::compat_sys_execve, (bx, cx, dx);
     12 chdir => crate::fs::open::sys_chdir, (bx);
+    13 time => crate::arch::x86::ia32::time32::sys_time32, (bx);
+    14 mknod => crate::fs::namei_calls::sys_mknod, (bx, cx, dx);
     15 chmod => crate::fs::open::sys_chmod, (bx, cx);
     19 lseek => compat_sys_lseek, (bx, cx, dx);
     20 getpid => crate::kernel::sys::sys_getpid, ();
@@ -67,7 +69,10 @@ ia32_syscalls! {
     40 rmdir => crate::fs::namei_calls::sys_rmdir, (bx);
     41 dup => crate::fs::file::sys_dup, (bx);
     42 pipe => crate::fs::pipe::sys_pipe, (bx);
+    43 times => crate::arch::x86::ia32::process32::compat_sys_times, (bx);
     45 brk => crate::mm::mmap::sys_brk, (bx);
+    54 ioctl => crate::fs::ioctl::sys_ioctl, (bx, cx, dx);
+    55 fcntl => compat_sys_fcntl, (bx, cx, dx);
     57 setpgid => crate::kernel::sys::sys_setpgid, (bx, cx);
     60 umask => crate::fs::fs_struct::sys_umask, (bx);
     63 dup2 => crate::fs::file::sys_dup2, (bx, cx);
@@ -75,48 +80,140 @@ ia32_syscalls! {
     65 getpgrp => crate::kernel::sys::sys_getpgrp, ();
     66 setsid => crate::kernel::sys::sys_setsid, ();
     67 sigaction => crate::arch::x86::ia32::ia32_signal::compat_sys_sigaction, (bx, cx, dx);
+    75 setrlimit => crate::arch::x86::ia32::process32::compat_sys_setrlimit, (bx, cx);
+    76 getrlimit => crate::arch::x86::ia32::process32::compat_sys_old_getrlimit, (bx, cx);
+    77 getrusage => crate::kernel::sys::sys_getrusage, (bx, cx);
+    78 gettimeofday => crate::arch::x86::ia32::time32::compat_sys_gettimeofday, (bx, cx);
     83 symlink => crate::fs::namei_calls::sys_symlink, (bx, cx);
     85 readlink => crate::fs::stat::sys_readlink, (bx, cx, dx);
+    90 mmap => crate::arch::x86::ia32::sys_ia32::compat_sys_ia32_mmap, (bx);
     91 munmap => crate::mm::mmap::sys_munmap, (bx, cx);
+    92 truncate => crate::arch::x86::ia32::sys_ia32::compat_sys_truncate, (bx, cx);
+    93 ftruncate => crate::arch::x86::ia32::sys_ia32::compat_sys_ftruncate, (bx, cx);
+    94 fchmod => crate::fs::open::sys_fchmod, (bx, cx);
     101 ioperm => crate::arch::x86::kernel::ioport::sys_ioperm, (bx, cx, dx);
+    104 setitimer => crate::arch::x86::ia32::time32::compat_sys_setitimer, (bx, cx, dx);
+    105 getitimer => crate::arch::x86::ia32::time32::compat_sys_getitimer, (bx, cx);
+    106 stat => crate::arch::x86::ia32::sys_ia32::compat_sys_newstat, (bx, cx);
+    107 lstat => crate::arch::x86::ia32::sys_ia32::compat_sys_newlstat, (bx, cx);
+    108 fstat => crate::arch::x86::ia32::sys_ia32::compat_sys_newfstat, (bx, cx);
     110 iopl => crate::arch::x86::kernel::ioport::sys_iopl, (bx);
+    114 wait4 => crate::kernel::exit::sys_wait4, (bx, cx, dx, si);
+    116 sysinfo => crate::arch::x86::ia32::process32::compat_sys_sysinfo, (bx);
     118 fsync => crate::fs::sync::sys_fsync, (bx);
     119 sigreturn => crate::arch::x86::ia32::ia32_signal::sys32_sigreturn, ();
+    122 uname => crate::kernel::sys::sys_newuname, (bx);
     123 modify_ldt => crate::arch::x86::kernel::ldt::sys_modify_ldt, (bx, cx, dx);
     125 mprotect => crate::mm::mprotect::sys_mprotect, (bx, cx, dx);
     132 getpgid => crate::kernel::sys::sys_getpgid, (bx);
     133 fchdir => crate::fs::open::sys_fchdir, (bx);
     136 personality => crate::kernel::sys::sys_personality, (bx);
+    140 _llseek => crate::arch::x86::ia32::sys_ia32::sys_llseek, (bx, cx, dx, si, di);
+    142 _newselect => crate::fs::select::compat_sys_select, (bx, cx, dx, si, di);
+    143 flock => crate::fs::fcntl::sys_flock, (bx, cx);
+    144 msync => crate::mm::madvise::sys_msync, (bx, cx, dx);
+    145 readv => crate::fs::read_write::sys_readv, (bx, cx, dx);
+    146 writev => crate::fs::read_write::sys_writev, (bx, cx, dx);
     147 getsid => crate::kernel::sys::sys_getsid, (bx);
+    148 fdatasync => crate::fs::sync::sys_fsync, (bx);
+    150 mlock => crate::mm::mlock::sys_mlock, (bx, cx);
+    151 munlock => crate::mm::mlock::sys_munlock, (bx, cx);
+    152 mlockall => crate::mm::mlock::sys_mlockall, (bx);
+    153 munlockall => crate::mm::mlock::sys_munlockall, ();
     158 sched_yield => crate::kernel::sched_syscalls::sys_sched_yield, ();
+    162 nanosleep => crate::arch::x86::ia32::time32::sys_nanosleep_time32, (bx, cx);
+    163 mremap => crate::mm::mremap::sys_mremap, (bx, cx, dx, si, di);
     168 poll => crate::fs::select::sys_poll, (bx, cx, dx);
     172 prctl => crate::kernel::sys::sys_prctl, (bx, cx, dx, si, di);
     173 rt_sigreturn => crate::arch::x86::ia32::ia32_signal::sys32_rt_sigreturn, ();
     174 rt_sigaction => crate::arch::x86::ia32::ia32_signal::compat_sys_rt_sigaction, (bx, cx, dx, si);
     175 rt_sigprocmask => crate::kernel::signal::syscalls::sys_rt_sigprocmask, (bx, cx, dx, si);
     176 rt_sigpending => crate::kernel::signal::syscalls::sys_rt_sigpending, (bx, cx);
+    177 rt_sigtimedwait => crate::arch::x86::ia32::time32::compat_sys_rt_sigtimedwait_time32, (bx, cx, dx, si);
+    178 rt_sigqueueinfo => crate::arch::x86::ia32::process32::compat_sys_rt_sigqueueinfo, (bx, cx, dx);
     179 rt_sigsuspend => crate::kernel::signal::syscalls::sys_rt_sigsuspend, (bx, cx);
+    180 pread64 => crate::arch::x86::ia32::sys_ia32::sys_ia32_pread64, (bx, cx, dx, si, di);
+    181 pwrite64 => crate::arch::x86::ia32::sys_ia32::sys_ia32_pwrite64, (bx, cx, dx, si, di);
     183 getcwd => crate::fs::dcache::sys_getcwd, (bx, cx);
     186 sigaltstack => crate::arch::x86::ia32::ia32_signal::compat_sys_sigaltstack, (bx, cx);
     190 vfork => crate::kernel::fork::sys_vfork, ();
+    191 ugetrlimit => crate::arch::x86::ia32::process32::compat_sys_getrlimit, (bx, cx);
     192 mmap2 => compat_sys_mmap2, (bx, cx, dx, si, di, bp);
+    193 truncate64 => crate::arch::x86::ia32::sys_ia32::sys_ia32_truncate64, (bx, cx, dx);
+    194 ftruncate64 => crate::arch::x86::ia32::sys_ia32::sys_ia32_ftruncate64, (bx, cx, dx);
+    195 stat64 => crate::arch::x86::ia32::sys_ia32::compat_sys_ia32_stat64, (bx, cx);
+    196 lstat64 => crate::arch::x86::ia32::sys_ia32::compat_sys_ia32_lstat64, (bx, cx);
+    197 fstat64 => crate::arch::x86::ia32::sys_ia32::compat_sys_ia32_fstat64, (bx, cx);
+    198 lchown32 => crate::fs::open::sys_lchown, (bx, cx, dx);
     199 getuid32 => crate::kernel::setid::sys_getuid, ();
     200 getgid32 => crate::kernel::setid::sys_getgid, ();
     201 geteuid32 => crate::kernel::setid::sys_geteuid, ();
     202 getegid32 => crate::kernel::setid::sys_getegid, ();
+    203 setreuid32 => crate::kernel::setid::sys_setreuid, (bx, cx);
+    204 setregid32 => crate::kernel::setid::sys_setregid, (bx, cx);
+    205 getgroups32 => crate::kernel::setid::sys_getgroups, (bx, cx);
+    206 setgroups32 => crate::kernel::setid::sys_setgroups, (bx, cx);
+    207 fchown32 => crate::fs::open::sys_fchown, (bx, cx, dx);
+    208 setresuid32 => crate::kernel::setid::sys_setresuid, (bx, cx, dx);
+    209 getresuid32 => crate::kernel::setid::sys_getresuid, (bx, cx, dx);
+    210 setresgid32 => crate::kernel::setid::sys_setresgid, (bx, cx, dx);
+    211 getresgid32 => crate::kernel::setid::sys_getresgid, (bx, cx, dx);
+    212 chown32 => crate::fs::open::sys_chown, (bx, cx, dx);
+    213 setuid32 => crate::kernel::setid::sys_setuid, (bx);
+    214 setgid32 => crate::kernel::setid::sys_setgid, (bx);
+    215 setfsuid32 => crate::kernel::setid::sys_setfsuid, (bx);
+    216 setfsgid32 => crate::kernel::setid::sys_setfsgid, (bx);
+    218 mincore => crate::mm::mincore::sys_mincore, (bx, cx, dx);
     219 madvise => crate::mm::madvise::sys_madvise, (bx, cx, dx);
+    220 getdents64 => crate::fs::readdir::sys_getdents64, (bx, cx, dx);
+    221 fcntl64 => compat_sys_fcntl, (bx, cx, dx);
     224 gettid => crate::kernel::sys::sys_gettid, ();
     238 tkill => crate::kernel::signal::kill::sys_tkill, (bx, cx);
+    239 sendfile64 => crate::fs::splice::sys_sendfile64, (bx, cx, dx, si);
+    240 futex => crate::arch::x86::ia32::time32::sys_futex_time32, (bx, cx, dx, si, di, bp);
     243 set_thread_area => crate::arch::x86::kernel::tls::sys_set_thread_area, (bx);
     244 get_thread_area => crate::arch::x86::kernel::tls::sys_get_thread_area, (bx);
     252 exit_group => crate::kernel::exit::sys_exit_group, (bx);
     258 set_tid_address => crate::kernel::fork::sys_set_tid_address, (bx);
+    265 clock_gettime => crate::arch::x86::ia32::time32::sys_clock_gettime32, (bx, cx);
+    266 clock_getres => crate::arch::x86::ia32::time32::sys_clock_getres_time32, (bx, cx);
+    267 clock_nanosleep => crate::arch::x86::ia32::time32::sys_clock_nanosleep_time32, (bx, cx, dx, si);
+    268 statfs64 => crate::arch::x86::ia32::sys_ia32::compat_sys_statfs64, (bx, cx, dx);
+    269 fstatfs64 => crate::arch::x86::ia32::sys_ia32::compat_sys_fstatfs64, (bx, cx, dx);
     270 tgkill => crate::kernel::signal::kill::sys_tgkill, (bx, cx, dx);
+    284 waitid => crate::kernel::exit::sys_waitid, (bx, cx, dx, si, di);
     295 openat => crate::fs::open::sys_openat, (bx, cx, dx, si);
+    296 mkdirat => crate::fs::namei_calls::sys_mkdirat, (bx, cx, dx);
+    300 fstatat64 => crate::arch::x86::ia32::sys_ia32::compat_sys_ia32_fstatat64, (bx, cx, dx, si);
+    301 unlinkat => crate::fs::namei_calls::sys_unlinkat, (bx, cx, dx);
+    302 renameat => crate::fs::rename::sys_renameat, (bx, cx, dx, si);
+    303 linkat => crate::fs::namei_calls::sys_linkat, (bx, cx, dx, si, di);
+    304 symlinkat => crate::fs::namei_calls::sys_symlinkat, (bx, cx, dx);
+    305 readlinkat => crate::fs::stat::sys_readlinkat, (bx, cx, dx, si);
+    306 fchmodat => crate::fs::open::sys_fchmodat, (bx, cx, dx);
+    307 faccessat => crate::fs::open::sys_faccessat, (bx, cx, dx);
+    308 pselect6 => crate::arch::x86::ia32::time32::compat_sys_pselect6_time32, (bx, cx, dx, si, di, bp);
+    309 ppoll => crate::arch::x86::ia32::time32::compat_sys_ppoll_time32, (bx, cx, dx, si, di);
+    318 getcpu => crate::kernel::sched_syscalls::sys_getcpu, (bx, cx, dx);
     330 dup3 => crate::fs::file::sys_dup3, (bx, cx, dx);
     331 pipe2 => crate::fs::pipe::sys_pipe2, (bx, cx);
+    333 preadv => crate::arch::x86::ia32::sys_ia32::compat_sys_preadv, (bx, cx, dx, si, di);
+    334 pwritev => crate::arch::x86::ia32::sys_ia32::compat_sys_pwritev, (bx, cx, dx, si, di);
+    335 rt_tgsigqueueinfo => crate::arch::x86::ia32::process32::compat_sys_rt_tgsigqueueinfo, (bx, cx, dx, si);
+    340 prlimit64 => crate::kernel::sys::sys_prlimit64, (bx, cx, dx, si);
+    353 renameat2 => crate::fs::rename::sys_renameat2, (bx, cx, dx, si, di);
+    355 getrandom => crate::drivers::char::random::sys_getrandom, (bx, cx, dx);
+    356 memfd_create => crate::fs::memfd::sys_memfd_create, (bx, cx);
+    358 execveat => crate::fs::exec::compat_sys_execveat, (bx, cx, dx, si, di);
+    383 statx => crate::fs::stat::sys_statx, (bx, cx, dx, si, di);
     403 clock_gettime64 => crate::kernel::time::clock::sys_clock_gettime, (bx, cx);
+    406 clock_getres_time64 => crate::kernel::time::clock::sys_clock_getres, (bx, cx);
     407 clock_nanosleep_time64 => crate::kernel::time::nanosleep::sys_clock_nanosleep, (bx, cx, dx, si);
+    413 pselect6_time64 => crate::arch::x86::ia32::time32::compat_sys_pselect6_time64, (bx, cx, dx, si, di, bp);
+    414 ppoll_time64 => crate::fs::select::sys_ppoll, (bx, cx, dx, si, di);
+    421 rt_sigtimedwait_time64 => crate::arch::x86::ia32::time32::compat_sys_rt_sigtimedwait_time64, (bx, cx, dx, si);
+    422 futex_time64 => crate::kernel::futex::sys_futex, (bx, cx, dx, si, di, bp);
+    439 faccessat2 => crate::fs::open::sys_faccessat2, (bx, cx, dx, si);
 }
 
 /// `waitpid`: `wait4` without the usage.
@@ -127,6 +224,17 @@ fn compat_sys_waitpid(pid: i32, status: usize, options: u32) -> Result<usize> {
 /// `lseek` by a signed 32-bit offset.
 fn compat_sys_lseek(fd: i32, offset: i32, whence: u32) -> Result<usize> {
     crate::fs::read_write::sys_lseek(fd, i64::from(offset), whence)
+}
+
+/// `fcntl` and `fcntl64`, as far as they pass nothing but numbers: i386's locks are laid out in
+/// its own way, and not looked at.
+fn compat_sys_fcntl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
+    /// `F_GETLK` to `F_SETLKW`, the same with 64 bits.
+    const LOCKS: [core::ops::RangeInclusive<u32>; 2] = [5..=7, 12..=14];
+    if LOCKS.iter().any(|l| l.contains(&cmd)) {
+        return Err(ENOSYS);
+    }
+    crate::fs::fcntl::sys_fcntl(fd, cmd, arg)
 }
 
 /// `mmap2`: the offset counts pages of 4096 bytes, and the mapping is where 32 bits reach.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! i386's `siginfo_t` (Linux 6.1, `kernel/signal.c`, `copy_siginfo_to_external32`).
 
-use crate::kernel::signal::siginfo::{KernelSiginfo, SigFields};
+use crate::arch::x86::lib::usercopy::get_user;
+use crate::errno::Result;
+use crate::kernel::signal::siginfo::{KernelSiginfo, Layout, SigFields, siginfo_layout};
 
 /// The whole of it, 128 bytes: three words, and a union that follows at once.
 pub type CompatSiginfo = [u32; 32];
@@ -31,6 +33,28 @@ pub fn to_compat(info: &KernelSiginfo) -> CompatSiginfo {
     c[..3].copy_from_slice(&[info.si_signo as u32, info.si_errno as u32, info.si_code as u32]);
     c[3..8].copy_from_slice(&fields(info.typed()));
     c
+}
+
+/// Reads one that a program has made up (`copy_siginfo_from_user32`).
+pub fn copy_siginfo_from_user32(sig: i32, from: usize) -> Result<KernelSiginfo> {
+    let c: CompatSiginfo = get_user(from)?;
+    let w = |i: usize| u64::from(c[i]);
+    let code = c[2] as i32;
+    let fields = match siginfo_layout(sig, code) {
+        Layout::Kill => [w(3) | w(4) << 32, 0, 0, 0],
+        Layout::Timer | Layout::Rt => [w(3) | w(4) << 32, w(5), 0, 0],
+        Layout::Poll => [c[3] as i32 as u64, w(4), 0, 0],
+        Layout::Fault => [w(3), 0, 0, 0],
+        Layout::FaultMceErr => [w(3), w(4) & 0xffff, 0, 0],
+        Layout::FaultBndErr => [w(3), 0, w(5), w(6)],
+        Layout::FaultPkuErr => [w(3), 0, w(5), 0],
+        Layout::FaultPerfEvent => [w(3), w(4), w(5) | w(6) << 32, 0],
+        Layout::Chld => [w(3) | w(4) << 32, w(5), c[6] as i32 as u64, c[7] as i32 as u64],
+        Layout::Sys => [w(3), w(4) | w(5) << 32, 0, 0],
+    };
+    let mut info = KernelSiginfo::new(sig, code, SigFields::decode(sig, code, &fields));
+    info.si_errno = c[1] as i32;
+    Ok(info)
 }
 
 #[cfg(test)]
