@@ -9,10 +9,13 @@ use std::process::{Command, Stdio};
 use tests::console::{FAULTS, expect_in_order, expect_none};
 use tests::machine::{self, TIMEOUT, boot_archive, boot_file, kernel, rootfs, tail};
 use tests::{c_program, hello};
+use xtask::image;
+use xtask::initramfs::gzip;
+use xtask::paths::Paths;
 use xtask::qemu::{self, Console, Machine, Outcome};
 use xtask::report::Report;
 use xtask::run::CONSOLE;
-use xtask::tools::which;
+use xtask::tools::{Install, which};
 
 /// The tests.
 pub fn trials() -> Vec<Trial> {
@@ -22,12 +25,14 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("boot::eight_mib", eight_mib),
         Trial::test("boot::nompx", nompx),
         Trial::test("boot::greedy_programs", greedy_programs),
+        Trial::test("boot::large_gzip", large_gzip),
         Trial::test("boot::no_initramfs", no_initramfs),
         Trial::test("boot::words_for_init", words_for_init),
         Trial::test("boot::unknown_words_go_to_init", unknown_words_go_to_init),
         Trial::test("boot::restart_with_a_command", restart_with_a_command),
         Trial::test("boot::too_many_words_for_init", too_many_words_for_init),
         Trial::test("boot::too_many_variables_for_init", too_many_variables_for_init),
+        Trial::ignorable_test("boot::disk_image", disk_image),
         Trial::ignorable_test("boot::c_program_packed_by_cpio", c_program_packed_by_cpio),
         Trial::ignorable_test("boot::c_program_gzipped", c_program_gzipped),
         Trial::ignorable_test("boot::c_program_static_pie", c_program_static_pie),
@@ -94,6 +99,17 @@ fn eight_mib() -> Result<(), Failed> {
     std::fs::write(file.path(), hello::archive().finish())?;
     let mut machine = Machine::direct(&kernel()?, Some(file.path()), CONSOLE);
     machine.memory = 8;
+    says(&machine::run(&machine)?, &[hello::LINE])
+}
+
+/// An archive that expands to more than half of the memory is unpacked as it expands.
+fn large_gzip() -> Result<(), Failed> {
+    let mut archive = hello::archive();
+    archive.file("zeroes", 0o644, vec![0; 36 << 20]);
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), gzip(&archive.finish()))?;
+    let mut machine = Machine::direct(&kernel()?, Some(file.path()), CONSOLE);
+    machine.memory = 64;
     says(&machine::run(&machine)?, &[hello::LINE])
 }
 
@@ -190,6 +206,24 @@ fn c_program_with(flags: &[&str]) -> Result<Completion, Failed> {
     let file = dir.path().join("any.cpio.gz");
     std::fs::write(&file, xtask::initramfs::gzip(&archive))?;
     by_the_readme(&file).map(|()| Completion::Completed)
+}
+
+/// The second door: the same kernel, from a disk that a BIOS boots, with the command line
+/// behind the initramfs.
+fn disk_image() -> Result<Completion, Failed> {
+    let paths = Paths::find().map_err(|error| format!("{error:#}"))?;
+    if let Some(why) = image::not_ready(&paths) {
+        return Ok(Completion::ignored_with(why));
+    }
+    kernel()?;
+    let dir = tempfile::tempdir()?;
+    let disk = dir.path().join("disk.img");
+    let line = format!("{CONSOLE} loglevel=8 -- one \"two words\"");
+    image::make(&paths, Install::Allowed, &hello::archive().finish(), &line, &disk)
+        .map_err(|error| format!("{error:#}"))?;
+    let outcome = machine::run(&image::machine(disk))?;
+    says(&outcome, &["Run /init as init process", "with arguments:", "one", "two words", hello::LINE])?;
+    Ok(Completion::Completed)
 }
 
 fn no_compiler() -> Completion {

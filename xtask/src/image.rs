@@ -38,31 +38,56 @@ pub fn main(args: &ImageArgs) -> Result<ExitCode> {
     }
     build::all(&paths, install)?;
     let line = [&[CONSOLE.to_owned()], args.append.as_slice()].concat().join(" ");
-    let mut ramdisk = std::fs::read(paths.built_rootfs()?).context("cannot read the initramfs")?;
-    ramdisk.extend_from_slice(&trailer(&line));
-    let ramdisk_file = paths.out().join("ramdisk");
-    build::write_whole(&ramdisk_file, &ramdisk)?;
-    let kernel = paths.out().join("kernel-stripped");
-    strip(&paths, &kernel)?;
+    let initramfs = std::fs::read(paths.built_rootfs()?).context("cannot read the initramfs")?;
     let output = args.output.clone().unwrap_or_else(|| paths.image());
-    let mut builder = builder(&paths, install);
-    builder.args(["--"]).arg(&kernel).arg(&ramdisk_file).arg(&output);
-    ui::run_step("making the disk image", &mut builder, "the `bootloader` crate's words are above")?;
+    make(&paths, install, &initramfs, &line, &output)?;
     println!("{}", output.display());
     if !args.run {
         return Ok(ExitCode::SUCCESS);
     }
-    let mut machine = Machine::new(Boot::Disk(output));
+    let mut machine = machine(output);
     machine.memory = args.machine.memory;
     machine.cpu = args.machine.cpu_name();
     machine.extra.clone_from(&args.machine.qemu_arg);
     if args.machine.kvm {
         machine.accel = qemu::Accel::Kvm;
     }
-    // The boot loader's first stage draws on a screen.
-    machine.extra.extend(["-vga".into(), "std".into()]);
     let outcome = qemu::run(&machine, Console::Terminal, Some(Duration::from_secs(args.timeout)))?;
     judge(&outcome, true)
+}
+
+/// The machine that boots a disk.
+pub fn machine(disk: PathBuf) -> Machine {
+    let mut machine = Machine::new(Boot::Disk(disk));
+    // The boot loader's first stage draws on a screen.
+    machine.extra = vec!["-vga".into(), "std".into()];
+    machine
+}
+
+/// Puts the built kernel, an initramfs and a command line on a disk.
+pub fn make(paths: &Paths, install: Install, initramfs: &[u8], line: &str, disk: &Path) -> Result<()> {
+    let mut ramdisk = initramfs.to_vec();
+    ramdisk.extend_from_slice(&trailer(line));
+    let ramdisk_file = disk.with_extension("ramdisk");
+    build::write_whole(&ramdisk_file, &ramdisk)?;
+    let kernel = disk.with_extension("kernel");
+    strip(paths, &kernel)?;
+    let mut builder = builder(paths, install);
+    builder.args(["--"]).arg(&kernel).arg(&ramdisk_file).arg(disk);
+    ui::run_step("making the disk image", &mut builder, "the `bootloader` crate's words are above")
+}
+
+/// Why a disk cannot be made here at once: parts of the toolchain are missing, or the
+/// `bootloader` crate was never built, which takes minutes.
+pub fn not_ready(paths: &Paths) -> Option<String> {
+    let there = |file: &str| in_rustlib(paths, file).is_some_and(|file| file.exists());
+    match COMPONENTS.into_iter().find(|(file, _)| !there(file)) {
+        Some((_, component)) => Some(format!("the Rust component {component} is not installed")),
+        None if !paths.target.join("image/release/image").is_file() => {
+            Some("`cargo xtask image` was never run here".into())
+        }
+        None => None,
+    }
 }
 
 /// Makes sure that a component of the toolchain is installed.

@@ -3,8 +3,8 @@
 //! Documentation/driver-api/early-userspace/buffer-format.rst` describes it.
 
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
-use std::io::{Cursor, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Cursor, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -149,7 +149,26 @@ impl Archive {
 /// The regular files of an archive, by name without a leading slash or `./`;
 /// as far as it can be read, gzip or plain.
 pub fn files(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
-    use std::io::Read;
+    let mut found = BTreeMap::new();
+    walk(archive, |name, mode, data| {
+        if mode & S_IFMT == S_IFREG {
+            found.insert(name, data);
+        }
+    });
+    found
+}
+
+/// The names of everything in an archive, as [`files`] gives them.
+pub fn names(archive: &[u8]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    walk(archive, |name, _, _| {
+        found.insert(name);
+    });
+    found
+}
+
+/// Calls `each` with the name, mode and content of each entry.
+fn walk(archive: &[u8], mut each: impl FnMut(String, u32, Vec<u8>)) {
     let mut plain = Vec::new();
     if archive.starts_with(&[0x1f, 0x8b]) {
         // A cut-short stream still has its first files.
@@ -157,25 +176,31 @@ pub fn files(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
     } else {
         plain.extend_from_slice(archive);
     }
-    let mut found = BTreeMap::new();
     let mut input = Cursor::new(plain);
     while let Ok(mut reader) = cpio::NewcReader::new(input) {
         if reader.entry().is_trailer() {
             break;
         }
         let name = reader.entry().name().trim_start_matches("./").trim_matches('/').to_owned();
-        let regular = reader.entry().mode() & S_IFMT == S_IFREG;
+        let mode = reader.entry().mode();
         let mut data = Vec::new();
         if reader.read_to_end(&mut data).is_err() {
             break;
         }
-        if regular {
-            found.insert(name, data);
-        }
+        each(name, mode, data);
         let Ok(rest) = reader.finish() else { break };
         input = rest;
     }
-    found
+}
+
+/// Two archives as one image; the second may be plain or compressed, and wins where both have
+/// a name.
+pub fn joined(first: &[u8], second: &[u8]) -> Vec<u8> {
+    let mut image = first.to_vec();
+    // A kernel finds the next archive on a multiple of four.
+    image.resize(image.len().next_multiple_of(4), 0);
+    image.extend_from_slice(second);
+    image
 }
 
 /// Compresses as `gzip -n` does.
@@ -228,6 +253,7 @@ mod tests {
             let files = files(&data);
             assert_eq!(files.len(), 2);
             assert_eq!(files["bin/deep/er"], vec![7; 1001]);
+            assert!(names(&data).contains("sh") && names(&data).contains("dev/console"));
         }
     }
 

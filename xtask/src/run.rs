@@ -5,7 +5,7 @@
 use crate::build;
 use crate::cli::RunArgs;
 use crate::elf;
-use crate::initramfs::Archive;
+use crate::initramfs::{self, Archive};
 use crate::paths::Paths;
 use crate::qemu::{self, Accel, Console, Machine, Outcome};
 use crate::report::Report;
@@ -79,8 +79,7 @@ fn prepare(args: &RunArgs, paths: &Paths) -> Result<Userland> {
     tools::need_qemu(install)?;
     build::kernel(paths, install)?;
     if let Some(file) = args.rootfs.as_ref().filter(|rootfs| rootfs.is_file()) {
-        let words = args.prog.clone();
-        return Ok(Userland { initrd: file.clone(), ours: false, words, _temporary: None });
+        return with_archive(file, args);
     }
     let (mut archive, ours) = match &args.rootfs {
         Some(dir) if dir.is_dir() => from_directory(dir, paths, install)?,
@@ -91,11 +90,38 @@ fn prepare(args: &RunArgs, paths: &Paths) -> Result<Userland> {
         build::write_whole(&paths.rootfs(), &archive.finish())?;
     }
     let theirs = !ours && args.prog.first().is_none_or(|name| !Path::new(name).is_file());
-    let words = if theirs { args.prog.clone() } else { place_program(&args.prog, &mut archive)? };
+    let placed = if theirs {
+        Placed { words: args.prog.clone(), copy: None }
+    } else {
+        place_program(&args.prog, |name| archive.contains(name))?
+    };
+    placed.copy_into(&mut archive)?;
+    temporary(&archive.finish(), ours, placed.words)
+}
+
+/// An initramfs for this run alone.
+fn temporary(bytes: &[u8], ours: bool, words: Vec<String>) -> Result<Userland> {
     let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
     let initrd = dir.path().join("rootfs.cpio");
-    build::write_whole(&initrd, &archive.finish())?;
+    build::write_whole(&initrd, bytes)?;
     Ok(Userland { initrd, ours, words, _temporary: Some(dir) })
+}
+
+/// Somebody's archive as it is; a program of the host's comes behind it, in a second one.
+fn with_archive(file: &Path, args: &RunArgs) -> Result<Userland> {
+    let as_it_is = |words| Userland { initrd: file.to_path_buf(), ours: false, words, _temporary: None };
+    if !args.prog.first().is_some_and(|name| Path::new(name).is_file()) {
+        return Ok(as_it_is(args.prog.clone()));
+    }
+    let archive = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let names = initramfs::names(&archive);
+    let placed = place_program(&args.prog, |name| names.contains(name.trim_matches('/')))?;
+    if placed.copy.is_none() {
+        return Ok(as_it_is(placed.words));
+    }
+    let mut second = Archive::new();
+    placed.copy_into(&mut second)?;
+    temporary(&initramfs::joined(&archive, &second.finish()), false, placed.words)
 }
 
 /// A directory as it stands; where it has no `/init`, with our userland.
@@ -109,16 +135,32 @@ fn from_directory(dir: &Path, paths: &Paths, install: tools::Install) -> Result<
     Ok((archive, ours))
 }
 
-/// Turns `PROG ARGS` into words for `/init`; a program of the host's is copied
-/// into the archive.
-fn place_program(prog: &[String], archive: &mut Archive) -> Result<Vec<String>> {
-    let Some((name, rest)) = prog.split_first() else { return Ok(Vec::new()) };
-    if name.starts_with("--") {
-        return Ok(prog.to_vec());
+/// `PROG ARGS` as words for `/init`, and what has to be copied for them.
+struct Placed {
+    words: Vec<String>,
+    /// A place in the rootfs, and the host's file that belongs there.
+    copy: Option<(String, PathBuf)>,
+}
+
+impl Placed {
+    fn copy_into(&self, archive: &mut Archive) -> Result<()> {
+        if let Some((place, host)) = &self.copy {
+            archive.program(place, host)?;
+        }
+        Ok(())
     }
-    let place = if name.starts_with('/') && archive.contains(name) {
+}
+
+/// Finds the program: in the rootfs, which `there` knows, else on the host.
+fn place_program(prog: &[String], there: impl Fn(&str) -> bool) -> Result<Placed> {
+    let Some((name, rest)) = prog.split_first() else { return Ok(Placed { words: Vec::new(), copy: None }) };
+    if name.starts_with("--") {
+        return Ok(Placed { words: prog.to_vec(), copy: None });
+    }
+    let mut copy = None;
+    let place = if name.starts_with('/') && there(name) {
         name.clone()
-    } else if !name.contains('/') && archive.contains(&format!("bin/{name}")) {
+    } else if !name.contains('/') && there(&format!("bin/{name}")) {
         format!("/bin/{name}")
     } else {
         let host = Path::new(name);
@@ -130,10 +172,10 @@ fn place_program(prog: &[String], archive: &mut Archive) -> Result<Vec<String>> 
         elf::check_static(host)?;
         let leaf = host.file_name().unwrap_or_default().to_string_lossy();
         let place = format!("/bin/{leaf}");
-        archive.program(&place, host)?;
+        copy = Some((place.clone(), host.to_path_buf()));
         place
     };
-    Ok(std::iter::once(place).chain(rest.iter().cloned()).collect())
+    Ok(Placed { words: std::iter::once(place).chain(rest.iter().cloned()).collect(), copy })
 }
 
 /// Longest command line of a kernel on x86 (`COMMAND_LINE_SIZE`, without the NUL).
@@ -329,11 +371,40 @@ mod tests {
     fn programs_are_found_in_the_rootfs_first() {
         let mut archive = Archive::new();
         archive.file("bin/sh", 0o755, "").file("sbin/x", 0o755, "");
-        let mut place = |name: &str| place_program(&[name.to_owned(), "a".into()], &mut archive);
-        assert_eq!(place("sh").unwrap(), ["/bin/sh", "a"]);
-        assert_eq!(place("/sbin/x").unwrap(), ["/sbin/x", "a"]);
-        assert_eq!(place("--exit").unwrap(), ["--exit", "a"]);
-        assert!(place("no-such-thing").unwrap_err().to_string().contains("no program"));
+        let place = |name: &str| {
+            let placed = place_program(&[name.to_owned(), "a".into()], |name| archive.contains(name));
+            placed.map(|p| (p.words, p.copy.is_some()))
+        };
+        let words = |place: &str| vec![place.to_owned(), "a".to_owned()];
+        assert_eq!(place("sh").unwrap(), (words("/bin/sh"), false));
+        assert_eq!(place("/sbin/x").unwrap(), (words("/sbin/x"), false));
+        assert_eq!(place("--exit").unwrap(), (words("--exit"), false));
+        assert!(place("no-such-thing").err().unwrap().to_string().contains("no program"));
+    }
+
+    #[test]
+    fn a_program_of_the_hosts_follows_an_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        let (theirs, mine) = (dir.path().join("theirs.cpio"), dir.path().join("mine"));
+        let mut archive = Archive::new();
+        archive.file("init", 0o755, "theirs").file("bin/odd", 0o755, "x");
+        std::fs::write(&theirs, archive.finish()).unwrap();
+        std::fs::write(&mine, crate::elf_writer::Elf::program(&[0xf4]).bytes()).unwrap();
+        let run = |prog: &str| {
+            let args = args(&["--rootfs", theirs.to_str().unwrap(), "--", prog, "a"]);
+            with_archive(&theirs, &args)
+        };
+        let inside = run("odd").unwrap();
+        assert_eq!((inside.initrd, inside.words), (theirs.clone(), vec!["odd".to_owned(), "a".into()]));
+        let outside = run(mine.to_str().unwrap()).unwrap();
+        assert_eq!(outside.words, ["/bin/mine", "a"]);
+        let image = std::fs::read(&outside.initrd).unwrap();
+        assert!(image.starts_with(&archive.finish()) && !outside.ours);
+        let second = initramfs::files(&image[archive.finish().len()..]);
+        assert_eq!(second["bin/mine"], std::fs::read(&mine).unwrap());
+        // A script is no program for a kernel of its own.
+        std::fs::write(&mine, "#!/bin/sh\n").unwrap();
+        assert!(run(mine.to_str().unwrap()).is_err());
     }
 
     fn outcome(console: &str, report: &str) -> Outcome {

@@ -10,22 +10,14 @@ use crate::fs::namespace::rootfs;
 use crate::fs::ramfs;
 use crate::kernel::panic::Comm;
 use crate::lib::cpio::{Entry, Error, Item, Reader};
+use crate::lib::cpio_pieces::{Pieces, Sink, Why};
+use crate::lib::decompress_inflate::gunzip;
 use crate::lib::iov_iter::IovIter;
+use crate::mm::util::try_push;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linux_raw_sys::general::AT_FDCWD;
-use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::inflate_flags::{
-    TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
-};
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
-
-/// Linux decompresses in pieces of this size, and unpacks each at once.
-const CHUNK: usize = 0x8000;
-
-/// What is wrong, in Linux's words.
-type Why = &'static str;
 
 /// What is wrong with an archive; a bad name is shown before.
 fn why(e: Error<'_>) -> Why {
@@ -74,6 +66,8 @@ struct Unpacker {
     links: BTreeMap<((u32, u32), u32, u32), Arc<Inode>>,
     /// Directories, whose times are set last.
     dirs: Vec<(Arc<Inode>, u32)>,
+    /// The file whose content is coming.
+    body: Option<Body>,
 }
 
 /// Archives follow one another, plain or compressed, with zeroes between
@@ -95,7 +89,7 @@ impl Unpacker {
         loop {
             match reader.next_item().map_err(why)? {
                 Item::End => return Ok(()),
-                Item::Trailer => self.links.clear(),
+                Item::Trailer => self.trailer(),
                 Item::Member(e) => self.member(&e)?,
                 Item::Other(rest) => {
                     let used = self.compressed(rest)?;
@@ -119,34 +113,9 @@ impl Unpacker {
             let known = OTHERS.iter().find(|(magic, _)| z.starts_with(magic));
             return Err(known.map_or("invalid magic at start of compressed archive", |k| k.1));
         }
-        let g = gunzip(z);
-        let whole = self.decompressed(&g.data)?;
-        g.end?;
-        if !whole {
-            return Err("junk at the end of compressed archive");
-        }
-        Ok(g.used)
-    }
-
-    /// What came out of a compressed archive; says whether it ended with a whole member.
-    fn decompressed(&mut self, data: &[u8]) -> Result<bool, Why> {
-        let mut reader = Reader::new(data);
-        loop {
-            match reader.next_item().map_err(why)? {
-                Item::End => return Ok(reader.is_whole()),
-                Item::Trailer => self.links.clear(),
-                Item::Member(e) => self.member(&e)?,
-                Item::Other(_) => return Err("junk within compressed archive"),
-            }
-        }
-    }
-
-    fn member(&mut self, e: &Entry<'_>) -> Result<(), Why> {
-        // What cannot be made is left out, without a word.
-        match self.make(e) {
-            Ok(inode) => fill(&inode, e),
-            Err(_) => Ok(()),
-        }
+        let mut pieces = Pieces::new();
+        let used = gunzip(z, |piece| pieces.push(piece, self))?;
+        if pieces.is_whole() { Ok(used) } else { Err("junk at the end of compressed archive") }
     }
 
     /// Makes what `e` describes, but for a file's content.
@@ -189,7 +158,7 @@ impl Unpacker {
         set_attr(&inode, e);
         add(dir, name, inode.clone())?;
         if kind == S_IFDIR {
-            self.dirs.push((inode.clone(), e.mtime));
+            try_push(&mut self.dirs, (inode.clone(), e.mtime))?;
         } else if e.nlink >= 2 {
             self.links.insert(link_key(e), inode.clone());
         }
@@ -202,6 +171,28 @@ impl Unpacker {
     fn find_link(&self, e: &Entry<'_>) -> Option<Arc<Inode>> {
         let linked = e.nlink >= 2 && !matches!(e.mode & S_IFMT, S_IFDIR | S_IFLNK);
         if linked { self.links.get(&link_key(e)).cloned() } else { None }
+    }
+}
+
+impl Sink for Unpacker {
+    fn member(&mut self, e: &Entry<'_>) -> Result<(), Why> {
+        // What cannot be made is left out, without a word.
+        self.body = self.make(e).ok().and_then(|inode| Body::begin(inode, e));
+        self.more(e.data)
+    }
+    fn more(&mut self, data: &[u8]) -> Result<(), Why> {
+        let Some(body) = &mut self.body else { return Ok(()) };
+        body.write(data)?;
+        if body.left != 0 {
+            return Ok(());
+        }
+        self.body.take().map_or(Ok(()), Body::end)
+    }
+    fn trailer(&mut self) {
+        self.links.clear();
+    }
+    fn wrong(&mut self, e: Error<'_>) -> Why {
+        why(e)
     }
 }
 
@@ -232,109 +223,34 @@ fn set_attr(inode: &Inode, e: &Entry<'_>) {
     (a.atime, a.mtime) = (time, time);
 }
 
-/// Writes a regular file's content.
-fn fill(inode: &Arc<Inode>, e: &Entry<'_>) -> Result<(), Why> {
-    let Some(pages) = inode.ops.mapping() else {
-        return Ok(());
-    };
-    let written = pages.write(&mut IovIter::source(e.data), &mut 0);
-    pages.truncate(pages.size().max(u64::from(e.size)));
-    if e.data.len() < e.size as usize {
-        // As on Linux, a file that did not come whole stays open: it cannot be run.
+/// A regular file's content on its way. As on Linux, a file that never comes whole stays
+/// open for writing: it cannot be run.
+struct Body {
+    inode: Arc<Inode>,
+    pos: u64,
+    left: usize,
+    /// Sum of the bytes so far, and what it must come to.
+    sum: u32,
+    checksum: Option<u32>,
+}
+
+impl Body {
+    /// Opens it; `None` if there is no content to come.
+    fn begin(inode: Arc<Inode>, e: &Entry<'_>) -> Option<Self> {
+        let pages = inode.ops.mapping()?;
+        pages.truncate(pages.size().max(u64::from(e.size)));
         let _ = inode.get_write_access();
+        Some(Self { inode, pos: 0, left: e.size as usize, sum: 0, checksum: e.checksum })
     }
-    if !e.data.is_empty() && written != Ok(e.data.len()) {
-        return Err("write error");
+    fn write(&mut self, data: &[u8]) -> Result<(), Why> {
+        self.left -= data.len();
+        self.sum = data.iter().fold(self.sum, |n, &b| n.wrapping_add(u32::from(b)));
+        let pages = self.inode.ops.mapping().ok_or("write error")?;
+        let written = pages.write(&mut IovIter::source(data), &mut self.pos);
+        if data.is_empty() || written == Ok(data.len()) { Ok(()) } else { Err("write error") }
     }
-    if e.checksum_fits() { Ok(()) } else { Err("bad data checksum") }
-}
-
-/// What came out of a gzip member.
-struct Gunzipped {
-    data: Vec<u8>,
-    /// Its length, trailer included.
-    used: usize,
-    end: Result<(), Why>,
-}
-
-/// Expands one gzip member. Of a damaged one there is what came before the damage, in
-/// whole pieces, as Linux would have unpacked it (Linux 6.1, `lib/decompress_inflate.c`).
-fn gunzip(z: &[u8]) -> Gunzipped {
-    let failed = |why| Gunzipped { data: Vec::new(), used: 0, end: Err(why) };
-    if z.len() < 10 {
-        return failed("read error");
-    }
-    if z[2] != 8 {
-        return failed("Not a gzip file");
-    }
-    let Some(header) = gzip_header_len(z) else {
-        return failed("header error");
-    };
-    let body = &z[header..];
-    let mut data: Vec<u8> = Vec::new();
-    let mut state = DecompressorOxide::new();
-    let (mut used, mut len) = (0, 0);
-    let end = loop {
-        if data.len() - len < CHUNK {
-            // The size that the trailer promises is only a hint.
-            let more = data.len().max(4 * CHUNK);
-            if data.try_reserve_exact(more).is_err() {
-                break Err("Out of memory while allocating output buffer");
-            }
-            data.resize(data.len() + more, 0);
-        }
-        let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF | TINFL_FLAG_HAS_MORE_INPUT;
-        let (status, n, m) = decompress(&mut state, &body[used..], &mut data, len, flags);
-        used += n;
-        len += m;
-        match status {
-            TINFLStatus::Done => break Ok(()),
-            TINFLStatus::HasMoreOutput => {}
-            TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => break Err("read error"),
-            _ => break Err("uncompression error"),
-        }
-    };
-    data.truncate(if end.is_ok() { len } else { len - len % CHUNK });
-    Gunzipped { data, used: (header + used + 8).min(z.len()), end }
-}
-
-/// Length of a gzip header: Linux knows of no field but the name.
-fn gzip_header_len(z: &[u8]) -> Option<usize> {
-    const FNAME: u8 = 8;
-    if z[3] & FNAME == 0 {
-        return Some(10);
-    }
-    z[10..].iter().position(|&b| b == 0).map(|n| 10 + n + 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn gzip_headers() {
-        assert_eq!(gzip_header_len(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]), Some(10));
-        assert_eq!(gzip_header_len(b"\x1f\x8b\x08\x08\0\0\0\0\0\x03name\0"), Some(15));
-        assert_eq!(gzip_header_len(b"\x1f\x8b\x08\x08\0\0\0\0\0\x03name"), None);
-    }
-
-    #[test]
-    fn damage_is_told_in_linuxs_words() {
-        let end = |z: &[u8]| gunzip(z).end;
-        assert_eq!(end(b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xff\xff\xff\xff"), Err("uncompression error"));
-        assert_eq!(end(b"\x1f\x8b\x08\0\0\0\0\0\0\x03"), Err("read error"));
-        assert_eq!(end(b"\x1f\x8b\x08"), Err("read error"));
-        assert_eq!(end(b"\x1f\x8b\x07\0\0\0\0\0\0\x03"), Err("Not a gzip file"));
-        let stored = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x01\x02\0\xfd\xffhi\0\0\0\0\0\0\0\0";
-        let g = gunzip(stored);
-        assert_eq!((&g.data[..], g.used, g.end), (&b"hi"[..], stored.len(), Ok(())));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_expanded_to_some_end(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = gunzip(&[&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], &body].concat());
-        }
+    fn end(self) -> Result<(), Why> {
+        self.inode.put_write_access();
+        if self.checksum.is_none_or(|c| c == self.sum) { Ok(()) } else { Err("bad data checksum") }
     }
 }

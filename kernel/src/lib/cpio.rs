@@ -67,14 +67,6 @@ pub struct Entry<'a> {
     pub rdev: (u32, u32),
 }
 
-impl Entry<'_> {
-    /// Whether the content is what the header's sum says.
-    pub fn checksum_fits(&self) -> bool {
-        let sum = || self.data.iter().fold(0u32, |n, &b| n.wrapping_add(u32::from(b)));
-        self.checksum.is_none_or(|c| c == sum())
-    }
-}
-
 /// What stands next in an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item<'a> {
@@ -93,8 +85,12 @@ pub enum Item<'a> {
 pub struct Reader<'a> {
     image: &'a [u8],
     at: usize,
+    /// Where `image` begins in the whole: members begin at multiples of four.
+    offset: usize,
     /// A member or trailer came before, and nothing else since.
     after_member: bool,
+    /// The image ended where it should go on.
+    cut_off: bool,
 }
 
 /// A number in hexadecimal, up to what is no digit.
@@ -105,29 +101,36 @@ fn hex(field: &[u8]) -> u32 {
 impl<'a> Reader<'a> {
     /// Starts at the beginning of `image`.
     pub const fn new(image: &'a [u8]) -> Self {
-        Self { image, at: 0, after_member: false }
+        Self::resumed(image, 0, 0, false)
+    }
+    /// Goes on at `at` of a part of an image that begins at `offset`.
+    pub const fn resumed(image: &'a [u8], at: usize, offset: usize, after_member: bool) -> Self {
+        Self { image, at, offset, after_member, cut_off: false }
+    }
+    /// Where it stands, maybe behind the image, and whether behind a member.
+    pub const fn place(&self) -> (usize, bool) {
+        (self.at, self.after_member)
+    }
+    /// Whether the image ended within a header or name.
+    pub const fn was_cut_off(&self) -> bool {
+        self.cut_off
     }
     /// Goes on `n` bytes further: behind what [`Item::Other`] turned out to be.
     pub fn skip(&mut self, n: usize) {
         self.at = self.at.saturating_add(n).min(self.image.len());
         self.after_member = false;
     }
-    /// Whether the last thing read was whole.
-    pub const fn is_whole(&self) -> bool {
-        self.after_member
-    }
-
     /// The next item.
     pub fn next_item(&mut self) -> Result<Item<'a>, Error<'a>> {
         loop {
             while self.image.get(self.at) == Some(&0) {
                 self.at += 1;
             }
-            let rest = &self.image[self.at..];
+            let rest = self.image.get(self.at..).unwrap_or(&[]);
             let Some(&first) = rest.first() else {
                 return Ok(Item::End);
             };
-            let aligned = self.at.is_multiple_of(4);
+            let aligned = (self.offset + self.at).is_multiple_of(4);
             if !aligned && self.after_member {
                 return Err(Error::BrokenPadding);
             }
@@ -152,6 +155,7 @@ impl<'a> Reader<'a> {
     fn cut_off(&mut self) -> Item<'a> {
         self.at = self.image.len();
         self.after_member = false;
+        self.cut_off = true;
         Item::End
     }
 
@@ -165,15 +169,16 @@ impl<'a> Reader<'a> {
         let (namesize, length) = (namesize as usize, size as usize);
         // Header and name together fill a multiple of four.
         let data_at = ((namesize + 1) & !3) + 2;
-        let next = (self.at + HEADER + data_at + length + 3) & !3;
+        let begin = self.offset + self.at;
+        let next = ((begin + HEADER + data_at + length + 3) & !3) - self.offset;
         let kind = mode & S_IFMT;
         let wanted = match kind {
             S_IFLNK => length <= PATH_MAX,
             S_IFREG => true,
             _ => length == 0,
         };
-        self.after_member = next <= self.image.len();
-        self.at = next.min(self.image.len());
+        self.after_member = true;
+        self.at = next;
         if !wanted || namesize == 0 || namesize > PATH_MAX {
             return Ok(None);
         }
@@ -294,8 +299,8 @@ mod tests {
         let mut r = Reader::new(&image[..115]);
         let Ok(Item::Member(e)) = r.next_item() else { panic!() };
         assert_eq!((e.data, e.size), (&b"hel"[..], 5));
-        assert!(!r.is_whole());
         assert_eq!(r.next_item(), Ok(Item::End));
+        assert!(r.place().0 > 115 && !r.was_cut_off());
     }
 
     #[test]

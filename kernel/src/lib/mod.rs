@@ -2,5 +2,7 @@
 //! Linux's `lib/`: helpers that are pure functions of plain data.
 pub mod cmdline;
 pub mod cpio;
+pub mod cpio_pieces;
+pub mod decompress_inflate;
 pub mod iov_iter;
 pub mod ratelimit;
