@@ -2,9 +2,10 @@
 //! `modes::…`: the whole set of user programs once more, on kernels that do the same in
 //! another way. What programs see must not depend on it, but for what is stated here.
 
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 use tests::console::{expect_in_order, expect_none};
-use tests::machine::{self, boot_file, kernel, rootfs, tail};
+use tests::machine::{self, boot_archive, boot_file, kernel, rootfs, tail};
+use tests::{hello, x87_program};
 use xtask::qemu::Machine;
 use xtask::report::Report;
 use xtask::run::CONSOLE;
@@ -25,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(Trial::test("modes::cpu_without_xsave", cpu_without_xsave));
     trials.push(Trial::test("modes::no387", no387));
     trials.push(Trial::test("modes::nofxsr", nofxsr));
+    trials.push(Trial::ignorable_test("modes::no387_c_program", no387_c_program));
     trials
 }
 
@@ -90,6 +92,20 @@ fn no387() -> Result<(), Failed> {
         return Err(format!("x87_sine: {sine:?}").into());
     }
     Ok(())
+}
+
+/// A compiler's code calculates the same without an FPU as here with one.
+fn no387_c_program() -> Result<Completion, Failed> {
+    let Some(dir) = x87_program::pack()? else {
+        return Ok(Completion::ignored_with("there is no compiler for x87 code here"));
+    };
+    let lines = x87_program::lines_here(&dir)?;
+    let archive = hello::archive_with(std::fs::read(dir.path().join("init"))?).finish();
+    let outcome = boot_archive(&archive, "no387")?;
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    expect_none(&outcome.console, &["WARNING:", "Oops", "BUG:", "math_emulate:"])?;
+    expect_in_order(&outcome.console, &lines).map_err(|why| format!("{why}\n{}", tail(&outcome.console)))?;
+    Ok(Completion::Completed)
 }
 
 /// A processor of the first 64-bit generation.

@@ -61,16 +61,21 @@ int main(void)
 /// Compiles it to `init` in a directory of its own, which also has `dev/`;
 /// `None` where there is no compiler that can.
 pub fn pack(flags: &[&str]) -> Result<Option<TempDir>, String> {
+    compile(SOURCE, &[flags, &["-O1"]].concat())
+}
+
+/// As [`pack`], for any source.
+pub fn compile(text: &str, flags: &[&str]) -> Result<Option<TempDir>, String> {
     let Some(compiler) = ["gcc", "cc", "clang"].into_iter().find(|name| which(name).is_some()) else {
         return Ok(None);
     };
     let dir = tempfile::tempdir().map_err(|error| format!("cannot make a temporary directory: {error}"))?;
     let source = dir.path().join("init.c");
-    std::fs::write(&source, SOURCE).map_err(|error| format!("cannot write {}: {error}", source.display()))?;
+    std::fs::write(&source, text).map_err(|error| format!("cannot write {}: {error}", source.display()))?;
     std::fs::create_dir(dir.path().join("dev")).map_err(|error| format!("cannot make dev: {error}"))?;
     let compiled = Command::new(compiler)
         .args(flags)
-        .args(["-O1", "-w", "-o", "init", "init.c"])
+        .args(["-w", "-o", "init", "init.c"])
         .current_dir(dir.path())
         .stdin(Stdio::null())
         .stderr(Stdio::null())

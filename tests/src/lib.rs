@@ -10,6 +10,7 @@
 //! | [`hello`] | an `/init` that says one line and switches off |
 //! | [`hostile`] | archives and programs that are wrong in one way each |
 //! | [`programs`] | the user programs that carry an expectation |
+//! | [`x87_program`] | a C program of x87 code |
 
 pub mod c_program;
 pub mod console;
@@ -18,3 +19,4 @@ pub mod hostile;
 pub mod machine;
 pub mod monitor;
 pub mod programs;
+pub mod x87_program;
