@@ -67,9 +67,9 @@ fn arrive() -> Result<(), Failed> {
 fn gdb(dump: &Dump, commands: &[&str]) -> Result<String, String> {
     let mut gdb = Command::new("gdb");
     gdb.args(["-nx", "-batch", "-ex", "set debuginfod enabled off"]);
-    commands.iter().for_each(|c| {
+    for c in commands {
         gdb.args(["-ex", c]);
-    });
+    }
     let out = gdb.arg(&dump.program).arg(&dump.core).output().map_err(|e| format!("gdb: {e}"))?;
     Ok(format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr)))
 }
