@@ -5,8 +5,8 @@ use crate::{Errno, Result, signal::SigInfo, status::WaitStatus, syscall};
 use core::ffi::{CStr, c_char};
 use linux_raw_sys::general as abi;
 
+pub use abi::{__WALL, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED};
 pub use abi::{RLIMIT_CORE, RLIMIT_NOFILE, RLIMIT_SIGPENDING, RLIMIT_STACK};
-pub use abi::{WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED};
 
 /// Ends the whole process.
 pub fn exit_group(code: i32) -> ! {

@@ -8,8 +8,8 @@
 
 use crate::arch::x86::lib::usercopy::copy_to_user;
 use crate::errno::{EEXIST, ENOENT, ENOMEM, ERANGE, Result};
+use crate::fs::fs_struct::current_fs;
 use crate::fs::inode::Inode;
-use crate::kernel::task::current;
 use crate::locking::SpinLock;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -196,7 +196,7 @@ impl Dentry {
 
 /// `getcwd(2)`.
 pub fn sys_getcwd(buf: usize, size: usize) -> Result<usize> {
-    let fs = current().fs.get();
+    let fs = current_fs();
     let pwd = fs.pwd();
     if pwd.dentry.is_unhashed() {
         return Err(ENOENT);

@@ -12,7 +12,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 
 /// `debugfs`.
-pub static FS_TYPE: FsType = FsType { name: "debugfs", magic: 0x6462_6720, mount };
+pub static FS_TYPE: FsType = FsType { name: "debugfs", magic: 0x6462_6720, noexec: false, mount };
 
 /// A file: its directory, name, mode, what reading it shows and what writing it does.
 pub struct DebugFile {

@@ -13,7 +13,7 @@ use alloc::format;
 use alloc::sync::Arc;
 
 /// The kind of file system.
-pub static FS_TYPE: FsType = FsType { name: "devtmpfs", magic: 0x0102_1994, mount };
+pub static FS_TYPE: FsType = FsType { name: "devtmpfs", magic: 0x0102_1994, noexec: false, mount };
 
 fn mount(_: &[u8]) -> Result<Arc<Dentry>> {
     static ROOT: spin::Once<Arc<Dentry>> = spin::Once::new();

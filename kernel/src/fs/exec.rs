@@ -14,6 +14,7 @@ use crate::fs::binfmt_script::{self, BUF_SIZE};
 use crate::fs::exec_stack::{ArgStack, STK_LIM, Strings};
 use crate::fs::file::current_files;
 use crate::fs::file_table::File;
+use crate::fs::fs_struct::current_fs;
 use crate::fs::inode::mode::{S_ISGID, S_ISUID};
 use crate::fs::inode::{MAY_EXEC, MAY_READ};
 use crate::fs::namei::{Follow, Walk, getname_flags, start, user_path_at};
@@ -23,12 +24,13 @@ use crate::kernel::cred::{Cred, commit_creds};
 use crate::kernel::exit::tracer_of;
 use crate::kernel::fork::mm_release;
 use crate::kernel::ptrace::ptrace_event;
-use crate::kernel::signal::sigset::SIGSEGV;
+use crate::kernel::signal::sigset::{SIGCHLD, SIGSEGV};
 use crate::kernel::signal::state::rlimit;
 use crate::kernel::signal::{action, fatal_signal_pending, force_fatal_sig, kill_other_threads};
 use crate::kernel::task::{Current, Task, current, pf};
 use crate::mm::mm_struct::{SUID_DUMP_DISABLE, SUID_DUMP_USER};
 use crate::mm::page_alloc::Page;
+use crate::mm::util::READ_IMPLIES_EXEC;
 use crate::mm::vma::VmFile;
 use crate::mm::{Mm, leave_mm};
 use crate::security::commoncap::{Unsafe, creds_from_file};
@@ -37,16 +39,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use linux_raw_sys::general::{
-    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, CAP_SYS_PTRACE, MS_NOEXEC, MS_NOSUID, O_LARGEFILE, O_RDONLY,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, CAP_SYS_PTRACE, MS_NOSUID, O_LARGEFILE, O_RDONLY,
 };
 use linux_raw_sys::ptrace::PTRACE_EVENT_EXEC;
 
 /// How deep scripts may name scripts.
 const MAX_DEPTH: u32 = 5;
 /// `personality` bits that a set-id program does not inherit (`PER_CLEAR_ON_SETID`).
-const PER_CLEAR_ON_SETID: u32 = ADDR_NO_RANDOMIZE | 0x0040_0000 | 0x0020_0000 | 0x0010_0000;
-/// `personality` bit that no 64-bit program keeps.
-const READ_IMPLIES_EXEC: u32 = 0x0040_0000;
+const PER_CLEAR_ON_SETID: u32 = ADDR_NO_RANDOMIZE | READ_IMPLIES_EXEC | 0x0020_0000 | 0x0010_0000;
 
 /// `/proc/sys/kernel/randomize_va_space`.
 pub static RANDOMIZE_VA_SPACE: AtomicU32 = AtomicU32::new(2);
@@ -131,7 +131,7 @@ fn open_path_exec(p: Path) -> Result<Arc<File>> {
         return Err(EACCES);
     }
     inode.permission(&current().cred.get(), MAY_EXEC)?;
-    if p.mnt.flags.load(Ordering::Relaxed) & MS_NOEXEC != 0 {
+    if p.is_noexec() {
         return Err(EACCES);
     }
     vfs_open(p, How { flags: O_RDONLY | O_LARGEFILE, mode: 0 })
@@ -222,6 +222,10 @@ impl Binprm {
         self.point_of_no_return = true;
         let cur = current();
         kill_other_threads(&cur)?;
+        // Whatever the parent asked for was about the old program (`de_thread`).
+        if let Some(leader) = cur.signal.group_leader() {
+            leader.rel.set_exit_signal(SIGCHLD);
+        }
         let files = current_files();
         // One reference is the task's, one is ours.
         let own = if Arc::strong_count(&files) > 2 { files.fork()? } else { files };
@@ -235,6 +239,7 @@ impl Binprm {
         action::unshare_sighand(&cur);
         flush_thread();
         flush_ptrace_hw_breakpoint(cur);
+        // No 64-bit program keeps the one.
         let per_clear = READ_IMPLIES_EXEC | if self.secure { PER_CLEAR_ON_SETID } else { 0 };
         let personality = cur.personality.fetch_and(!per_clear, Ordering::Relaxed) & !per_clear;
         cur.sig.altstack.reset_on_exec();
@@ -277,8 +282,8 @@ impl Binprm {
 /// Whether others than the task's own threads have its working directory
 /// (`check_unsafe_exec`).
 fn shares_fs(cur: Current) -> bool {
-    let fs = cur.fs.get();
-    let ours = |t: &Arc<Task>| Arc::ptr_eq(&t.fs.get(), &fs);
+    let fs = current_fs();
+    let ours = |t: &Arc<Task>| t.fs.lock().as_ref().is_some_and(|f| Arc::ptr_eq(f, &fs));
     let threads = cur.signal.threads.with_irqs_off(|v| v.iter().filter(|t| ours(t)).count());
     // One reference is the local one.
     Arc::strong_count(&fs) - 1 > threads

@@ -53,8 +53,13 @@ impl FsStruct {
     }
 }
 
+/// The current task's.
+pub fn current_fs() -> Arc<FsStruct> {
+    current().fs.lock().clone().unwrap_or_else(FsStruct::new)
+}
+
 /// `umask(2)`.
 pub fn sys_umask(mask: u32) -> Result<usize> {
-    let fs = current().fs.get();
+    let fs = current_fs();
     Ok(core::mem::replace(&mut fs.0.lock().umask, mask & 0o777) as usize)
 }

@@ -5,6 +5,7 @@ use crate::arch::x86::lib::usercopy::{getname, strncpy_from_user};
 use crate::errno::{ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::file::fget_raw;
+use crate::fs::fs_struct::current_fs;
 use crate::fs::inode::{Link, MAY_EXEC};
 use crate::fs::namespace::Path;
 use crate::kernel::cred::Cred;
@@ -68,7 +69,7 @@ impl Walk {
     /// A walk of the current task.
     pub fn new() -> Self {
         let cur = current();
-        Self { root: cur.fs.get().root(), cred: cur.cred.get(), links: 0 }
+        Self { root: current_fs().root(), cred: cur.cred.get(), links: 0 }
     }
 
     /// Who walks.
@@ -211,7 +212,7 @@ fn component(name: &[u8]) -> Result<Last> {
 /// one behind a descriptor.
 pub fn start(dfd: i32, name: &[u8]) -> Result<Path> {
     if dfd == AT_FDCWD || name.first() == Some(&b'/') {
-        return Ok(current().fs.get().pwd());
+        return Ok(current_fs().pwd());
     }
     let f = fget_raw(dfd)?;
     if !name.is_empty() && !f.inode.is_dir() {
@@ -241,7 +242,7 @@ pub fn getname_flags(uname: usize, flags: u32) -> Result<Vec<u8>> {
 pub fn user_path_at_empty(dfd: i32, uname: usize, flags: u32) -> Result<Path> {
     let name = getname_flags(uname, flags)?;
     if name.is_empty() {
-        return if dfd == AT_FDCWD { Ok(current().fs.get().pwd()) } else { Ok(fget_raw(dfd)?.path.clone()) };
+        return if dfd == AT_FDCWD { Ok(current_fs().pwd()) } else { Ok(fget_raw(dfd)?.path.clone()) };
     }
     user_path_at(dfd, &name, Follow::unless_nofollow(flags))
 }

@@ -6,6 +6,7 @@ use crate::errno::{
     EBUSY, EEXIST, EINVAL, EISDIR, EMLINK, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EROFS, EXDEV, Result,
 };
 use crate::fs::dcache::{Dentry, lock_tree};
+use crate::fs::fs_struct::current_fs;
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, MAY_EXEC, MAY_WRITE};
 use crate::fs::namei::{self, Last, Parent, user_path_at_empty, user_path_parent};
@@ -97,7 +98,7 @@ pub fn create_at(dfd: i32, name: &[u8], what: &New<'_>, mode: u32) -> Result<Pat
         return Err(ENOENT);
     }
     may_change(&p.dir, &cred)?;
-    let umask = current().fs.get().umask();
+    let umask = current_fs().umask();
     let d = create_in(&p.dir, last, what, mode & !umask, &cred)?;
     Ok(namei::sibling(&p.dir, d))
 }

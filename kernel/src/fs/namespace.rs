@@ -4,11 +4,11 @@
 use crate::arch::x86::lib::usercopy::{copy_from_user_partial, getname, strncpy_from_user};
 use crate::errno::{EBUSY, EFAULT, EINVAL, ENAMETOOLONG, ENODEV, ENOMEM, ENOSPC, ENOTDIR, EPERM, Result};
 use crate::fs::dcache::Dentry;
+use crate::fs::fs_struct::current_fs;
 use crate::fs::inode::mode::S_IFDIR;
 use crate::fs::namei::{self, Follow};
 use crate::fs::superblock::get_fs_type;
 use crate::kernel::capability::capable;
-use crate::kernel::task::current;
 use crate::locking::SpinLock;
 use crate::mm::util::kvcalloc;
 use alloc::sync::{Arc, Weak};
@@ -119,6 +119,10 @@ impl Path {
         }
         self
     }
+    /// Whether nothing here may be run (`path_noexec`).
+    pub fn is_noexec(&self) -> bool {
+        self.mnt.flags.load(Ordering::Relaxed) & abi::MS_NOEXEC != 0 || self.dentry.inode.sb.fs.noexec
+    }
     /// Whether this is the root of its mount.
     pub fn is_mount_root(&self) -> bool {
         Arc::ptr_eq(&self.dentry, &self.mnt.root)
@@ -203,7 +207,7 @@ impl Path {
 }
 
 fn rootfs_or_own_root() -> Path {
-    if crate::arch::x86::percpu::this_cpu().has_current() { current().fs.get().root() } else { rootfs() }
+    if crate::arch::x86::percpu::this_cpu().has_current() { current_fs().root() } else { rootfs() }
 }
 
 /// Mounts the file system whose root is `root` on `at`.

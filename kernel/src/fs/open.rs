@@ -9,6 +9,7 @@ use crate::fs::dcache::lock_tree;
 use crate::fs::file::{UnusedFd, fget, fget_raw};
 use crate::fs::file_table::{File, FileOps};
 use crate::fs::filemap::seal;
+use crate::fs::fs_struct::current_fs;
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Inode, Link, MAY_EXEC, MAY_READ, MAY_WRITE, owner_or_capable};
 use crate::fs::namei::{Last, Parent, Walk, start, user_path_at_empty};
@@ -127,7 +128,7 @@ fn last_step(walk: &Walk, p: &Parent, how: How) -> Result<(Path, bool)> {
     let name = match &p.last {
         Last::Name(n) => n,
         _ if how.has(O_CREAT) => return Err(EISDIR),
-        Last::DotDot => return Ok((p.dir.clone().dotdot(&current().fs.get().root()), false)),
+        Last::DotDot => return Ok((p.dir.clone().dotdot(&current_fs().root()), false)),
         Last::Dot | Last::Root => return Ok((p.dir.clone(), false)),
     };
     let _tree = how.has(O_CREAT).then(lock_tree);
@@ -141,7 +142,7 @@ fn last_step(walk: &Walk, p: &Parent, how: How) -> Result<(Path, bool)> {
         return Err(ENOENT);
     }
     may_change(&p.dir, walk.cred()).map_err(|e| if e == EPERM { EACCES } else { e })?;
-    let umask = current().fs.get().umask();
+    let umask = current_fs().umask();
     let d = create_in(&p.dir, name, &New::File, how.mode & !umask, walk.cred())?;
     Ok((Path { mnt: p.dir.mnt.clone(), dentry: d }, true))
 }
@@ -149,7 +150,7 @@ fn last_step(walk: &Walk, p: &Parent, how: How) -> Result<(Path, bool)> {
 fn open_tmpfile(walk: &mut Walk, at: Path, name: &[u8], how: How) -> Result<Arc<File>> {
     let dir = walk.path(at, name, crate::fs::namei::Follow::Yes)?;
     may_change(&dir, walk.cred()).map_err(|e| if e == EPERM { crate::errno::EOPNOTSUPP } else { e })?;
-    let inode = crate::fs::ramfs::new_file(&dir.dentry.inode.sb, how.mode & !current().fs.get().umask());
+    let inode = crate::fs::ramfs::new_file(&dir.dentry.inode.sb, how.mode & !current_fs().umask());
     {
         let mut a = inode.attr.lock();
         a.nlink = 0;
@@ -396,7 +397,7 @@ pub fn sys_fchdir(fd: i32) -> Result<usize> {
 fn change_dir(p: Path) -> Result<usize> {
     p.dentry.inode.want_dir()?;
     p.dentry.inode.permission(&current().cred.get(), MAY_EXEC)?;
-    current().fs.get().set_pwd(p);
+    current_fs().set_pwd(p);
     Ok(0)
 }
 
@@ -409,7 +410,7 @@ pub fn sys_chroot(name: usize) -> Result<usize> {
     if !cred.capable(CAP_SYS_CHROOT) {
         return Err(EPERM);
     }
-    current().fs.get().set_root(p);
+    current_fs().set_root(p);
     Ok(0)
 }
 

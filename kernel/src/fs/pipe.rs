@@ -370,7 +370,7 @@ pub fn fifo_open(slot: &FifoSlot, flags: u32) -> Result<Arc<dyn FileOps>> {
 }
 
 /// What has no name in any directory: pipes, memory files.
-static PSEUDO: FsType = FsType { name: "pipefs", magic: 0x5049_5045, mount: |_| Err(EINVAL) };
+static PSEUDO: FsType = FsType { name: "pipefs", magic: 0x5049_5045, noexec: false, mount: |_| Err(EINVAL) };
 
 /// The instance that they all are on.
 pub fn pseudo_sb() -> Arc<SuperBlock> {

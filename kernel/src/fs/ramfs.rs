@@ -26,11 +26,11 @@ const TMPFS_MAGIC: u64 = 0x0102_1994;
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
 
 /// `tmpfs`: half of the memory unless `size=` says otherwise.
-pub static TMPFS: FsType = FsType { name: "tmpfs", magic: TMPFS_MAGIC, mount: mount_tmpfs };
+pub static TMPFS: FsType = FsType { name: "tmpfs", magic: TMPFS_MAGIC, noexec: false, mount: mount_tmpfs };
 /// `ramfs`: no limit but the memory.
-pub static RAMFS: FsType = FsType { name: "ramfs", magic: RAMFS_MAGIC, mount: mount_ramfs };
+pub static RAMFS: FsType = FsType { name: "ramfs", magic: RAMFS_MAGIC, noexec: false, mount: mount_ramfs };
 /// The first file system: a `tmpfs` by another name.
-static ROOTFS: FsType = FsType { name: "rootfs", magic: TMPFS_MAGIC, mount: |_| Err(EPERM) };
+static ROOTFS: FsType = FsType { name: "rootfs", magic: TMPFS_MAGIC, noexec: false, mount: |_| Err(EPERM) };
 
 /// The root of a new file system.
 pub fn new_root(sb: &Arc<SuperBlock>, mode: u32) -> Arc<Dentry> {

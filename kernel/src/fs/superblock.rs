@@ -17,6 +17,8 @@ pub struct FsType {
     pub name: &'static str,
     /// `f_type` of `statfs`.
     pub magic: u64,
+    /// Nothing on it may be run, however it is mounted (`SB_I_NOEXEC`).
+    pub noexec: bool,
     /// Makes or finds an instance; `data` is the option string. Returns its root.
     pub mount: fn(data: &[u8]) -> Result<Arc<Dentry>>,
 }

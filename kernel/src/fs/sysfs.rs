@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 
 /// `sysfs`.
-pub static FS_TYPE: FsType = FsType { name: "sysfs", magic: 0x6265_6572, mount };
+pub static FS_TYPE: FsType = FsType { name: "sysfs", magic: 0x6265_6572, noexec: true, mount };
 
 fn mount(_data: &[u8]) -> Result<Arc<Dentry>> {
     static ROOT: spin::Once<Arc<Dentry>> = spin::Once::new();

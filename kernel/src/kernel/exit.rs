@@ -6,22 +6,24 @@
 //! process is.
 
 mod relations;
+mod reparent;
 mod wait;
 
 pub use relations::{
     ExitState, Relations, delay_group_leader, notified_parent, parent_of, ptrace_reparented, real_parent,
     tracer_of,
 };
+pub use reparent::set_child_subreaper;
 pub use wait::{put_rusage, sys_wait4, sys_waitid};
 
 use crate::arch::x86::percpu::this_cpu;
+use crate::drivers::tty::tty_jobctrl::disassociate_ctty;
 use crate::errno::Result;
 use crate::kernel::fork::{TASKLIST, TaskListGuard, mm_release};
 use crate::kernel::panic::{OOPS_COUNT, OOPS_LIMIT, panic};
 use crate::kernel::ptrace::{exit_ptrace, ptrace_event};
 use crate::kernel::sched::schedule;
-use crate::kernel::signal::state::signal_flags;
-use crate::kernel::signal::{begin_group_exit, do_notify_parent, exit_signals, kill_pgrp};
+use crate::kernel::signal::{begin_group_exit, do_notify_parent, exit_signals};
 use crate::kernel::task::{TASK_DEAD, Task, current};
 use crate::locking::{irqs_enabled, local_irq_disable, local_irq_enable};
 use crate::mm::leave_mm;
@@ -58,6 +60,10 @@ pub fn do_exit(code: i32) -> ! {
     }
     exit_mm();
     drop(cur.files.lock().take());
+    drop(cur.fs.lock().take());
+    if !others_live {
+        disassociate_ctty();
+    }
     exit_notify(others_live);
     local_irq_disable();
     cur.state.store(TASK_DEAD, Ordering::SeqCst);
@@ -93,13 +99,13 @@ fn exit_notify(others_live: bool) {
     let cur = current();
     exit_ptrace(cur);
     if !others_live {
-        forget_original_parent();
+        reparent::forget_original_parent();
+        if let Some(leader) = cur.signal.group_leader() {
+            reparent::kill_orphaned_pgrp(&leader, None);
+        }
     }
     cur.rel.set_exit_state(ExitState::Zombie);
     let me = cur.to_arc();
-    if cur.is_leader() && cur.signal.thread_group_empty() {
-        kill_orphaned_pgrp();
-    }
     if cur.ptrace.traced() {
         let whole = cur.is_leader() && cur.signal.thread_group_empty() && !ptrace_reparented(&cur);
         let sig = if whole { cur.rel.exit_signal() } else { nr::SIGCHLD as i32 };
@@ -127,47 +133,6 @@ pub fn bury(t: &Arc<Task>) {
 pub fn notify_and_maybe_reap(leader: &Arc<Task>) {
     if do_notify_parent(leader, leader.rel.exit_signal()) {
         bury(leader);
-    }
-}
-
-/// Gives the current process's children to init.
-fn forget_original_parent() {
-    let mut list = TASKLIST.lock();
-    let (Some(me), Some(reaper)) = (list.find(current().tgid), list.find(1)) else { return };
-    let children = me.rel.take_children(&mut list);
-    for c in &children {
-        c.rel.adopt(&mut list, &reaper, c);
-        c.rel.set_exit_signal(nr::SIGCHLD as i32);
-    }
-    drop(list);
-    for c in children {
-        let sig = c.pdeath_signal.load(Ordering::Relaxed);
-        if sig != 0 {
-            let _ = crate::kernel::signal::send::do_send_sig_info(
-                sig as i32,
-                crate::kernel::signal::SendInfo::NoInfo,
-                &c,
-                crate::kernel::signal::PidType::Tgid,
-            );
-        }
-        if !c.ptrace.traced() && c.rel.is_zombie() && c.signal.thread_group_empty() {
-            notify_and_maybe_reap(&c);
-        }
-    }
-}
-
-/// If the current process's death orphans a process group with stopped members, they
-/// get `SIGHUP` and `SIGCONT` (`kill_orphaned_pgrp`).
-fn kill_orphaned_pgrp() {
-    use crate::kernel::signal::kill::is_pgrp_orphaned;
-    let pgrp = current().signal.pgrp();
-    let mut stopped = false;
-    crate::kernel::fork::for_each_process(|t| {
-        stopped |= t.signal.pgrp() == pgrp && t.signal.flags() & signal_flags::STOP_STOPPED != 0;
-    });
-    if stopped && is_pgrp_orphaned(pgrp) {
-        let _ = kill_pgrp(pgrp, nr::SIGHUP as i32, true);
-        let _ = kill_pgrp(pgrp, nr::SIGCONT as i32, true);
     }
 }
 

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Making tasks (Linux 6.1, `kernel/fork.c`, `kernel/pid.c`), and the list of all.
 
+mod clone3;
+
+pub use clone3::sys_clone3;
+
 use crate::arch::x86::kernel::process_64::{self, KernelStack, Thread};
 use crate::arch::x86::kernel::step;
-use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user, put_user};
-use crate::errno::{E2BIG, EAGAIN, EINTR, EINVAL, EPERM, ERESTARTNOINTR, Result};
+use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, put_user};
+use crate::errno::{EAGAIN, EEXIST, EINTR, EINVAL, EPERM, ERESTARTNOINTR, Result};
+use crate::fs::fs_struct::current_fs;
 use crate::fs::{FilesStruct, FsStruct};
 use crate::kernel::cred::Cred;
 use crate::kernel::exit::Relations;
@@ -22,7 +27,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{BuildHasherDefault, Hasher};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use linux_raw_sys::general as nr;
 use linux_raw_sys::ptrace::{
     PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE,
@@ -56,12 +61,18 @@ impl Hasher for PidHasher {
 /// and the pid hash).
 pub struct TaskList {
     by_pid: HashMap<i32, Arc<Task>, BuildHasherDefault<PidHasher>>,
+    /// Process groups and sessions whose leaders were released: their numbers are not given
+    /// to new tasks. Some may have lost their last members since.
+    leaderless: HashSet<i32, BuildHasherDefault<PidHasher>>,
     last_pid: i32,
 }
 
 /// The task list. Its lock is taken before any sighand's.
-pub static TASKLIST: IrqLock<TaskList> =
-    IrqLock::new(TaskList { by_pid: HashMap::with_hasher(BuildHasherDefault::new()), last_pid: 0 });
+pub static TASKLIST: IrqLock<TaskList> = IrqLock::new(TaskList {
+    by_pid: HashMap::with_hasher(BuildHasherDefault::new()),
+    leaderless: HashSet::with_hasher(BuildHasherDefault::new()),
+    last_pid: 0,
+});
 
 /// Holding this means holding the task list's lock.
 pub type TaskListGuard<'a> = IrqGuard<'a, TaskList>;
@@ -86,19 +97,46 @@ impl TaskList {
     pub fn is_empty(&self) -> bool {
         self.by_pid.is_empty()
     }
-    /// Takes a released task off the list.
+    /// Takes a released task off the list. Its number stays taken while a process group or a
+    /// session has it.
     pub fn remove(&mut self, pid: i32) -> Option<Arc<Task>> {
-        self.by_pid.remove(&pid)
+        let t = self.by_pid.remove(&pid)?;
+        if t.signal.led.load(Ordering::Relaxed) && self.is_group(pid) {
+            self.leaderless.insert(pid);
+        }
+        Some(t)
     }
-    fn alloc_pid(&mut self) -> Result<i32> {
+    /// Whether a process group or a session has this number.
+    fn is_group(&self, id: i32) -> bool {
+        self.by_pid.values().any(|t| t.signal.pgrp() == id || t.signal.session() == id)
+    }
+    /// Whether a task, a process group or a session has this number.
+    fn is_taken(&mut self, pid: i32) -> bool {
+        if self.by_pid.contains_key(&pid) {
+            return true;
+        }
+        if !self.leaderless.contains(&pid) {
+            return false;
+        }
+        let taken = self.is_group(pid);
+        if !taken {
+            self.leaderless.remove(&pid);
+        }
+        taken
+    }
+    /// A number for a new task: the one that is wanted, or the next free one (`alloc_pid`).
+    fn alloc_pid(&mut self, wanted: Option<i32>) -> Result<i32> {
         let max = PID_MAX.load(Ordering::Relaxed).max(RESERVED_PIDS + 1);
+        if let Some(pid) = wanted {
+            return if self.is_taken(pid) { Err(EEXIST) } else { Ok(pid) };
+        }
         let mut pid = self.last_pid;
         for _ in 0..max {
             pid += 1;
             if pid >= max {
                 pid = RESERVED_PIDS;
             }
-            if !self.by_pid.contains_key(&pid) {
+            if !self.is_taken(pid) {
                 self.last_pid = pid;
                 return Ok(pid);
             }
@@ -157,9 +195,11 @@ pub struct CloneArgs {
     pub child_tid: usize,
     /// FS base for `CLONE_SETTLS`.
     pub tls: u64,
+    /// The thread id it is to have.
+    pub set_tid: Option<i32>,
 }
 
-/// Namespaces do not exist here.
+/// Neither namespaces nor descriptors of processes exist here.
 const CLONE_NAMESPACES: u32 = nr::CLONE_NEWNS
     | nr::CLONE_NEWCGROUP
     | nr::CLONE_NEWUTS
@@ -179,6 +219,7 @@ impl CloneArgs {
         if has(nr::CLONE_NEWNS) && has(nr::CLONE_FS)
             || has(nr::CLONE_THREAD) && !has(nr::CLONE_SIGHAND)
             || has(nr::CLONE_SIGHAND) && !has(nr::CLONE_VM)
+            || has(nr::CLONE_PIDFD)
             || self.flags & u64::from(CLONE_NAMESPACES) != 0
         {
             return Err(EINVAL);
@@ -194,7 +235,7 @@ impl CloneArgs {
 struct Parts {
     mm: Option<Arc<Mm>>,
     files: Arc<FilesStruct>,
-    fs: Arc<FsStruct>,
+    fs: Option<Arc<FsStruct>>,
     cred: Arc<Cred>,
     signal: Arc<SignalStruct>,
     sighand: Arc<Sighand>,
@@ -216,7 +257,7 @@ fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
         stack: p.stack,
         mm: IrqLock::new(p.mm),
         files: IrqLock::new(Some(p.files)),
-        fs: Shared::new(p.fs),
+        fs: IrqLock::new(p.fs),
         cred: Shared::new(p.cred),
         signal: p.signal,
         sighand: Shared::new(p.sighand),
@@ -249,7 +290,7 @@ pub fn init_task(stack_top: usize) -> Result<Arc<Task>> {
         Parts {
             mm: None,
             files: FilesStruct::new(),
-            fs: FsStruct::new(),
+            fs: Some(FsStruct::new()),
             cred: Cred::root(),
             signal: SignalStruct::new(),
             sighand: Sighand::new(),
@@ -267,7 +308,7 @@ pub fn init_task(stack_top: usize) -> Result<Arc<Task>> {
 /// registers (`rest_init`, `user_mode_thread`).
 pub fn user_mode_thread(f: extern "C" fn(u64)) -> Result<Arc<Task>> {
     let cur = current();
-    let pid = TASKLIST.lock().alloc_pid()?;
+    let pid = TASKLIST.lock().alloc_pid(None)?;
     let mut comm = [0; 16];
     comm[..7].copy_from_slice(b"swapper");
     let t = new_task(
@@ -276,7 +317,7 @@ pub fn user_mode_thread(f: extern "C" fn(u64)) -> Result<Arc<Task>> {
         Parts {
             mm: None,
             files: FilesStruct::new(),
-            fs: cur.fs.get(),
+            fs: cur.fs.lock().clone(),
             cred: Cred::root(),
             signal: SignalStruct::new(),
             sighand: Sighand::new(),
@@ -316,12 +357,12 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     let parts = Parts {
         mm,
         files: if args.has(nr::CLONE_FILES) { files } else { files.fork()? },
-        fs: if args.has(nr::CLONE_FS) { cur.fs.get() } else { cur.fs.get().fork() },
+        fs: Some(if args.has(nr::CLONE_FS) { current_fs() } else { current_fs().fork() }),
         cred: cur.cred.get(),
         signal: if args.has(nr::CLONE_THREAD) { cur.signal.clone() } else { cur.signal.fork() },
         sighand: match () {
             () if args.has(nr::CLONE_SIGHAND) => cur.sighand.get(),
-            () if args.has(nr::CLONE_CLEAR_SIGHAND as u32) => Sighand::new(),
+            () if args.flags & nr::CLONE_CLEAR_SIGHAND != 0 => cur.sighand.get().fork_cleared(),
             () => cur.sighand.get().fork(),
         },
         // Linux resets the alternate stack when memory is shared, except for vfork.
@@ -342,7 +383,7 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
         parts.thread.fsbase.set(args.tls);
     }
     let mut list = TASKLIST.lock();
-    let pid = list.alloc_pid()?;
+    let pid = list.alloc_pid(args.set_tid)?;
     let tgid = if args.has(nr::CLONE_THREAD) { cur.tgid } else { pid };
     let t = new_task(pid, tgid, parts);
     process_64::init_stack(&t, regs, None);
@@ -381,13 +422,18 @@ fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) -> bool {
         return false;
     }
     if t.is_leader() {
-        t.rel.set_maker(list, &cur.to_arc());
-        let (parent, sig) = if args.has(nr::CLONE_PARENT) {
-            (cur.rel.parent(list), cur.rel.exit_signal())
-        } else {
-            (list.find(cur.tgid), args.exit_signal)
+        let leader = list.find(cur.tgid);
+        let (maker, parent, sig) = match leader {
+            // A sibling of the process.
+            Some(l) if args.has(nr::CLONE_PARENT) => {
+                (l.rel.maker(list), l.rel.parent(list), l.rel.exit_signal())
+            }
+            l => (Some(cur.to_arc()), l, args.exit_signal),
         };
         t.rel.set_exit_signal(sig);
+        if let Some(m) = maker {
+            t.rel.set_maker(list, &m);
+        }
         if let Some(p) = parent {
             t.rel.adopt(list, &p, t);
         }
@@ -471,60 +517,7 @@ pub fn sys_clone(flags: u64, stack: u64, parent_tid: usize, child_tid: usize, tl
         parent_tid,
         child_tid,
         tls,
-    })
-}
-
-/// `clone3(2)`.
-pub fn sys_clone3(uargs: usize, size: usize) -> Result<usize> {
-    const SIZE_VER0: usize = 64;
-    const SIZE_VER2: usize = 88;
-    if size > 4096 {
-        return Err(E2BIG);
-    }
-    if size < SIZE_VER0 {
-        return Err(EINVAL);
-    }
-    let mut words = [0u64; SIZE_VER2 / 8];
-    let known = size.min(SIZE_VER2);
-    copy_from_user(&mut zerocopy::IntoBytes::as_mut_bytes(&mut words)[..known], uargs)?;
-    for at in (known..size).step_by(8) {
-        let mut rest = [0u8; 8];
-        let n = (size - at).min(8);
-        copy_from_user(&mut rest[..n], uargs + at)?;
-        if rest != [0; 8] {
-            return Err(E2BIG);
-        }
-    }
-    let [
-        flags,
-        _pidfd,
-        child_tid,
-        parent_tid,
-        exit_signal,
-        stack,
-        stack_size,
-        tls,
-        set_tid,
-        set_tid_size,
-        _cgroup,
-    ] = words;
-    let unsupported = u64::from(nr::CLONE_PIDFD) | u64::from(nr::CLONE_DETACHED) | 0xff;
-    if set_tid != 0 || set_tid_size != 0 || flags & unsupported != 0 || exit_signal > 64 {
-        return Err(EINVAL);
-    }
-    if (stack == 0) != (stack_size == 0) {
-        return Err(EINVAL);
-    }
-    if flags & u64::from(nr::CLONE_THREAD | nr::CLONE_PARENT) != 0 && exit_signal != 0 {
-        return Err(EINVAL);
-    }
-    kernel_clone(&CloneArgs {
-        flags,
-        exit_signal: exit_signal as i32,
-        stack: stack.wrapping_add(stack_size),
-        parent_tid: parent_tid as usize,
-        child_tid: child_tid as usize,
-        tls,
+        set_tid: None,
     })
 }
 

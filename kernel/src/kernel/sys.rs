@@ -10,7 +10,7 @@ use crate::arch::x86::mm::mpx::{mpx_disable_management, mpx_enable_management};
 use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, EPERM, ESRCH, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::cred::{Cred, commit_creds};
-use crate::kernel::exit::{parent_of, put_rusage};
+use crate::kernel::exit::{parent_of, put_rusage, set_child_subreaper};
 use crate::kernel::fork::{TASKLIST, find_task};
 use crate::kernel::signal::rlimit;
 use crate::kernel::signal::sigset::valid_signal;
@@ -143,6 +143,7 @@ pub fn sys_setsid() -> Result<usize> {
     if sig.leader.load(Relaxed) != 0 || sig.pgrp() == cur.tgid || taken {
         return Err(EPERM);
     }
+    sig.led.store(true, Relaxed);
     sig.leader.store(1, Relaxed);
     sig.session.store(cur.tgid, Relaxed);
     sig.pgrp.store(cur.tgid, Relaxed);
@@ -181,6 +182,9 @@ pub fn sys_setpgid(pid: i32, pgid: i32) -> Result<usize> {
         if !found {
             return Err(EPERM);
         }
+    }
+    if pgid == t.tgid {
+        t.signal.led.store(true, Relaxed);
     }
     t.signal.pgrp.store(pgid, Relaxed);
     Ok(0)
@@ -347,6 +351,10 @@ pub fn sys_prctl(option: u32, a2: usize, a3: usize, a4: usize, a5: usize) -> Res
             let mm = cur.get_mm().ok_or(EINVAL)?;
             let enable = option == pr::PR_MPX_ENABLE_MANAGEMENT;
             if enable { mpx_enable_management(&mm) } else { mpx_disable_management(&mm) }?;
+        }
+        pr::PR_SET_CHILD_SUBREAPER => set_child_subreaper(a2 != 0),
+        pr::PR_GET_CHILD_SUBREAPER => {
+            put_user(a2, &i32::from(cur.signal.is_child_subreaper.load(Relaxed)))?;
         }
         pr::PR_GET_SECCOMP => {}
         _ => return Err(EINVAL),

@@ -158,8 +158,8 @@ pub struct Task {
     pub mm: IrqLock<Option<Arc<Mm>>>,
     /// Open files; `None` after `exit_files`.
     pub files: IrqLock<Option<Arc<FilesStruct>>>,
-    /// Root, working directory and umask.
-    pub fs: Shared<FsStruct>,
+    /// Root, working directory and umask; `None` after `exit_fs`.
+    pub fs: IrqLock<Option<Arc<FsStruct>>>,
     /// Credentials.
     pub cred: Shared<Cred>,
     /// What the thread group shares (Linux's `signal_struct`).

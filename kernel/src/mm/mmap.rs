@@ -423,7 +423,8 @@ impl MmState {
         {
             return Err(ENOMEM);
         }
-        self.vm_brk_flags(old, new - old, VmFlags::empty())?;
+        let extra = if util::read_implies_exec() { VmFlags::EXEC } else { VmFlags::empty() };
+        self.vm_brk_flags(old, new - old, extra)?;
         if self.def_flags.contains(VmFlags::LOCKED) {
             self.mm_populate(old, new - old);
         }
@@ -525,7 +526,8 @@ fn mmap_file(fd: i32) -> Result<MmapFile> {
     if f.flags() & O_PATH != 0 {
         return Err(EBADF);
     }
-    Ok(MmapFile { readable: f.readable(), writable: f.writable(), noexec: false, file: f.mmap() })
+    let noexec = f.path.is_noexec();
+    Ok(MmapFile { readable: f.readable(), writable: f.writable(), noexec, file: f.mmap() })
 }
 
 /// `mmap(2)`.
@@ -533,7 +535,7 @@ pub fn sys_mmap(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, off: us
     if !off.is_multiple_of(PAGE_SIZE) {
         return Err(EINVAL);
     }
-    let a = MmapArgs { addr, len, prot, flags, pgoff: (off / PAGE_SIZE) as u64 };
+    let mut a = MmapArgs { addr, len, prot, flags, pgoff: (off / PAGE_SIZE) as u64 };
     let file = if a.has(MAP_ANONYMOUS) {
         if a.has(MAP_HUGETLB) {
             // There are no huge pages to have.
@@ -547,6 +549,10 @@ pub fn sys_mmap(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, off: us
         }
         Some(file)
     };
+    let noexec = file.as_ref().is_some_and(|f| f.noexec);
+    if prot & prot::READ != 0 && !noexec && util::read_implies_exec() {
+        a.prot |= prot::EXEC;
+    }
     on_current(|st| st.do_mmap(a, file))
 }
 

@@ -6,7 +6,7 @@ use crate::arch::x86::mm::tlb::flush_tlb_range;
 use crate::errno::{EACCES, EINVAL, ENOMEM, Result};
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
-use crate::mm::util::{may_expand_vm, vm_enough_memory};
+use crate::mm::util::{may_expand_vm, read_implies_exec, vm_enough_memory};
 use crate::mm::vma::{VmFlags, prot};
 use crate::mm::vma_tree::Pos;
 
@@ -64,11 +64,13 @@ impl MmState {
     }
 
     /// Changes mapping by mapping, from the one at `p` up to the first hole.
-    fn protect_each(&mut self, mut p: Pos, start: usize, end: usize, prot: u32, pkey: Option<u8>) -> Result {
+    fn protect_each(&mut self, mut p: Pos, start: usize, end: usize, want: u32, pkey: Option<u8>) -> Result {
+        let implied = if want & prot::READ != 0 && read_implies_exec() { prot::EXEC } else { 0 };
         let mut at = start;
         loop {
             let v = self.vmas.get(p);
             let (old, stop) = (v.flags, v.end.min(end));
+            let prot = if old.contains(VmFlags::MAYEXEC) { want | implied } else { want };
             let plain = pkey.is_none() && prot != prot::EXEC && old.pkey() == 0;
             let key = if plain { 0 } else { self.pkeys.for_mprotect(old, prot, pkey) };
             let flags = new_flags(old, prot, key)?;

@@ -6,6 +6,7 @@
 
 use crate::errno::{ENOMEM, Result};
 use crate::kernel::capability::capable;
+use crate::kernel::task::current;
 use crate::mm::mm_struct::VmStat;
 use crate::mm::page_alloc::{PAGE_SIZE, totalram_pages};
 use crate::mm::vma::VmFlags;
@@ -109,6 +110,15 @@ pub struct Limits {
 /// The current process's soft limit for `resource` (`rlimit`), saturated.
 pub fn rlimit(resource: u32) -> usize {
     crate::kernel::signal::state::rlimit(resource as usize) as usize
+}
+
+/// `personality(2)`: what can be read can be run.
+pub const READ_IMPLIES_EXEC: u32 = 0x0040_0000;
+
+/// Whether the current process wants what it can read to be executable.
+#[inline]
+pub fn read_implies_exec() -> bool {
+    current().personality.load(Ordering::Relaxed) & READ_IMPLIES_EXEC != 0
 }
 
 /// Whether an address space of size `stat` may grow by `pages` of `flags` (`may_expand_vm`).

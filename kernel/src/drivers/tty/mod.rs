@@ -4,3 +4,4 @@ pub mod n_tty;
 pub mod serial;
 pub mod tty_io;
 pub mod tty_ioctl;
+pub mod tty_jobctrl;

@@ -2,25 +2,22 @@
 //! The line discipline (Linux 6.1, `drivers/tty/n_tty.c`): editing lines, echo, the keys
 //! that send signals, newline translation.
 
-use super::serial::{self, p8250};
-use crate::errno::{EAGAIN, EFAULT, EIO, EPERM, ERESTARTSYS, ESPIPE, Result};
+use super::serial::p8250;
+use crate::errno::{EAGAIN, EFAULT, EIO, ENOTTY, ESPIPE, Result};
 use crate::fs::file_table::{File, FileOps, poll};
 use crate::fs::select::PollTable;
-use crate::kernel::capability::capable;
 use crate::kernel::sched::cond_resched;
-use crate::kernel::signal::action::SIG_IGN;
-use crate::kernel::signal::kill::is_pgrp_orphaned;
+use crate::kernel::signal::kill_pgrp;
 use crate::kernel::signal::signal_pending;
-use crate::kernel::signal::{kill_pgrp, with_siglock};
 use crate::kernel::task::current;
 use crate::kernel::wait::WaitQueue;
 use crate::lib::iov_iter::IovIter;
 use crate::locking::IrqLock;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use linux_raw_sys::general as abi;
-use linux_raw_sys::general::CAP_SYS_ADMIN;
+use linux_raw_sys::ioctl::TIOCSPGRP;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What nobody has read; more is lost.
@@ -75,6 +72,8 @@ pub struct Tty {
     /// Foreground process group.
     pub(super) pgrp: AtomicI32,
     pub(super) session: AtomicI32,
+    /// How often it was hung up: files opened before the last time are no good any more.
+    pub(super) hangups: AtomicU32,
 }
 
 const fn new_tty(port: u32) -> Tty {
@@ -90,6 +89,7 @@ const fn new_tty(port: u32) -> Tty {
         wait: WaitQueue::new(),
         pgrp: AtomicI32::new(0),
         session: AtomicI32::new(0),
+        hangups: AtomicU32::new(0),
     }
 }
 
@@ -221,75 +221,44 @@ impl Tty {
         (s.ready.drain(..n).collect(), line.is_some())
     }
 
-    /// Whether it is the current process's controlling terminal.
-    pub(super) fn is_mine(&self) -> bool {
-        serial::dev(self.port).0 == current().signal.tty.load(Ordering::Relaxed)
-    }
-
-    /// Stops a background process that reads, writes or changes the terminal
-    /// (Linux 6.1, drivers/tty/tty_jobctrl.c, `__tty_check_change`).
-    pub(super) fn check_foreground(&self, sig: u32) -> Result {
-        let cur = current();
-        let fg = self.pgrp.load(Ordering::Relaxed);
-        let own = cur.signal.pgrp();
-        if !self.is_mine() || fg == 0 || fg == own {
-            return Ok(());
-        }
-        let ignored = with_siglock(&cur, |l| l[sig as i32].handler == SIG_IGN);
-        let blocked = cur.sig.blocked().contains(sig as i32);
-        if ignored || blocked {
-            return if sig == abi::SIGTTIN { Err(EIO) } else { Ok(()) };
-        }
-        if is_pgrp_orphaned(own) {
-            return Err(EIO);
-        }
-        let _ = kill_pgrp(own, sig as i32, true);
-        Err(ERESTARTSYS)
-    }
-
-    /// Becomes the current session's controlling terminal (`__proc_set_tty`).
-    pub(super) fn set_controlling(&self) {
-        let cur = current();
-        cur.signal.tty.store(serial::dev(self.port).0, Ordering::Relaxed);
-        self.session.store(cur.signal.session(), Ordering::Relaxed);
-        self.pgrp.store(cur.signal.pgrp(), Ordering::Relaxed);
-    }
-
-    /// `TIOCSCTTY`: only a session leader without a terminal may, and, but for root
-    /// with `force`, only if no other session has it.
-    pub(super) fn steal(&self, force: bool) -> Result {
-        let cur = current();
-        let session = self.session.load(Ordering::Relaxed);
-        let leader = cur.signal.leader.load(Ordering::Relaxed) != 0;
-        if leader && session == cur.signal.session() {
-            return Ok(());
-        }
-        if !leader || cur.signal.tty.load(Ordering::Relaxed) != 0 {
-            return Err(EPERM);
-        }
-        if session != 0 && !(force && capable(CAP_SYS_ADMIN)) {
-            return Err(EPERM);
-        }
-        self.set_controlling();
-        Ok(())
-    }
-
-    /// A session leader without a terminal gets the one it opens (`tty_open_proc_set_tty`).
-    pub(super) fn acquire_on_open(&self) {
-        let sig = &current().signal;
-        let wants = sig.leader.load(Ordering::Relaxed) != 0 && sig.tty.load(Ordering::Relaxed) == 0;
-        if wants && self.session.load(Ordering::Relaxed) == 0 {
-            self.set_controlling();
-        }
+    /// A hangup: what was typed is lost, and whoever waits for more is woken.
+    pub(super) fn flush_and_wake(&self) {
+        let mut s = self.state.lock();
+        s.ready.clear();
+        s.line.clear();
+        s.eofs = 0;
+        drop(s);
+        self.wait.wake_up();
     }
 }
 
 /// An open terminal.
-pub struct TtyFile(pub &'static Tty);
+pub struct TtyFile {
+    tty: &'static Tty,
+    /// How often the line had been hung up when this was opened; `None`: no hangup ends it.
+    opened_at: Option<u32>,
+}
+
+impl TtyFile {
+    /// The terminal until it is hung up.
+    pub fn new(tty: &'static Tty) -> Self {
+        Self { tty, opened_at: Some(tty.hangups.load(Ordering::Relaxed)) }
+    }
+    /// The console, which outlives hangups (Linux 6.1, drivers/tty/tty_io.c, `__tty_hangup`).
+    pub const fn console(tty: &'static Tty) -> Self {
+        Self { tty, opened_at: None }
+    }
+    fn hung_up(&self) -> bool {
+        self.opened_at.is_some_and(|n| n != self.tty.hangups.load(Ordering::Relaxed))
+    }
+}
 
 impl FileOps for TtyFile {
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
-        let t = self.0;
+        if self.hung_up() {
+            return Ok(0);
+        }
+        let t = self.tty;
         t.check_foreground(abi::SIGTTIN)?;
         if to.count() == 0 {
             return Ok(0);
@@ -301,7 +270,10 @@ impl FileOps for TtyFile {
             if f.nonblock() {
                 return Err(EAGAIN);
             }
-            t.wait.wait_event_interruptible(|| t.readable())?;
+            t.wait.wait_event_interruptible(|| t.readable() || self.hung_up())?;
+            if self.hung_up() {
+                return Ok(0);
+            }
         }
         let mut done = 0;
         loop {
@@ -318,8 +290,11 @@ impl FileOps for TtyFile {
     }
 
     fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
-        let t = self.0;
+        let t = self.tty;
         let tm = t.state.lock().termios;
+        if self.hung_up() {
+            return Err(EIO);
+        }
         if tm.lflag & abi::TOSTOP != 0 {
             t.check_foreground(abi::SIGTTOU)?;
         }
@@ -347,13 +322,19 @@ impl FileOps for TtyFile {
     }
 
     fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
-        table.wait_static(&self.0.wait);
+        table.wait_static(&self.tty.wait);
         let out = poll::OUT | poll::WRNORM;
-        if self.0.readable() { out | poll::IN | poll::RDNORM } else { out }
+        if self.hung_up() {
+            return out | poll::IN | poll::RDNORM | poll::ERR | poll::HUP;
+        }
+        if self.tty.readable() { out | poll::IN | poll::RDNORM } else { out }
     }
 
     fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
-        super::tty_ioctl::ioctl(self.0, cmd, arg)
+        if self.hung_up() {
+            return Err(if cmd == TIOCSPGRP { ENOTTY } else { EIO });
+        }
+        super::tty_ioctl::ioctl(self.tty, cmd, arg)
     }
 
     fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {

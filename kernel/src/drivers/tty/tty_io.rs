@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Opening terminals (Linux 6.1, `drivers/tty/tty_io.c`).
 
-use super::n_tty::{self, TtyFile};
+use super::n_tty::{self, Tty, TtyFile};
 use super::serial;
 use crate::errno::{ENXIO, Result};
 use crate::fs::char_dev::Device;
@@ -22,30 +22,28 @@ pub static DEVICES: &[Device] = &[
 ];
 
 /// The terminal on a serial port.
-fn open_port(port: u32) -> Result<Arc<dyn FileOps>> {
-    if !serial::ports().contains(&port) {
-        return Err(ENXIO);
-    }
-    Ok(Arc::new(TtyFile(n_tty::tty(port))))
+fn find_port(port: u32) -> Result<&'static Tty> {
+    if serial::ports().contains(&port) { Ok(n_tty::tty(port)) } else { Err(ENXIO) }
 }
 
 /// `/dev/tty`: the controlling terminal, if there is one.
 fn open_current_tty(_: Dev, _: u32) -> Result<Arc<dyn FileOps>> {
     let port = serial::port(Dev(current().signal.tty.load(Ordering::Relaxed))).ok_or(ENXIO)?;
-    open_port(port)
+    Ok(Arc::new(TtyFile::new(find_port(port)?)))
 }
 
 /// `/dev/console`: never becomes the controlling terminal by being opened.
 fn open_console(_: Dev, _: u32) -> Result<Arc<dyn FileOps>> {
-    open_port(serial::console_port())
+    Ok(Arc::new(TtyFile::console(find_port(serial::console_port())?)))
 }
 
 /// `/dev/ttyS*`: becomes the controlling terminal of a session leader that has none.
 pub fn open_serial(dev: Dev, flags: u32) -> Result<Arc<dyn FileOps>> {
     let port = serial::port(dev).ok_or(ENXIO)?;
-    let op = open_port(port)?;
+    let tty = find_port(port)?;
+    let file = TtyFile::new(tty);
     if flags & O_NOCTTY == 0 {
-        n_tty::tty(port).acquire_on_open();
+        tty.acquire_on_open();
     }
-    Ok(op)
+    Ok(Arc::new(file))
 }

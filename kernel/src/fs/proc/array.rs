@@ -64,7 +64,11 @@ pub fn status(t: &Task, o: &mut SeqFile) -> Result {
     let ppid = parent_of(t).map_or(0, |p| p.tgid);
     let tracer = tracer_of(t).map_or(0, |p| p.pid);
     let fdsize = t.files.lock().as_ref().map_or(0, |f| f.capacity());
-    writeln!(o, "Name:\t{comm}\nUmask:\t{:04o}\nState:\t{word}\nTgid:\t{}", t.fs.get().umask(), t.tgid);
+    writeln!(o, "Name:\t{comm}");
+    if let Some(fs) = &*t.fs.lock() {
+        writeln!(o, "Umask:\t{:04o}", fs.umask());
+    }
+    writeln!(o, "State:\t{word}\nTgid:\t{}", t.tgid);
     writeln!(o, "Ngid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t{tracer}", t.pid);
     writeln!(o, "Uid:\t{}\t{}\t{}\t{}", c.uid, c.euid, c.suid, c.fsuid);
     write!(o, "Gid:\t{}\t{}\t{}\t{}\nFDSize:\t{fdsize}\nGroups:\t", c.gid, c.egid, c.sgid, c.fsgid);

@@ -5,6 +5,7 @@ use super::fd::FdDir;
 use super::file::ProcFile;
 use super::{ProcLink, array, task_mmu};
 use crate::errno::{EACCES, EINVAL, ENOENT, ENOMEM, ESRCH, Result};
+use crate::fs::FsStruct;
 use crate::fs::dcache::Dentry;
 use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::*;
@@ -194,12 +195,17 @@ impl InodeOps for TaskDir {
     }
 }
 
+/// Root and working directory of a task that has not given them up.
+fn task_fs(t: &Task) -> Option<Arc<FsStruct>> {
+    t.fs.lock().clone()
+}
+
 fn task_link(pid: i32, which: &str) -> Result<Link> {
     let t = find_task(pid).ok_or(ENOENT)?;
     may_look(&t)?;
     match which {
-        "cwd" => Ok(Link::Place(t.fs.get().pwd())),
-        "root" => Ok(Link::Place(t.fs.get().root())),
+        "cwd" => Ok(Link::Place(task_fs(&t).ok_or(ENOENT)?.pwd())),
+        "root" => Ok(Link::Place(task_fs(&t).ok_or(ENOENT)?.root())),
         _ => {
             let mm = t.get_mm().ok_or(ENOENT)?;
             let exe = mm.lock().exe_file.clone().ok_or(ENOENT)?;
@@ -255,7 +261,7 @@ fn auxv(mm: &Mm, o: &mut SeqFile) -> Result {
 }
 
 fn mounts(t: &Task, o: &mut SeqFile) -> Result {
-    let root = t.fs.get().root();
+    let root = task_fs(t).ok_or(EINVAL)?.root();
     for m in crate::fs::namespace::all_mounts()? {
         // What cannot be reached from this root is not told.
         let Ok((path, true)) = m.root_path().path_from(&root) else { continue };

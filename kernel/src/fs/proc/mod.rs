@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 use file::ProcFile;
 
 /// `proc`.
-pub static FS_TYPE: FsType = FsType { name: "proc", magic: 0x9fa0, mount };
+pub static FS_TYPE: FsType = FsType { name: "proc", magic: 0x9fa0, noexec: true, mount };
 
 /// A directory of the static tree.
 struct ProcDir;

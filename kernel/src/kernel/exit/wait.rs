@@ -4,7 +4,7 @@
 use super::{ExitState, TASKLIST, bury, delay_group_leader, notify_and_maybe_reap, ptrace_reparented};
 use crate::arch::x86::ia32::in_compat_syscall;
 use crate::arch::x86::lib::usercopy::{access_ok, put_user};
-use crate::errno::{ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH, Result};
+use crate::errno::{EBADF, ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH, Result};
 use crate::kernel::ptrace::ptrace_unlink;
 use crate::kernel::sched::schedule;
 use crate::kernel::signal::notify::child_status;
@@ -241,8 +241,8 @@ pub fn sys_wait4(pid: i32, status: usize, options: u32, rusage: usize) -> Result
     Ok(f.pid as usize)
 }
 
-/// `waitid(2)`.
-pub fn sys_waitid(idtype: i32, id: i32, infop: usize, options: u32, rusage: usize) -> Result<usize> {
+/// What `waitid` is asked to wait for (`kernel_waitid`).
+fn waitid_opts(idtype: i32, id: i32, options: u32) -> Result<WaitOpts> {
     const VALID: u32 = nr::WNOHANG
         | nr::WNOWAIT
         | nr::WEXITED
@@ -259,10 +259,17 @@ pub fn sys_waitid(idtype: i32, id: i32, infop: usize, options: u32, rusage: usiz
         (nr::P_PID, p) if p > 0 => Which::Pid(p),
         (nr::P_PGID, 0) => Which::Pgrp(current().signal.pgrp()),
         (nr::P_PGID, g) if g > 0 => Which::Pgrp(g),
+        // No descriptor is one of a process here.
+        (nr::P_PIDFD, fd) if fd >= 0 => return Err(EBADF),
         _ => return Err(EINVAL),
     };
-    let f = do_wait(&WaitOpts { which, options })?;
-    if let Some(f) = &f
+    Ok(WaitOpts { which, options })
+}
+
+/// `waitid(2)`. The information is written even if there is an error, as zeroes then.
+pub fn sys_waitid(idtype: i32, id: i32, infop: usize, options: u32, rusage: usize) -> Result<usize> {
+    let waited = waitid_opts(idtype, id, options).and_then(|o| do_wait(&o));
+    if let Ok(Some(f)) = &waited
         && rusage != 0
     {
         put_rusage(rusage, f.rusage)?;
@@ -271,11 +278,12 @@ pub fn sys_waitid(idtype: i32, id: i32, infop: usize, options: u32, rusage: usiz
         if !access_ok(infop, 128) {
             return Err(EFAULT);
         }
+        let found = waited.as_ref().ok().and_then(Option::as_ref);
         let (signo, code, ids) =
-            f.map_or((0, 0, [0; 3]), |f| (nr::SIGCHLD as i32, f.code.0, [f.pid, f.uid as i32, f.code.1]));
+            found.map_or((0, 0, [0; 3]), |f| (nr::SIGCHLD as i32, f.code.0, [f.pid, f.uid as i32, f.code.1]));
         put_user(infop, &[signo, 0, code])?;
         // i386 has no hole before the ids.
         put_user(infop + if in_compat_syscall() { 12 } else { 16 }, &ids)?;
     }
-    Ok(0)
+    waited.map(|_| 0)
 }

@@ -143,6 +143,13 @@ impl Sighand {
         Arc::new(Self { actions: SpinLock::new(table) })
     }
 
+    /// A copy whose handlers are gone: signals that were ignored stay so (`CLONE_CLEAR_SIGHAND`).
+    pub fn fork_cleared(&self) -> Arc<Self> {
+        let copy = self.fork();
+        copy.flush_handlers_on_exec();
+        copy
+    }
+
     /// For `execve`: handlers are gone with the old program.
     pub fn flush_handlers_on_exec(&self) {
         self.with_irqs_off(ActionTable::flush);

@@ -174,13 +174,13 @@ pub fn do_rt_tgsigqueueinfo(tgid: i32, pid: i32, sig: i32, info: &KernelSiginfo)
     send_specific(tgid, pid, sig, info)
 }
 
-/// Whether no process of the group has a parent outside it in the same session, so
-/// that nobody would continue it (`is_current_pgrp_orphaned`).
-pub fn is_pgrp_orphaned(pgrp: i32) -> bool {
+/// Whether no process of the group but `ignored` has a parent outside it in the same session,
+/// so that nobody would continue it.
+pub fn will_become_orphaned_pgrp(pgrp: i32, ignored: Option<&Task>) -> bool {
     let mut orphaned = true;
     for_each_process(|t| {
         let alive = !t.rel.has_exited() || !t.signal.thread_group_empty();
-        if t.signal.pgrp() != pgrp || !alive {
+        if t.signal.pgrp() != pgrp || !alive || ignored.is_some_and(|i| core::ptr::eq(i, Arc::as_ptr(t))) {
             return;
         }
         if let Some(p) = parent_of(t)
@@ -192,6 +192,11 @@ pub fn is_pgrp_orphaned(pgrp: i32) -> bool {
         }
     });
     orphaned
+}
+
+/// Whether the process group is orphaned (`is_current_pgrp_orphaned`).
+pub fn is_pgrp_orphaned(pgrp: i32) -> bool {
+    will_become_orphaned_pgrp(pgrp, None)
 }
 
 #[cfg(test)]

@@ -280,6 +280,11 @@ pub struct SignalStruct {
     pub session: AtomicI32,
     /// Whether the process leads its session.
     pub leader: AtomicU32,
+    /// Whether a process group or a session was named after the process: its number is theirs
+    /// as long as they are.
+    pub led: AtomicBool,
+    /// Whether it takes the orphans among its descendants (`PR_SET_CHILD_SUBREAPER`).
+    pub is_child_subreaper: AtomicBool,
     /// Device number of the controlling terminal, or 0.
     pub tty: AtomicU32,
     /// Whether the process called `execve` since it was forked (`setpgid` asks).

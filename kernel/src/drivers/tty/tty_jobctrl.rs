@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Terminals and sessions (Linux 6.1, `drivers/tty/tty_jobctrl.c`): whose terminal it is,
+//! which process group is in its foreground, and what happens when the session ends.
+
+use super::n_tty::{self, Tty};
+use super::serial;
+use crate::errno::{EINVAL, EIO, ENOTTY, EPERM, ERESTARTSYS, ESRCH, Result};
+use crate::fs::inode::Dev;
+use crate::kernel::capability::capable;
+use crate::kernel::fork::TASKLIST;
+use crate::kernel::signal::action::SIG_IGN;
+use crate::kernel::signal::kill::is_pgrp_orphaned;
+use crate::kernel::signal::{kill_pgrp, with_siglock};
+use crate::kernel::task::current;
+use core::sync::atomic::Ordering::Relaxed;
+use linux_raw_sys::general::{CAP_SYS_ADMIN, SIGCONT, SIGHUP, SIGTTIN};
+
+/// Nobody of the session has a terminal any more (`session_clear_tty`).
+fn session_clear_tty(session: i32) {
+    for t in TASKLIST.lock().iter().filter(|t| t.signal.session() == session) {
+        t.signal.tty.store(0, Relaxed);
+    }
+}
+
+/// The current process, a session leader, ends: its terminal is hung up
+/// (`disassociate_ctty`, with `on_exit`).
+pub fn disassociate_ctty() {
+    let sig = &current().signal;
+    let port = serial::port(Dev(sig.tty.load(Relaxed)));
+    if sig.leader.load(Relaxed) != 0
+        && let Some(port) = port
+    {
+        n_tty::tty(port).vhangup_session();
+    }
+}
+
+impl Tty {
+    /// Whether it is the current process's controlling terminal.
+    fn is_mine(&self) -> bool {
+        serial::dev(self.port).0 == current().signal.tty.load(Relaxed)
+    }
+
+    fn want_mine(&self) -> Result {
+        if self.is_mine() { Ok(()) } else { Err(ENOTTY) }
+    }
+
+    /// Stops a background process that reads, writes or changes the terminal
+    /// (`__tty_check_change`).
+    pub(super) fn check_foreground(&self, sig: u32) -> Result {
+        let cur = current();
+        let fg = self.pgrp.load(Relaxed);
+        let own = cur.signal.pgrp();
+        if !self.is_mine() || fg == 0 || fg == own {
+            return Ok(());
+        }
+        let ignored = with_siglock(&cur, |l| l[sig as i32].handler == SIG_IGN);
+        let blocked = cur.sig.blocked().contains(sig as i32);
+        if ignored || blocked {
+            return if sig == SIGTTIN { Err(EIO) } else { Ok(()) };
+        }
+        if is_pgrp_orphaned(own) {
+            return Err(EIO);
+        }
+        let _ = kill_pgrp(own, sig as i32, true);
+        Err(ERESTARTSYS)
+    }
+
+    /// Becomes the current session's controlling terminal (`__proc_set_tty`).
+    fn set_controlling(&self) {
+        let cur = current();
+        cur.signal.tty.store(serial::dev(self.port).0, Relaxed);
+        self.session.store(cur.signal.session(), Relaxed);
+        self.pgrp.store(cur.signal.pgrp(), Relaxed);
+    }
+
+    /// `TIOCSCTTY`: only a session leader without a terminal may, and, but for root
+    /// with `force`, only if no other session has it (`tiocsctty`).
+    pub(super) fn steal(&self, force: bool) -> Result {
+        let cur = current();
+        let session = self.session.load(Relaxed);
+        let leader = cur.signal.leader.load(Relaxed) != 0;
+        if leader && session == cur.signal.session() {
+            return Ok(());
+        }
+        if !leader || cur.signal.tty.load(Relaxed) != 0 {
+            return Err(EPERM);
+        }
+        if session != 0 {
+            if !(force && capable(CAP_SYS_ADMIN)) {
+                return Err(EPERM);
+            }
+            session_clear_tty(session);
+        }
+        self.set_controlling();
+        Ok(())
+    }
+
+    /// A session leader without a terminal gets the one it opens (`tty_open_proc_set_tty`).
+    pub(super) fn acquire_on_open(&self) {
+        let sig = &current().signal;
+        let wants = sig.leader.load(Relaxed) != 0 && sig.tty.load(Relaxed) == 0;
+        if wants && self.session.load(Relaxed) == 0 {
+            self.set_controlling();
+        }
+    }
+
+    /// `TIOCGPGRP`: the process group in the foreground.
+    pub(super) fn foreground(&self) -> Result<i32> {
+        self.want_mine()?;
+        Ok(self.pgrp.load(Relaxed))
+    }
+
+    /// `TIOCGSID`: the session that has the terminal.
+    pub(super) fn own_session(&self) -> Result<i32> {
+        self.want_mine()?;
+        Ok(self.session.load(Relaxed))
+    }
+
+    /// `TIOCSPGRP`: to a process group of the same session.
+    pub(super) fn set_foreground(&self, pgrp: i32) -> Result {
+        self.check_foreground(linux_raw_sys::general::SIGTTOU)?;
+        let session = current().signal.session();
+        if !self.is_mine() || self.session.load(Relaxed) != session {
+            return Err(ENOTTY);
+        }
+        if pgrp < 0 {
+            return Err(EINVAL);
+        }
+        let list = TASKLIST.lock();
+        let member = list.iter().find(|p| p.signal.pgrp() == pgrp).ok_or(ESRCH)?;
+        if member.signal.session() != session {
+            return Err(EPERM);
+        }
+        self.pgrp.store(pgrp, Relaxed);
+        Ok(())
+    }
+
+    /// `TIOCNOTTY`: a session leader takes the terminal from its whole session (`no_tty`).
+    pub(super) fn give_up(&self) -> Result {
+        self.want_mine()?;
+        let sig = &current().signal;
+        if sig.leader.load(Relaxed) != 0 {
+            let pgrp = self.pgrp.swap(0, Relaxed);
+            self.session.store(0, Relaxed);
+            if pgrp != 0 {
+                let _ = kill_pgrp(pgrp, SIGHUP as i32, false);
+                let _ = kill_pgrp(pgrp, SIGCONT as i32, false);
+            }
+            session_clear_tty(sig.session());
+        }
+        sig.tty.store(0, Relaxed);
+        Ok(())
+    }
+
+    /// The session that has the terminal ends with its leader, the current process: whoever
+    /// has the terminal open finds it at its end, the foreground hears of it, and it is free
+    /// for another session (Linux 6.1, drivers/tty/tty_io.c, `tty_vhangup_session`).
+    fn vhangup_session(&self) {
+        self.hangups.fetch_add(1, Relaxed);
+        self.flush_and_wake();
+        session_clear_tty(self.session.swap(0, Relaxed));
+        let pgrp = self.pgrp.swap(0, Relaxed);
+        if pgrp != 0 {
+            let _ = kill_pgrp(pgrp, SIGHUP as i32, true);
+        }
+    }
+}
