@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn much_comes_in_pieces_that_refer_to_each_other() {
-        let line: Vec<u8> = (0..30_011u32).map(|n| (n * n >> 7) as u8).collect();
+        let line: Vec<u8> = (0..30_011u32).map(|n| ((n * n) >> 7) as u8).collect();
         let data: Vec<u8> = line.iter().copied().cycle().take(300_000).collect();
         let (z, mut out, mut largest) = (gzipped(&data), Vec::new(), 0);
         let used = gunzip(&z, |piece| {
