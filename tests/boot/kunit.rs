@@ -62,12 +62,22 @@ fn run(name: &str) -> Result<(), Failed> {
     }
 }
 
+/// What the tests provoke must be in the log as Linux words it.
+const PROVOKED: [&str; 3] = [
+    "unchecked MSR access error: RDMSR from 0x4b564dff at rIP: 0xffffffff8",
+    "unchecked MSR access error: WRMSR to 0x6e1 (tried to write 0x123456789abcdef0) at rIP: 0xffffffff8",
+    ", reinitializing FPU registers.",
+];
+
 /// Every promised result came, and the kernel went on to `/init`.
 fn whole_run() -> Result<(), Failed> {
     let (results, text) = BOOT.as_ref().map_err(Clone::clone)?;
     if !results.complete() {
         let promised = results.promised.map_or("nothing".into(), |count| format!("{count} results"));
         return Err(format!("the plan promised {promised}, and {} came\n{}", results.came, tail(text)).into());
+    }
+    for line in PROVOKED {
+        console::expect_in_order(text, &[line]).map_err(|why| format!("{why}\n{}", tail(text)))?;
     }
     console::expect_in_order(text, &[hello::LINE]).map_err(|why| format!("{why}\n{}", tail(text)).into())
 }

@@ -4,7 +4,8 @@
 use crate::{Result, syscall};
 
 pub use linux_raw_sys::general::{
-    MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE,
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_NONE, PROT_READ,
+    PROT_WRITE,
 };
 
 /// The size of a page.
@@ -31,6 +32,18 @@ pub unsafe fn map_fixed(addr: usize, len: usize, prot: u32) -> Result {
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
     // SAFETY: the caller's promise.
     unsafe { syscall!(__NR_mmap, addr, len, prot, flags, -1, 0) }
+}
+
+/// Maps the last page of user space, readable and writable, unless the stack has it already (it
+/// begins there where addresses are not random); gives its address.
+pub fn map_top_page() -> Result {
+    const TOP: usize = 0x7fff_ffff_e000;
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+    // SAFETY: what is there stays there.
+    match unsafe { syscall!(__NR_mmap, TOP, PAGE, PROT_READ | PROT_WRITE, flags, -1, 0) } {
+        Err(crate::Errno(linux_raw_sys::errno::EEXIST)) => Ok(TOP),
+        r => r,
+    }
 }
 
 /// `mprotect(2)`.

@@ -338,6 +338,8 @@ const MAY_BE_CALLED: &[&str] = &[
     "__die_body",
     "oops_end",
     "panic_bounds_check",
+    // Only for instructions that none of that code has.
+    "unexpected_fixup",
 ];
 
 /// No call leads from that code to where a breakpoint could be.

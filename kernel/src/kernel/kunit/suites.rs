@@ -2,11 +2,12 @@
 //! The in-kernel tests of what only a running kernel can show.
 
 use super::Kunit;
+use crate::arch::x86::lib::msr::{rdmsr, rdmsr_safe, wrmsr, wrmsr_safe};
 use crate::arch::x86::lib::usercopy::{
     TASK_SIZE_MAX, clear_user, copy_from_user, copy_to_user, get_user, put_user,
 };
 use crate::arch::x86::mm::init::{self, START_KERNEL_MAP, lookup_kernel_address};
-use crate::errno::{EFAULT, ERANGE};
+use crate::errno::{EFAULT, EIO, ERANGE};
 use crate::kernel::kallsyms;
 use crate::kernel::notifier::{
     DieArgs, DieNotifier, DieVal, NotifierBlock, NotifyResult, register_die_notifier, unregister_die_notifier,
@@ -23,7 +24,7 @@ use x86_64::structures::paging::PageTableFlags as F;
 const HOLE: usize = 0xffff_a000_dead_0000;
 const NON_CANONICAL: usize = 0x8000_0000_0000_0000;
 
-kunit_suite! { "extable": recover_from_page_fault, recover_from_gp, recover_from_divide, vector_in_rax, rdmsr_of_nothing }
+kunit_suite! { "extable": recover_from_page_fault, recover_from_gp, recover_from_divide, vector_in_rax, rdmsr_of_nothing, wrmsr_of_nonsense, safe_msrs }
 
 fn recover_from_page_fault(test: &mut Kunit) {
     kunit_assert_eq!(test, read_kernel_nofault(HOLE), Err(EFAULT));
@@ -65,11 +66,31 @@ fn recover_from_divide(test: &mut Kunit) {
 
 fn rdmsr_of_nothing(test: &mut Kunit) {
     let (mut ax, mut dx) = (1u32, 1u32);
-    // SAFETY: listed in the exception table; a CPU that knows the register only reads it.
+    // SAFETY: listed in the exception table. An emulator may take every register for one that is
+    // there, so what faults is a load.
     unsafe {
-        asm!("2: rdmsr", "3:", extable!("2", "3b", 4), in("ecx") 0x4b56_4dffu32, inout("eax") ax, inout("edx") dx, options(nostack));
+        asm!("2: mov r8, [{a}]", "3:", extable!("2", "3b", 4), a = in(reg) NON_CANONICAL, in("ecx") 0x4b56_4dffu32, inout("eax") ax, inout("edx") dx, out("r8") _, options(nostack));
     }
     kunit_assert_eq!(test, (ax, dx), (0, 0));
+}
+
+/// `IA32_PKRS`, whose upper half is reserved; many CPUs do not have it at all.
+const MSR_IA32_PKRS: u32 = 0x6e1;
+const MSR_EFER: u32 = 0xc000_0080;
+
+fn wrmsr_of_nonsense(test: &mut Kunit) {
+    let before = rdmsr_safe(MSR_IA32_PKRS);
+    // SAFETY: nothing is written.
+    unsafe { wrmsr(MSR_IA32_PKRS, 0x1234_5678_9abc_def0) };
+    kunit_assert_eq!(test, rdmsr_safe(MSR_IA32_PKRS), before);
+}
+
+fn safe_msrs(test: &mut Kunit) {
+    kunit_assert_eq!(test, wrmsr_safe(MSR_IA32_PKRS, u64::MAX), Err(EIO));
+    let efer = rdmsr(MSR_EFER);
+    kunit_assert!(test, efer & 1 << 10 != 0);
+    kunit_assert_eq!(test, rdmsr_safe(MSR_EFER), Ok(efer));
+    kunit_assert_eq!(test, wrmsr_safe(MSR_EFER, efer), Ok(()));
 }
 
 kunit_suite! { "usercopy": bad_pointers_are_efault, lengths_do_not_wrap }

@@ -5,6 +5,7 @@
 //! The timer runs in one-shot mode: it is set for the next tick or the next
 //! [`hrtimer`](crate::kernel::time::hrtimer), whichever is sooner.
 
+use crate::arch::x86::lib::msr::rdmsr;
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::kernel::sched;
@@ -12,7 +13,6 @@ use crate::kernel::task::current;
 use crate::kernel::time::{hrtimer, timekeeping::ktime_get};
 use crate::mm::vmalloc::ioremap;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use x86_64::registers::model_specific::Msr;
 
 /// Vector of the timer.
 pub const LOCAL_TIMER_VECTOR: u8 = 0xec;
@@ -63,8 +63,8 @@ pub fn eoi() {
 
 /// Maps and enables the APIC, with the legacy controller on LINT0 and NMI on LINT1.
 pub fn init() {
-    // SAFETY: IA32_APIC_BASE exists on every x86_64 CPU.
-    let base = unsafe { Msr::new(0x1b).read() } & 0xf_ffff_f000;
+    const IA32_APIC_BASE: u32 = 0x1b;
+    let base = rdmsr(IA32_APIC_BASE) & 0xf_ffff_f000;
     let regs = ioremap(base, 0x1000).expect("memory to map the APIC");
     REGS.store(regs as usize, Ordering::Relaxed);
     write(SPIV, 0x100 | u32::from(SPURIOUS_APIC_VECTOR));

@@ -112,15 +112,14 @@ pub fn __show_regs(regs: &PtRegs, mode: ShowRegs, level: u8) {
 #[cfg(target_os = "none")]
 mod system {
     use super::PtRegs;
+    use crate::arch::x86::lib::msr::rdmsr;
     use x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4, Cr4Flags};
     use x86_64::registers::debug::{DebugAddressRegister, Dr0, Dr1, Dr2, Dr3, Dr6, Dr7};
-    use x86_64::registers::model_specific::Msr;
     use x86_64::registers::segmentation::{DS, ES, FS, GS, Segment};
 
     /// `MSR_FS_BASE`, `MSR_GS_BASE` and `MSR_KERNEL_GS_BASE`.
     fn bases() -> [u64; 3] {
-        // SAFETY: reads registers that every x86_64 CPU has.
-        [0xc000_0100, 0xc000_0101, 0xc000_0102].map(|m| unsafe { Msr::new(m).read() })
+        [0xc000_0100, 0xc000_0101, 0xc000_0102].map(rdmsr)
     }
 
     pub fn show_user_bases(level: u8) {
@@ -356,6 +355,11 @@ pub fn dump_stack() {
     show_regs_print_info(KERN_DEFAULT);
     let (bp, sp) = frame_pointer();
     show_trace(bp, sp, None, KERN_DEFAULT);
+}
+
+/// Prints the call trace of where kernel code was with these registers (`show_stack_regs`).
+pub fn show_stack_regs(regs: &PtRegs) {
+    show_trace(regs.bp as usize, regs.sp as usize, Some(regs.ip), KERN_DEFAULT);
 }
 
 /// Prints registers and, for the kernel's, the call trace (`show_regs`).

@@ -11,6 +11,7 @@ pub mod severity;
 
 use crate::arch::x86::kernel::alternative::sync_core;
 use crate::arch::x86::kernel::traps::{ist_enter, ist_exit};
+use crate::arch::x86::lib::msr::rdmsr;
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::arch::x86::segment::KERNEL_CS;
@@ -24,7 +25,6 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use raw_cpuid::CpuId;
 use severity::{Error, Severity, mce_severity, mcg, status};
 use x86_64::registers::control::{Cr4, Cr4Flags};
-use x86_64::registers::model_specific::Msr;
 
 const MSR_IA32_MCG_CAP: u32 = 0x179;
 const MSR_IA32_MCG_STATUS: u32 = 0x17a;
@@ -68,14 +68,9 @@ pub fn setup(name: &str, value: Option<&str>) -> bool {
     true
 }
 
-fn rdmsr(msr: u32) -> u64 {
-    // SAFETY: a machine-check register that the CPU says it has.
-    unsafe { Msr::new(msr).read() }
-}
-
 fn wrmsr(msr: u32, value: u64) {
-    // SAFETY: as above; what is written is what it is for.
-    unsafe { Msr::new(msr).write(value) };
+    // SAFETY: a machine-check register; what is written is what it is for.
+    unsafe { crate::arch::x86::lib::msr::wrmsr(msr, value) };
 }
 
 fn bank_register(bank: u32, which: u32) -> u32 {

@@ -303,9 +303,9 @@ pub unsafe fn switch_to(_prev: &Task, _next: *const Task) {
 /// cannot make `MSR_GS_BASE` look like the kernel's to `paranoid_entry`).
 pub mod segments {
     use super::Thread;
+    use crate::arch::x86::lib::msr::{rdmsr, wrmsr};
     use crate::extable;
     use core::arch::asm;
-    use x86_64::registers::model_specific::Msr;
 
     const FS_BASE: u32 = 0xC000_0100;
     const KERNEL_GS_BASE: u32 = 0xC000_0102;
@@ -489,25 +489,23 @@ pub mod segments {
     /// Sets the FS base in the register.
     pub fn set_fsbase(v: u64) {
         // SAFETY: user's FS base; canonical by `arch_prctl`'s check.
-        unsafe { Msr::new(FS_BASE).write(v) };
+        unsafe { wrmsr(FS_BASE, v) };
     }
 
     /// Sets the user's GS base in the register (the kernel's is loaded now).
     pub fn set_gsbase(v: u64) {
         // SAFETY: user's GS base; canonical by `arch_prctl`'s check.
-        unsafe { Msr::new(KERNEL_GS_BASE).write(v) };
+        unsafe { wrmsr(KERNEL_GS_BASE, v) };
     }
 
     /// The running task's FS base.
     pub fn fsbase() -> u64 {
-        // SAFETY: reads a register.
-        unsafe { Msr::new(FS_BASE).read() }
+        rdmsr(FS_BASE)
     }
 
     /// The running task's user GS base.
     pub fn gsbase() -> u64 {
-        // SAFETY: reads a register.
-        unsafe { Msr::new(KERNEL_GS_BASE).read() }
+        rdmsr(KERNEL_GS_BASE)
     }
 
     /// `ARCH_SET_FS`: a null selector with this base.

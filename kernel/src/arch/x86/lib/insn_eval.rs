@@ -3,11 +3,11 @@
 //! (Linux 6.1, `arch/x86/lib/insn-eval.c`). Decoding is `iced-x86`'s.
 
 use crate::arch::x86::kernel::ldt::{TI_LDT, UserDesc};
-use crate::arch::x86::lib::usercopy::copy_from_user_partial;
+use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user_partial};
 use crate::arch::x86::ptrace::PtRegs;
 use crate::arch::x86::segment::{GDT_ENTRY_TLS_MIN, USER_CS, USER_DS, USER32_CS};
 use crate::kernel::task::current;
-use iced_x86::{Decoder, DecoderOptions, Instruction, Register};
+use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Register};
 
 /// Longest instruction (`MAX_INSN_SIZE`).
 pub const MAX_INSN_SIZE: usize = 15;
@@ -51,8 +51,11 @@ pub fn effective_ip(regs: &PtRegs) -> Option<u64> {
 /// The bytes at `regs`, as many as there are (`insn_fetch_from_user`).
 pub fn fetch_from_user(regs: &PtRegs) -> Option<arrayvec::ArrayVec<u8, MAX_INSN_SIZE>> {
     let mut bytes = arrayvec::ArrayVec::from([0; MAX_INSN_SIZE]);
-    let left = copy_from_user_partial(&mut bytes, effective_ip(regs)? as usize);
-    bytes.truncate(MAX_INSN_SIZE - left);
+    let ip = effective_ip(regs)? as usize;
+    // No copy is begun that would cross the end of user space.
+    bytes.truncate(TASK_SIZE_MAX.saturating_sub(ip));
+    let left = copy_from_user_partial(&mut bytes, ip);
+    bytes.truncate(bytes.len() - left);
     Some(bytes)
 }
 
@@ -71,6 +74,14 @@ pub fn decode_from_regs(regs: &PtRegs, bytes: &[u8]) -> Option<Instruction> {
     let bits = code_bits(regs)?;
     let insn = Decoder::with_ip(bits, bytes, regs.ip, DecoderOptions::MPX).decode();
     (!insn.is_invalid()).then_some(insn)
+}
+
+/// Whether the bytes fetched at `regs` end before their instruction does.
+pub fn ends_early(regs: &PtRegs, bytes: &[u8]) -> bool {
+    let Some(bits) = code_bits(regs) else { return false };
+    let mut decoder = Decoder::with_ip(bits, bytes, regs.ip, DecoderOptions::MPX);
+    let _ = decoder.decode();
+    decoder.last_error() == DecoderError::NoMoreBytes
 }
 
 /// The base that a segment register adds, for the running task.

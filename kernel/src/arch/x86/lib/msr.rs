@@ -1,8 +1,49 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Model specific registers that may not be there (Linux 6.1, `arch/x86/include/asm/msr.h`,
-//! `rdmsrl_safe`, `wrmsrl_safe`): the #GP of one that is not ends in the exception table.
+//! Model specific registers (Linux 6.1, `arch/x86/include/asm/msr.h`). The #GP of one that is not
+//! there, or of a value that it does not take, ends in the exception table: with an error where
+//! the caller reckons with it (`rdmsrl_safe`, `wrmsrl_safe`), else with a line in the log.
 
 use crate::errno::{EIO, Result};
+
+/// Reads a register that the CPU has; one that it has not is 0 (`rdmsrl`).
+#[inline]
+pub fn rdmsr(msr: u32) -> u64 {
+    let (lo, hi): (u32, u32);
+    // SAFETY: reading a register has no effect on memory; a fault continues behind it.
+    unsafe {
+        core::arch::asm!(
+            "2: rdmsr",
+            "3:",
+            crate::extable!("2", "3b", 4),
+            in("ecx") msr,
+            out("eax") lo,
+            out("edx") hi,
+            options(nostack, preserves_flags),
+        );
+    }
+    u64::from(hi) << 32 | u64::from(lo)
+}
+
+/// Writes a register that the CPU has, and that takes the value; else nothing is written
+/// (`wrmsrl`).
+///
+/// # Safety
+/// What the register does with the value must be sound.
+#[inline]
+pub unsafe fn wrmsr(msr: u32, value: u64) {
+    // SAFETY: as promised by the caller; a fault continues behind it.
+    unsafe {
+        core::arch::asm!(
+            "2: wrmsr",
+            "3:",
+            crate::extable!("2", "3b", 5),
+            in("ecx") msr,
+            in("eax") value as u32,
+            in("edx") (value >> 32) as u32,
+            options(nostack, preserves_flags),
+        );
+    }
+}
 
 /// Reads a register.
 ///

@@ -7,11 +7,15 @@ use super::fpu_reg::Reg;
 use super::fpu_system::{Machine, Memory, SoftFpu, Stop};
 use super::reg_arith::Op;
 use super::reg_constant::{L2E, L2T, LG2, LN2, PI};
+use crate::arch::x86::kernel::fpu::regset::Fsave;
 use crate::arch::x86::kernel::traps::{
     do_general_protection, do_invalid_op, do_soft_coprocessor_error, emulation_failed,
 };
-use crate::arch::x86::lib::insn_eval::{addr_ref, code_bits, decode_from_regs, fetch_from_user, opcode_of};
-use crate::arch::x86::lib::usercopy::{copy_from_user_partial, copy_to_user_partial};
+use crate::arch::x86::lib::insn_eval::{
+    MAX_INSN_SIZE, addr_ref, code_bits, decode_from_regs, effective_ip, ends_early, fetch_from_user,
+    opcode_of,
+};
+use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user_partial, copy_to_user_partial};
 use crate::arch::x86::mm::fault::{exc_page_fault, pf};
 use crate::arch::x86::ptrace::PtRegs;
 use crate::arch::x86::ptrace::eflags::{CF, PF, ZF};
@@ -164,19 +168,50 @@ impl SoftFpu {
 /// A memory operand of the running task's.
 struct UserOperand(u64);
 
+/// How many of `len` bytes at `addr` lie in user space, if some do and some do not. No copy is
+/// begun then, so that it does not say where it faults.
+const fn part_in_user_space(addr: u64, len: usize) -> Option<usize> {
+    match (TASK_SIZE_MAX as u64).checked_sub(addr) {
+        Some(room @ 1..) if room < len as u64 => Some(room as usize),
+        _ => None,
+    }
+}
+
+impl UserOperand {
+    /// What an access to `len` bytes ends with of which the last `left` could not be copied.
+    fn result(&self, len: usize, left: usize, write: bool) -> Result<(), Stop> {
+        match left {
+            0 => Ok(()),
+            _ => Err(Stop::Fault { addr: self.0 + (len - left) as u64, write }),
+        }
+    }
+}
+
 impl Memory for UserOperand {
     fn load(&mut self, to: &mut [u8]) -> Result<(), Stop> {
-        match copy_from_user_partial(to, self.0 as usize) {
-            0 => Ok(()),
-            left => Err(Stop::Fault { addr: self.0 + (to.len() - left) as u64, write: false }),
-        }
+        let len = to.len();
+        let part = part_in_user_space(self.0, len).unwrap_or(len);
+        let left = copy_from_user_partial(&mut to[..part], self.0 as usize);
+        self.result(len, left + len - part, false)
     }
     fn store(&mut self, from: &[u8]) -> Result<(), Stop> {
-        match copy_to_user_partial(self.0 as usize, from) {
-            0 => Ok(()),
-            left => Err(Stop::Fault { addr: self.0 + (from.len() - left) as u64, write: true }),
+        let len = from.len();
+        if let Some(part) = part_in_user_space(self.0, len) {
+            // It will not be stored: the first page may fault before the end of user space does.
+            let mut there = [0; MAX_OPERAND];
+            let left = copy_from_user_partial(&mut there[..part.min(MAX_OPERAND)], self.0 as usize);
+            return self.result(len, left + len - part, true);
         }
+        self.result(len, copy_to_user_partial(self.0 as usize, from), true)
     }
+}
+
+/// The largest operand: FSAVE's.
+const MAX_OPERAND: usize = size_of::<Fsave>();
+
+/// Whether the bytes end before the instruction does.
+fn is_cut_off(regs: &PtRegs, bytes: &[u8]) -> bool {
+    bytes.len() < MAX_INSN_SIZE && ends_early(regs, bytes)
 }
 
 /// The opcode as FSAVE has it: three bits of the first byte, and the second.
@@ -240,8 +275,13 @@ fn log_unknown(regs: &PtRegs, bytes: &[u8]) {
 /// The FPU that user mode wanted to use is not there: does what it would have done.
 #[cold]
 pub fn math_emulate(info: &mut MathEmuInfo<'_>) {
-    // If the instruction is gone, the CPU will find that out by itself.
-    let Some(bytes) = fetch_from_user(info.regs) else { return };
+    // If its segment is gone, the CPU will find that out by itself.
+    let (Some(ip), Some(bytes)) = (effective_ip(info.regs), fetch_from_user(info.regs)) else { return };
+    if is_cut_off(info.regs, &bytes) {
+        // The CPU has read it, but the kernel cannot: it is not there any more, or only to be run.
+        let addr = ip.wrapping_add(bytes.len() as u64);
+        return exc_page_fault(info.regs, pf::USER, addr);
+    }
     match emulate(info.regs, &bytes) {
         Ok(()) => {}
         Err(Stop::Pending) => do_soft_coprocessor_error(info.regs, current().thread().fpu.soft().words()),
@@ -255,5 +295,20 @@ pub fn math_emulate(info: &mut MathEmuInfo<'_>) {
             log_unknown(info.regs, &bytes);
             emulation_failed();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operands_may_cross_the_end_of_user_space() {
+        let end = TASK_SIZE_MAX as u64;
+        assert_eq!(part_in_user_space(end - 4, 8), Some(4));
+        assert_eq!(part_in_user_space(end - 1, 2), Some(1));
+        assert_eq!(part_in_user_space(end - 8, 8), None);
+        assert_eq!(part_in_user_space(end, 8), None);
+        assert_eq!(part_in_user_space(u64::MAX, 8), None);
     }
 }

@@ -35,15 +35,18 @@ pub enum ExType {
     Fault = 2,
     /// A user access: a #GP here means a non-canonical address (`EX_TYPE_UACCESS`).
     Uaccess = 3,
-    /// `rdmsr`: RAX and RDX become 0 (`EX_TYPE_RDMSR`).
+    /// `rdmsr`: RAX and RDX become 0, and the log says so once (`EX_TYPE_RDMSR`).
     Rdmsr = 4,
-    /// `wrmsr`: the write is dropped (`EX_TYPE_WRMSR`).
+    /// `wrmsr`: the write is dropped, and the log says so once (`EX_TYPE_WRMSR`).
     Wrmsr = 5,
+    /// FPU registers are loaded from an image of the kernel's: the log says so once, and they
+    /// get their initial state (`EX_TYPE_FPU_RESTORE`).
+    FpuRestore = 6,
 }
 
 impl ExType {
     fn from_raw(v: i32) -> Option<Self> {
-        [Self::Default, Self::Fault, Self::Uaccess, Self::Rdmsr, Self::Wrmsr]
+        [Self::Default, Self::Fault, Self::Uaccess, Self::Rdmsr, Self::Wrmsr, Self::FpuRestore]
             .into_iter()
             .find(|k| *k as i32 == v)
     }
@@ -128,7 +131,7 @@ pub fn search_extable(table: &[ExceptionTableEntry], ip: usize) -> Option<(usize
 /// the decision alone, without touching anything.
 fn apply(regs: &mut PtRegs, fixup: usize, kind: ExType, trapnr: u8) {
     match kind {
-        ExType::Default | ExType::Uaccess | ExType::Wrmsr => {}
+        ExType::Default | ExType::Uaccess | ExType::Wrmsr | ExType::FpuRestore => {}
         ExType::Fault => regs.ax = u64::from(trapnr),
         ExType::Rdmsr => {
             regs.ax = 0;
@@ -136,6 +139,70 @@ fn apply(regs: &mut PtRegs, fixup: usize, kind: ExType, trapnr: u8) {
         }
     }
     regs.ip = fixup as u64;
+}
+
+/// What the log says of recoveries that nobody meant to happen, each kind once.
+#[cfg(target_os = "none")]
+mod report {
+    use super::ExType;
+    use crate::arch::x86::kernel::dumpstack::show_stack_regs;
+    use crate::arch::x86::kernel::fpu::core::fpu_reset_from_exception_fixup;
+    use crate::arch::x86::ptrace::PtRegs;
+    use crate::kernel::kallsyms::{Backtrace, Symbol};
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    /// Says what happened, and puts the FPU's registers right.
+    #[cold]
+    #[inline(never)]
+    pub fn unexpected_fixup(kind: ExType, regs: &PtRegs) {
+        match kind {
+            ExType::Default | ExType::Fault | ExType::Uaccess => {}
+            ExType::Rdmsr => unchecked_rdmsr(regs),
+            ExType::Wrmsr => unchecked_wrmsr(regs),
+            ExType::FpuRestore => {
+                bad_fpu_state(regs);
+                fpu_reset_from_exception_fixup();
+            }
+        }
+    }
+
+    /// Whether this is the first time.
+    fn first(said: &AtomicBool) -> bool {
+        !said.swap(true, Ordering::Relaxed)
+    }
+
+    fn unchecked_rdmsr(regs: &PtRegs) {
+        static SAID: AtomicBool = AtomicBool::new(false);
+        if first(&SAID) {
+            let (msr, ip) = (regs.cx as u32, regs.ip);
+            crate::pr_warn!(
+                "unchecked MSR access error: RDMSR from 0x{msr:x} at rIP: 0x{ip:x} ({})\n",
+                Symbol(ip)
+            );
+            show_stack_regs(regs);
+        }
+    }
+
+    fn unchecked_wrmsr(regs: &PtRegs) {
+        static SAID: AtomicBool = AtomicBool::new(false);
+        if first(&SAID) {
+            let (msr, hi, lo, ip) = (regs.cx as u32, regs.dx as u32, regs.ax as u32, regs.ip);
+            crate::pr_warn!(
+                "unchecked MSR access error: WRMSR to 0x{msr:x} (tried to write 0x{hi:08x}{lo:08x}) at rIP: 0x{ip:x} ({})\n",
+                Symbol(ip)
+            );
+            show_stack_regs(regs);
+        }
+    }
+
+    fn bad_fpu_state(regs: &PtRegs) {
+        static SAID: AtomicBool = AtomicBool::new(false);
+        crate::warn_on!(
+            first(&SAID),
+            "Bad FPU state detected at {}, reinitializing FPU registers.",
+            Backtrace(regs.ip)
+        );
+    }
 }
 
 #[cfg(target_os = "none")]
@@ -180,6 +247,9 @@ pub fn sort_main_extable() {}
 pub fn fixup_exception(regs: &mut PtRegs, trapnr: u8) -> bool {
     match search_extable(main_table(), regs.ip as usize) {
         Some((fixup, kind)) => {
+            if matches!(kind, ExType::Rdmsr | ExType::Wrmsr | ExType::FpuRestore) {
+                report::unexpected_fixup(kind, regs);
+            }
             apply(regs, fixup, kind, trapnr);
             true
         }

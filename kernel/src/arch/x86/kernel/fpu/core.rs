@@ -21,6 +21,7 @@ use super::{legacy, xstate};
 use crate::arch::x86::math_emu::fpu_system::SoftFpu;
 use crate::arch::x86::percpu::this_cpu;
 use crate::errno::Result;
+use crate::extable;
 use crate::kernel::task::current;
 use crate::mm::page_alloc::Page;
 use core::arch::asm;
@@ -148,22 +149,32 @@ unsafe fn save_to(p: *mut u8) {
     }
 }
 
-/// Loads the registers from `p` (`os_xrstor`).
+/// Loads the registers from `p` (`os_xrstor`). An image that the CPU refuses leaves them in their
+/// initial state, and a warning in the log.
 ///
 /// # Safety
-/// `p` must hold a valid image, as `save_to` writes it.
+/// `p` must be 64-byte aligned, and readable for `xstate::user_size()` bytes.
 #[inline]
 unsafe fn restore_from(p: *const u8) {
-    // SAFETY: as promised; the instruction is one the CPU has.
+    // SAFETY: as promised; the instruction is one the CPU has, and its faults continue behind it.
     unsafe {
         if xstate::use_xsave() {
-            asm!("xrstor64 [{}]", in(reg) p, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack, preserves_flags));
+            asm!("2: xrstor64 [{}]", "3:", extable!("2", "3b", 6), in(reg) p, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack, preserves_flags));
         } else if xstate::use_fxsr() {
-            asm!("fxrstor64 [{}]", in(reg) p, options(nostack, preserves_flags));
+            asm!("2: fxrstor64 [{}]", "3:", extable!("2", "3b", 6), in(reg) p, options(nostack, preserves_flags));
         } else {
             legacy::frstor(&*p.cast());
         }
     }
+}
+
+/// The CPU has refused an image: the registers get their initial state
+/// (`fpu_reset_from_exception_fixup`).
+#[cold]
+pub fn fpu_reset_from_exception_fixup() {
+    // SAFETY: a valid image of all-initial components.
+    unsafe { restore_from(INIT_FPSTATE.0.as_ptr()) };
+    write_pkru(PKRU_INIT);
 }
 
 impl Fpu {
@@ -388,8 +399,8 @@ pub fn set_fxregs(fx: &Fxsave) {
     if !xstate::use_fxsr() {
         return legacy::frstor(fx);
     }
-    // SAFETY: the only word of it that could fault is as the CPU saved it.
-    unsafe { asm!("fxrstor64 [{}]", in(reg) fx, options(nostack, readonly)) };
+    // SAFETY: an image of ours, of which a bad one goes the way of `restore_from`'s.
+    unsafe { asm!("2: fxrstor64 [{}]", "3:", extable!("2", "3b", 6), in(reg) fx, options(nostack)) };
 }
 
 /// A new program's FPU (`fpu_flush_thread`).
@@ -398,4 +409,39 @@ pub fn flush_thread() {
         return current().thread().fpu.drop_state();
     }
     fpu_clear_user_states();
+}
+
+#[cfg(target_os = "none")]
+mod kunit {
+    use super::*;
+    use crate::kernel::kunit::Kunit;
+    use crate::{kunit_assert_eq, kunit_suite};
+    use xstate::XSAVE_HDR_OFFSET;
+
+    kunit_suite! { "fpu": a_bad_image_is_not_fatal }
+
+    /// Control word and MXCSR now.
+    fn controls() -> (u16, u32) {
+        let fx = fxregs().0;
+        (u16::from_le_bytes([fx[0], fx[1]]), u32::from_le_bytes([fx[24], fx[25], fx[26], fx[27]]))
+    }
+
+    fn a_bad_image_is_not_fatal(test: &mut Kunit) {
+        if !xstate::use_xsave() {
+            return test.skip("no XSAVE");
+        }
+        let Ok(fpu) = Fpu::new() else {
+            return test.skip("no memory");
+        };
+        // All exceptions but one masked, and components that are in the image.
+        fpu.image.write(0, &0x037bu16.to_le_bytes());
+        fpu.image.write(24, &0x1d80u32.to_le_bytes());
+        fpu.image.write(XSAVE_HDR_OFFSET, &xstate::xfeature::FPSSE.to_le_bytes());
+        fpu.restore();
+        kunit_assert_eq!(test, controls(), (0x037b, 0x1d80));
+        // A format that is not this one, which no CPU takes.
+        fpu.image.write(XSAVE_HDR_OFFSET + 8, &1u64.to_le_bytes());
+        fpu.restore();
+        kunit_assert_eq!(test, controls(), (FCW_INIT, MXCSR_INIT));
+    }
 }

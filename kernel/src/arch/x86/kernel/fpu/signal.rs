@@ -236,11 +236,13 @@ mod insn {
         // SAFETY: a valid image of our own.
         unsafe {
             asm!(
-                "xrstor64 [{}]",
+                "2: xrstor64 [{}]",
+                "3:",
+                extable!("2", "3b", 6),
                 in(reg) INIT_FPSTATE.0.as_ptr(),
                 in("eax") xfeatures as u32,
                 in("edx") (xfeatures >> 32) as u32,
-                options(nostack, readonly),
+                options(nostack),
             );
         }
     }
