@@ -137,6 +137,7 @@ const KNOWN: &[&[u8]] = &[
     b"mce",
     b"mem",
     b"memmap",
+    b"ignore_rlimit_data",
     b"mitigations",
     b"no387",
     b"noacpi",

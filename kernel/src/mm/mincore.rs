@@ -10,16 +10,18 @@ use crate::mm::page_alloc::{PAGE_SIZE, page_align};
 const BATCH: usize = 256;
 
 impl MmState {
-    /// One byte per page of `[addr, addr + out.len() pages)` (`do_mincore`).
-    fn mincore(&self, addr: usize, out: &mut [u8]) -> Result {
-        for (i, byte) in out.iter_mut().enumerate() {
+    /// One byte per page from `addr` on, as far as `out` and the mapping there go; returns how
+    /// many (`do_mincore`).
+    fn mincore(&mut self, addr: usize, out: &mut [u8]) -> Result<usize> {
+        let p = self.vmas.find_containing(addr).ok_or(ENOMEM)?;
+        let v = self.vmas.get(p);
+        let n = out.len().min((v.end - addr) / PAGE_SIZE);
+        for (i, byte) in out[..n].iter_mut().enumerate() {
             let at = addr + i * PAGE_SIZE;
-            let p = self.vmas.lower_bound(at).filter(|&p| self.vmas.get(p).start <= at).ok_or(ENOMEM)?;
-            let v = self.vmas.get(p);
             let cached = || v.backing.file().is_some_and(|f| f.cached_page(v.pgoff_of(at)).is_some());
             *byte = u8::from(!self.pt.get(at).is_none() || cached());
         }
-        Ok(())
+        Ok(n)
     }
 }
 
@@ -39,7 +41,8 @@ pub fn sys_mincore(start: usize, len: usize, vec: usize) -> Result<usize> {
     let mut buf = [0u8; BATCH];
     while done < pages {
         let n = (pages - done).min(BATCH);
-        with_current_mm(|mm| mm.lock().mincore(start + done * PAGE_SIZE, &mut buf[..n])).ok_or(ENOMEM)??;
+        let at = start + done * PAGE_SIZE;
+        let n = with_current_mm(|mm| mm.lock().mincore(at, &mut buf[..n])).ok_or(ENOMEM)??;
         copy_to_user(vec + done, &buf[..n])?;
         done += n;
     }

@@ -18,6 +18,9 @@ impl MmState {
     /// Gives `[start, end)` these locking flags, up to the first hole
     /// (`apply_vma_lock_flags`).
     fn apply_lock_flags(&mut self, start: usize, end: usize, lock: VmFlags) -> Result {
+        if end < start {
+            return Err(EINVAL);
+        }
         let mut at = start;
         while at < end {
             let p = self.vmas.find_containing(at).ok_or(ENOMEM)?;
@@ -39,25 +42,40 @@ impl MmState {
     }
 
     fn do_mlock(&mut self, start: usize, len: usize, flags: VmFlags) -> Result {
-        let pages = page_align(len) / PAGE_SIZE;
+        let pages = self.stat.locked_vm + len / PAGE_SIZE;
         let limit = util::rlimit(RLIMIT_MEMLOCK) / PAGE_SIZE;
-        if self.stat.locked_vm + pages > limit && !util::capable_ipc_lock() {
+        if pages > limit && pages - self.locked_within(start, len) > limit && !util::capable_ipc_lock() {
             return Err(ENOMEM);
         }
-        self.apply_lock_flags(start, start + page_align(len), flags)?;
+        self.apply_lock_flags(start, start.wrapping_add(len), flags)?;
         if !flags.contains(VmFlags::LOCKONFAULT) {
-            self.mm_populate(start, page_align(len));
+            self.mm_populate(start, len);
         }
         Ok(())
     }
+
+    /// Pages of the range that are locked already (`count_mm_mlocked_page_nr`).
+    fn locked_within(&self, start: usize, len: usize) -> usize {
+        let end = start.saturating_add(len);
+        let mut pages = 0;
+        let mut next = self.vmas.find_intersection(start, end);
+        while let Some(p) = next {
+            let v = self.vmas.get(p);
+            if v.start >= end {
+                break;
+            }
+            if v.flags.contains(VmFlags::LOCKED) {
+                pages += (v.end.min(end) - v.start.max(start)) / PAGE_SIZE;
+            }
+            next = self.vmas.next(p);
+        }
+        pages
+    }
 }
 
-/// The aligned range, or `EINVAL` if it wraps around.
-fn range(start: usize, len: usize) -> Result<(usize, usize)> {
-    let len = len.checked_add(start % PAGE_SIZE).ok_or(EINVAL)?;
-    let start = start & !(PAGE_SIZE - 1);
-    start.checked_add(len).filter(|e| *e <= usize::MAX - PAGE_SIZE).ok_or(EINVAL)?;
-    Ok((start, len))
+/// The pages of a range; a length that wraps around is none.
+fn range(start: usize, len: usize) -> (usize, usize) {
+    (start & !(PAGE_SIZE - 1), page_align(len.wrapping_add(start % PAGE_SIZE)))
 }
 
 fn on_current(f: impl FnOnce(&mut MmState) -> Result) -> Result<usize> {
@@ -77,15 +95,15 @@ pub fn sys_mlock2(start: usize, len: usize, flags: u32) -> Result<usize> {
     if !can_do_mlock() {
         return Err(EPERM);
     }
-    let (start, len) = range(start, len)?;
+    let (start, len) = range(start, len);
     let lock = if flags & MLOCK_ONFAULT != 0 { LOCKED_MASK } else { VmFlags::LOCKED };
     on_current(|st| st.do_mlock(start, len, lock))
 }
 
 /// `munlock(2)`.
 pub fn sys_munlock(start: usize, len: usize) -> Result<usize> {
-    let (start, len) = range(start, len)?;
-    on_current(|st| st.apply_lock_flags(start, start + page_align(len), VmFlags::empty()))
+    let (start, len) = range(start, len);
+    on_current(|st| st.apply_lock_flags(start, start.wrapping_add(len), VmFlags::empty()))
 }
 
 /// `mlockall(2)`.

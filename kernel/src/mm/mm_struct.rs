@@ -12,7 +12,9 @@ use crate::arch::x86::mm::mpx::BoundsDirectory;
 use crate::arch::x86::mm::pgtable::{PageTables, USER_PGTABLES_CEILING};
 use crate::arch::x86::mm::pkeys::Pkeys;
 use crate::arch::x86::mm::tlb::{self, TlbGather};
-use crate::errno::Result;
+use crate::errno::{EINTR, Result};
+use crate::kernel::signal::fatal_signal_pending;
+use crate::kernel::task::current;
 use crate::locking::SpinLock;
 use crate::mm::page_alloc::PAGE_SIZE;
 use crate::mm::util;
@@ -79,6 +81,8 @@ pub struct Rss {
 #[allow(missing_docs)]
 pub struct VmStat {
     pub total_vm: usize,
+    /// The largest `total_vm` ever (`hiwater_vm`).
+    pub peak_vm: usize,
     pub locked_vm: usize,
     pub data_vm: usize,
     pub exec_vm: usize,
@@ -91,6 +95,7 @@ impl VmStat {
     #[inline]
     pub fn account(&mut self, flags: VmFlags, pages: isize) {
         self.total_vm = self.total_vm.wrapping_add_signed(pages);
+        self.peak_vm = self.peak_vm.max(self.total_vm);
         self.account_kind(flags, pages);
     }
 
@@ -240,6 +245,10 @@ impl MmState {
         for v in old.vmas.iter() {
             if v.flags.contains(VmFlags::DONTCOPY) {
                 continue;
+            }
+            if fatal_signal_pending(&current()) {
+                r = Err(EINTR);
+                break;
             }
             r = self.dup_vma(&old.pt, v, &mut wrprotected);
             if r.is_err() {

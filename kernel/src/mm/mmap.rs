@@ -117,6 +117,14 @@ fn mmap_vm_flags(a: &MmapArgs, file: Option<&MmapFile>, def_flags: VmFlags) -> R
     if f.contains(VmFlags::GROWSDOWN) { Err(EINVAL) } else { Ok(f) }
 }
 
+/// Whether a file can have bytes at such an offset at all (`file_mmap_ok`).
+fn file_mmap_ok(f: &MmapFile, pgoff: u64, len: u64) -> Result {
+    const S_IFMT: u32 = 0o170_000;
+    let regular = f.file.as_ref().is_ok_and(|f| f.mode_nlink().0 & S_IFMT == 0o100_000);
+    let max = if regular { i64::MAX as u64 } else { u64::MAX };
+    if pgoff > (max - len) / PAGE_SIZE as u64 { Err(EOVERFLOW) } else { Ok(()) }
+}
+
 impl MmState {
     // ----- choosing addresses
 
@@ -195,7 +203,7 @@ impl MmState {
         }
         a.len = a.len.checked_add(PAGE_SIZE - 1).ok_or(ENOMEM)? & !(PAGE_SIZE - 1);
         let pages = (a.len / PAGE_SIZE) as u64;
-        a.pgoff.checked_add(pages).filter(|end| end >> 52 == 0).ok_or(EOVERFLOW)?;
+        a.pgoff.checked_add(pages).ok_or(EOVERFLOW)?;
         self.room_for_vmas(max_map_count() + 1)?;
         let addr = self.get_unmapped_area(a.addr, a.len, a.flags)?;
         if a.has(MAP_FIXED_NOREPLACE) && self.vmas.find_intersection(addr, addr + a.len).is_some() {
@@ -203,6 +211,9 @@ impl MmState {
         }
         if a.has(MAP_LOCKED) && !can_do_mlock() {
             return Err(EPERM);
+        }
+        if let Some(f) = &file {
+            file_mmap_ok(f, a.pgoff, a.len as u64)?;
         }
         let mut flags = mmap_vm_flags(&a, file.as_ref(), self.def_flags)?;
         if a.prot == prot::EXEC {
@@ -300,6 +311,9 @@ impl MmState {
         }
         vm_enough_memory(pages)?;
         self.stat.account(flags, pages as isize);
+        if flags.contains(VmFlags::LOCKED) {
+            self.stat.locked_vm += pages;
+        }
         let pgoff = (addr / PAGE_SIZE) as u64;
         let v = Vma { start: addr, end: addr + len, flags, pgoff, backing: Backing::Anon, anon_vma: false };
         self.vmas.insert_merged(v);

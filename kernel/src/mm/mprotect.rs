@@ -6,7 +6,7 @@ use crate::arch::x86::mm::tlb::flush_tlb_range;
 use crate::errno::{EACCES, EINVAL, ENOMEM, Result};
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
-use crate::mm::util::{may_expand_vm, read_implies_exec, vm_enough_memory};
+use crate::mm::util::{may_expand_vm, read_implies_exec, vm_enough_memory, vm_unacct_memory};
 use crate::mm::vma::{VmFlags, prot};
 use crate::mm::vma_tree::Pos;
 
@@ -93,6 +93,7 @@ impl MmState {
     fn mprotect_fixup(&mut self, p: Pos, start: usize, end: usize, mut flags: VmFlags) -> Result<Pos> {
         let old = self.vmas.get(p).flags;
         let pages = (end - start) / PAGE_SIZE;
+        let mut charged = 0;
         let unaccounted = VmFlags::ACCOUNT | VmFlags::WRITE | VmFlags::SHARED | VmFlags::NORESERVE;
         if flags.contains(VmFlags::WRITE) {
             if !may_expand_vm(&self.stat, flags, pages) && may_expand_vm(&self.stat, old, pages) {
@@ -100,10 +101,11 @@ impl MmState {
             }
             if !old.intersects(unaccounted) {
                 vm_enough_memory(pages)?;
+                charged = pages;
                 flags |= VmFlags::ACCOUNT;
             }
         }
-        let p = self.set_range_flags(p, start, end, flags)?;
+        let p = self.set_range_flags(p, start, end, flags).inspect_err(|_| vm_unacct_memory(charged))?;
         let v = self.vmas.get(p);
         let mut prot = vm_get_page_prot(flags);
         let notify = v.backing.file().is_some_and(|f| f.wants_writenotify());

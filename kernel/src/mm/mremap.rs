@@ -33,11 +33,9 @@ fn check_args(addr: usize, old_len: usize, new_len: usize, flags: u32, new_addr:
     let m = Mremap { addr, old_len: page_align(old_len), new_len: page_align(new_len), flags, new_addr };
     let bad = flags & !(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP) != 0
         || m.has(MREMAP_FIXED) && !m.has(MREMAP_MAYMOVE)
-        || m.has(MREMAP_DONTUNMAP) && (!m.has(MREMAP_MAYMOVE) || m.old_len != m.new_len)
+        || m.has(MREMAP_DONTUNMAP) && (!m.has(MREMAP_MAYMOVE) || old_len != new_len)
         || !addr.is_multiple_of(PAGE_SIZE)
-        || m.new_len == 0
-        || old_len > TASK_SIZE_MAX
-        || new_len > TASK_SIZE_MAX;
+        || m.new_len == 0;
     if bad { Err(EINVAL) } else { Ok(m) }
 }
 
@@ -54,7 +52,7 @@ impl MmState {
         }
         if m.old_len >= m.new_len {
             if m.old_len > m.new_len {
-                self.do_munmap(m.addr + m.new_len, m.old_len - m.new_len)?;
+                self.do_munmap(m.addr.wrapping_add(m.new_len), m.old_len - m.new_len)?;
             }
             return Ok(m.addr);
         }
@@ -97,7 +95,7 @@ impl MmState {
 
     /// Whether there is room behind a mapping that ends at `end` (`vma_expandable`).
     fn vma_expandable(&self, end: usize, grow: usize) -> bool {
-        let new_end = end + grow;
+        let Some(new_end) = end.checked_add(grow) else { return false };
         new_end <= TASK_SIZE_MAX
             && self.vmas.lower_bound(end).is_none_or(|n| self.vmas.get(n).start >= new_end)
     }
@@ -121,10 +119,13 @@ impl MmState {
     fn mremap_to(&mut self, mut m: Mremap) -> Result<usize> {
         let max = util::SYSCTL_MAX_MAP_COUNT.load(Ordering::Relaxed);
         if m.has(MREMAP_FIXED) {
-            if !m.new_addr.is_multiple_of(PAGE_SIZE) || m.new_addr > TASK_SIZE_MAX - m.new_len {
+            if !m.new_addr.is_multiple_of(PAGE_SIZE)
+                || m.new_len > TASK_SIZE_MAX
+                || m.new_addr > TASK_SIZE_MAX - m.new_len
+            {
                 return Err(EINVAL);
             }
-            if m.addr + m.old_len > m.new_addr && m.new_addr + m.new_len > m.addr {
+            if m.addr.wrapping_add(m.old_len) > m.new_addr && m.new_addr + m.new_len > m.addr {
                 return Err(EINVAL);
             }
         }
@@ -230,8 +231,11 @@ mod tests {
         assert!(!ok(1, 0, 0));
         assert!(!ok(1, 1, 8));
         assert!(!ok(1, 1, MREMAP_FIXED));
-        assert!(!ok(1, 4097, MREMAP_MAYMOVE | MREMAP_DONTUNMAP));
-        assert!(ok(1, 4096, MREMAP_MAYMOVE | MREMAP_DONTUNMAP));
+        assert!(!ok(1, 4096, MREMAP_MAYMOVE | MREMAP_DONTUNMAP));
+        assert!(ok(4096, 4096, MREMAP_MAYMOVE | MREMAP_DONTUNMAP));
+        // What is too large is a matter of the address space; what wraps around is nothing.
+        assert!(ok(1, 1 << 63, MREMAP_MAYMOVE));
+        assert!(!ok(1, usize::MAX, MREMAP_MAYMOVE));
         assert!(check_args(0x1001, 1, 1, 0, 0).is_err());
     }
 }

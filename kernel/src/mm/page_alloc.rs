@@ -13,9 +13,9 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 /// Bytes in a page.
 pub const PAGE_SIZE: usize = 4096;
 
-/// `PAGE_ALIGN`: `v` rounded up to a page.
+/// `PAGE_ALIGN`: `v` rounded up to a page; 0 from the last page on.
 pub const fn page_align(v: usize) -> usize {
-    (v + PAGE_SIZE - 1) & !(PAGE_SIZE - 1)
+    v.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1)
 }
 
 /// What is known of one frame (`struct page`).

@@ -11,7 +11,7 @@ use crate::mm::mm_struct::VmStat;
 use crate::mm::page_alloc::{PAGE_SIZE, totalram_pages};
 use crate::mm::vma::VmFlags;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 
 /// `/proc/sys/vm/overcommit_memory`: 0 guess, 1 always, 2 never.
 pub static SYSCTL_OVERCOMMIT_MEMORY: AtomicU32 = AtomicU32::new(0);
@@ -125,14 +125,53 @@ pub fn read_implies_exec() -> bool {
 pub fn may_expand_vm(stat: &VmStat, flags: VmFlags, pages: usize) -> bool {
     use linux_raw_sys::general::{RLIMIT_AS, RLIMIT_DATA};
     let limits = Limits { address_space: rlimit(RLIMIT_AS), data: rlimit(RLIMIT_DATA) };
-    fits(stat, flags, pages, limits)
+    match fits(stat, flags, pages, limits) {
+        Fits::Yes => true,
+        Fits::No => false,
+        Fits::TooMuchData => data_limit_exceeded(stat.data_vm + pages, limits.data),
+    }
 }
 
-fn fits(stat: &VmStat, flags: VmFlags, pages: usize, limits: Limits) -> bool {
+/// Whether the limits allow something.
+#[derive(Debug, PartialEq, Eq)]
+enum Fits {
+    Yes,
+    No,
+    /// All but the one on data do.
+    TooMuchData,
+}
+
+fn fits(stat: &VmStat, flags: VmFlags, pages: usize, limits: Limits) -> Fits {
     if stat.total_vm + pages > limits.address_space / PAGE_SIZE {
-        return false;
+        Fits::No
+    } else if flags.is_private_writable() && stat.data_vm + pages > limits.data / PAGE_SIZE {
+        Fits::TooMuchData
+    } else {
+        Fits::Yes
     }
-    !flags.is_private_writable() || stat.data_vm + pages <= limits.data / PAGE_SIZE
+}
+
+/// Data beyond the limit: says so once; whether it may be nevertheless, since the command line
+/// says `ignore_rlimit_data`, or the limit is 0, which valgrind sets, and the hard one higher.
+#[cold]
+fn data_limit_exceeded(pages: usize, limit: usize) -> bool {
+    use linux_raw_sys::general::RLIMIT_DATA;
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let cur = crate::kernel::task::current();
+    if limit == 0 && pages <= cur.signal.rlimit(RLIMIT_DATA as usize).1 as usize / PAGE_SIZE {
+        return true;
+    }
+    let ignored = crate::lib::cmdline::flag("ignore_rlimit_data");
+    if !SAID.swap(true, Ordering::Relaxed) {
+        let (comm, hint) = (cur.comm(), if ignored { "" } else { " or use boot option ignore_rlimit_data" });
+        crate::pr_warn!(
+            "{} ({}): VmData {} exceed data ulimit {limit}. Update limits{hint}.\n",
+            crate::kernel::panic::Comm(&comm),
+            cur.pid,
+            pages * PAGE_SIZE
+        );
+    }
+    ignored
 }
 
 /// Whether the current task may map below `mmap_min_addr` (`CAP_SYS_RAWIO`).
@@ -163,12 +202,12 @@ mod tests {
         let stat = VmStat { total_vm: 10, data_vm: 5, ..VmStat::default() };
         let l = |a: usize, d: usize| Limits { address_space: a * PAGE_SIZE, data: d * PAGE_SIZE };
         let data = VmFlags::READ | VmFlags::WRITE;
-        assert!(fits(&stat, data, 5, l(15, 10)));
-        assert!(!fits(&stat, data, 6, l(15, 100)));
-        assert!(!fits(&stat, data, 5, l(100, 9)));
+        assert_eq!(fits(&stat, data, 5, l(15, 10)), Fits::Yes);
+        assert_eq!(fits(&stat, data, 6, l(15, 100)), Fits::No);
+        assert_eq!(fits(&stat, data, 5, l(100, 9)), Fits::TooMuchData);
         // Read-only, shared and stack mappings are no data.
-        assert!(fits(&stat, VmFlags::READ, 5, l(100, 1)));
-        assert!(fits(&stat, data | VmFlags::SHARED, 5, l(100, 1)));
-        assert!(fits(&stat, data | VmFlags::GROWSDOWN, 5, l(100, 1)));
+        for flags in [VmFlags::READ, data | VmFlags::SHARED, data | VmFlags::GROWSDOWN] {
+            assert_eq!(fits(&stat, flags, 5, l(100, 1)), Fits::Yes);
+        }
     }
 }

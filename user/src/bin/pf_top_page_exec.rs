@@ -2,7 +2,7 @@
 //! The last two bytes of user space are an x87 instruction, which runs; what follows is not there.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use user::memory::{PAGE, PROT_EXEC, PROT_READ, map_top_page, poke, protect};
+use user::memory::{PAGE, PROT_EXEC, PROT_READ, PROT_WRITE, map_top_page, poke, protect};
 use user::prelude::*;
 
 expect! {
@@ -20,7 +20,7 @@ fn run() {
     unsafe {
         poke(page + PAGE - 2, 0xd9);
         poke(page + PAGE - 1, 0xe8); // fld1
-        check!(protect(page, PAGE, PROT_READ | PROT_EXEC).is_ok(), "mprotect");
+        check!(protect(page, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC).is_ok(), "mprotect");
     }
     probe();
 }

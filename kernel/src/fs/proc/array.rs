@@ -77,9 +77,7 @@ pub fn status(t: &Task, o: &mut SeqFile) -> Result {
     }
     o.put(b" \n");
     if let Some(mm) = t.get_mm() {
-        let st = mm.lock();
-        let (vm, rss) = (st.stat.total_vm * 4, st.rss_bytes() / 1024);
-        writeln!(o, "VmSize:\t{vm:>8} kB\nVmRSS:\t{rss:>8} kB");
+        super::task_mmu::task_mem(&mm, o);
     }
     writeln!(o, "Threads:\t{}", t.signal.nr_threads.load(Relaxed));
     let pending = [t.sig.pending.set().0, t.signal.shared_pending.set().0];

@@ -5,8 +5,37 @@ use crate::errno::Result;
 use crate::fs::inode::Dev;
 use crate::fs::seq_file::SeqFile;
 use crate::mm::Mm;
+use crate::mm::page_alloc::{PAGE_SIZE, page_align};
 use crate::mm::vma::{Backing, VmFlags};
 use alloc::vec::Vec;
+
+/// The sizes in `status` (`task_mem`).
+pub fn task_mem(mm: &Mm, o: &mut SeqFile) {
+    let st = mm.lock();
+    let (s, rss, l) = (&st.stat, &st.rss, &st.layout);
+    let text = page_align(l.end_code).saturating_sub(l.start_code & !(PAGE_SIZE - 1)) / PAGE_SIZE;
+    let text = text.min(s.exec_vm);
+    let resident = rss.anon + rss.file;
+    for (name, pages) in [
+        ("VmPeak", s.peak_vm),
+        ("VmSize", s.total_vm),
+        ("VmLck", s.locked_vm),
+        ("VmPin", 0),
+        ("VmHWM", st.hiwater_rss.max(resident)),
+        ("VmRSS", resident),
+        ("RssAnon", rss.anon),
+        ("RssFile", rss.file),
+        ("RssShmem", 0),
+        ("VmData", s.data_vm),
+        ("VmStk", s.stack_vm),
+        ("VmExe", text),
+        ("VmLib", s.exec_vm - text),
+        ("VmPTE", st.pt.tables()),
+        ("VmSwap", 0),
+    ] {
+        writeln!(o, "{name}:\t{:>8} kB", pages * (PAGE_SIZE / 1024));
+    }
+}
 
 /// `maps`: a line for each mapping.
 pub fn maps(mm: &Mm, o: &mut SeqFile) -> Result {
