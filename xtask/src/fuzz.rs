@@ -30,6 +30,8 @@ pub enum Kind {
     Code,
     /// Hostile signal frames
     Sigreturn,
+    /// The same of i386's, through int 0x80
+    Sigreturn32,
     /// System calls with arguments that nobody means (not compared)
     Syscalls,
 }
@@ -39,6 +41,7 @@ impl Kind {
         match self {
             Self::Code => "code",
             Self::Sigreturn => "sigreturn",
+            Self::Sigreturn32 => "sigreturn32",
             Self::Syscalls => "syscalls",
         }
     }
@@ -46,7 +49,7 @@ impl Kind {
     /// Cases of a round: what takes Linux less than half a minute.
     fn round(self) -> u64 {
         match self {
-            Self::Code | Self::Sigreturn => 2500,
+            Self::Code | Self::Sigreturn | Self::Sigreturn32 => 2500,
             Self::Syscalls => 300,
         }
     }
@@ -106,7 +109,7 @@ impl Campaign<'_> {
         let before = self.findings;
         match kind {
             Kind::Syscalls => self.survive(first, cases)?,
-            Kind::Code | Kind::Sigreturn => self.compare(kind, first, cases)?,
+            Kind::Code | Kind::Sigreturn | Kind::Sigreturn32 => self.compare(kind, first, cases)?,
         }
         if self.findings > before {
             let pattern = format!("{}-{}-{first}", kind.name(), self.args.seed);

@@ -92,6 +92,7 @@ pub fn sets() -> Vec<Set> {
         Set::programs(&[]),
         Set::fuzz("code", 1, 0, RECORDED_CASES),
         Set::fuzz("sigreturn", 1, 0, RECORDED_CASES),
+        Set::fuzz("sigreturn32", 1, 0, RECORDED_CASES),
     ]
 }
 

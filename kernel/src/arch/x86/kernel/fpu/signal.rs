@@ -8,10 +8,11 @@
 
 use super::core::{fpregs_activate, fpu_clear_user_states, fxregs, set_fxregs};
 use super::regset::{Fsave, Fxsave};
-use super::xstate::{self, FXSAVE_SIZE, MIN_XSTATE_SIZE, xfeature};
+use super::xstate::{self, FXSAVE_SIZE, MIN_XSTATE_SIZE, XSAVE_HDR_OFFSET, xfeature};
 use crate::arch::x86::lib::usercopy::{
     access_ok, copy_from_user, copy_to_user, get_user, put_user, user_access,
 };
+use crate::mm::page_alloc::Page;
 use core::mem::offset_of;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -350,17 +351,101 @@ pub fn fpu_restore_sig32(buf: usize) -> bool {
     if buf == 0 {
         return fpu_restore_sig(0);
     }
-    let Ok(env) = get_user::<Fsave>(buf) else {
+    let f = FrameFormat::current();
+    fpregs_activate();
+    let ok = access_ok(buf, FSAVE_HEADER_SIZE + f.frame_size())
+        && restore32(buf, buf + FSAVE_HEADER_SIZE, &f).is_some();
+    if !ok {
         fpu_clear_user_states();
-        return false;
-    };
-    if !fpu_restore_sig(buf + FSAVE_HEADER_SIZE) {
-        return false;
     }
-    let mut fx = fxregs();
-    fx.take_fsave(&env);
-    set_fxregs(&fx);
-    true
+    ok
+}
+
+/// The state is put together in memory, where FSAVE's image is folded in, and loaded from there:
+/// unlike a 64-bit frame's, which the CPU reads itself, its header and MXCSR are judged here.
+fn restore32(buf: usize, fx: usize, f: &FrameFormat) -> Option<()> {
+    let wanted = if f.xsave {
+        let sw: FpxSwBytes = get_user(fx + SW_RESERVED).ok()?;
+        check_sw_bytes(&sw, f.size, |size| get_user(fx + size).ok())?
+    } else {
+        Restore::FxOnly
+    };
+    let env: Fsave = get_user(buf).ok()?;
+    if !f.xsave && !xstate::use_fxsr() {
+        let mut legacy = Fxsave::EMPTY;
+        copy_from_user(&mut legacy.0, fx).ok()?;
+        legacy.take_fsave(&env);
+        set_fxregs(&legacy);
+        return Some(());
+    }
+    let page = Page::alloc_zeroed().ok()?;
+    // SAFETY: nobody else has the page.
+    let image = unsafe { &mut *page.as_slice_ptr() };
+    let components = match wanted {
+        Restore::Xsave { xfeatures } => copy_uabi_to_xstate(image, fx, f)? & xfeatures,
+        Restore::FxOnly => {
+            copy_from_user(&mut image[..FXSAVE_SIZE], fx).ok()?;
+            valid_mxcsr(image)?;
+            xfeature::FPSSE
+        }
+    };
+    let mut legacy = Fxsave::EMPTY;
+    legacy.0.copy_from_slice(&image[..FXSAVE_SIZE]);
+    legacy.take_fsave(&env);
+    image[..FXSAVE_SIZE].copy_from_slice(&legacy.0);
+    let at = page.as_ptr() as usize;
+    // The copies may have slept.
+    fpregs_activate();
+    let fault = if f.xsave {
+        image[XSAVE_HDR_OFFSET..XSAVE_HDR_OFFSET + 8].copy_from_slice(&components.to_le_bytes());
+        // What is not in the image gets its initial state.
+        insn::xrstor(at, f.xfeatures)
+    } else {
+        insn::fxrstor(at)
+    };
+    (fault == 0).then_some(())
+}
+
+/// Copies the components that the header at `fx` names to where they are in an image; returns
+/// which (`copy_uabi_to_xstate`). `None` for a header that no kernel has written.
+fn copy_uabi_to_xstate(image: &mut [u8], fx: usize, f: &FrameFormat) -> Option<u64> {
+    const MXCSR: core::ops::Range<usize> = 24..32;
+    const XMM: usize = 160;
+    let header: xstate::XstateHeader = get_user(fx + XSAVE_HDR_OFFSET).ok()?;
+    if header.xfeatures & !f.xfeatures != 0 || header.xcomp_bv != 0 || header.reserved != [0; 6] {
+        return None;
+    }
+    // XRSTOR loads MXCSR whatever else there is: without any component that it belongs to, it
+    // stays as it is.
+    image[MXCSR].copy_from_slice(&fxregs().0[MXCSR]);
+    if header.xfeatures & (xfeature::FPSSE | xfeature::YMM) != 0 {
+        copy_from_user(&mut image[MXCSR], fx + MXCSR.start).ok()?;
+        valid_mxcsr(image)?;
+    }
+    for i in (0..64).filter(|i| header.xfeatures & 1 << i != 0) {
+        let (offset, size) = match 1 << i {
+            xfeature::FP => (0, XMM),
+            xfeature::SSE => (XMM, 256),
+            _ => {
+                let place = raw_cpuid::cpuid!(0xd, i);
+                (place.ebx as usize, place.eax as usize)
+            }
+        };
+        copy_from_user(image.get_mut(offset..offset + size)?, fx + offset).ok()?;
+    }
+    Some(header.xfeatures)
+}
+
+/// Refuses an image whose MXCSR has bits that the CPU does not have.
+fn valid_mxcsr(image: &[u8]) -> Option<()> {
+    let word = |b: &[u8], at: usize| b.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+    // What a CPU says that says nothing.
+    const DEFAULT_MASK: u32 = 0xffbf;
+    let mask = match word(&fxregs().0, 28)? {
+        0 => DEFAULT_MASK,
+        mask => mask,
+    };
+    (word(image, 24)? & !mask == 0).then_some(())
 }
 
 #[cfg(test)]
