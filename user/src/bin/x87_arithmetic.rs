@@ -9,7 +9,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use user::prelude::*;
 use user::process::{execve, sched_yield};
-use user::signal::{SIGFPE, SIGSEGV};
+use user::signal::{SIGFPE, SIGSEGV, SIGTRAP};
 use user::start;
 use user::ucontext::fp;
 
@@ -173,6 +173,34 @@ fn operand_fault() {
     check_eq!((out, tags[2] & 0xffff), (0x4009_21fb_5440_0000, 0xffff), "stored, and popped once");
 }
 
+static STEPS: AtomicU64 = AtomicU64::new(0);
+static STOPS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+
+extern "C" fn trap(_: i32, info: &mut SigInfo, uc: &mut UContext) {
+    const TRAP_TRACE: u32 = 2;
+    let n = STEPS.fetch_add(1, SeqCst) as usize;
+    check_eq!(*info, SigInfo::fault(SIGTRAP, TRAP_TRACE, uc.mcontext.ip), "siginfo of a step");
+    check_eq!((uc.mcontext.trapno, uc.mcontext.err), (1, 0), "trapno, err");
+    if let Some(stop) = STOPS.get(n) {
+        stop.store(uc.mcontext.ip, SeqCst);
+    } else {
+        uc.mcontext.flags &= !0x100;
+    }
+}
+
+/// A step over each instruction ends behind it.
+fn single_step() {
+    let _ = sigaction(SIGTRAP, Action::Handle(trap), 0, 0);
+    let begin: u64;
+    // SAFETY: as in `x87`; the handler ends the stepping.
+    unsafe {
+        asm!("fninit", "lea {b}, [rip + 2f]", "pushfq", "or dword ptr [rsp], 0x100", "popfq", "2: fld1", "fchs",
+            "nop", "fstp st(0)", "nop", "nop", b = out(reg) begin);
+    }
+    let stops = [0, 1, 2, 3].map(|i| STOPS[i].load(SeqCst).wrapping_sub(begin));
+    check_eq!(stops, [2, 4, 5, 7], "where the steps ended");
+}
+
 /// ST(0), and the control word.
 fn look() -> (Extended, u16) {
     let (mut r, mut control) = (Extended::EMPTY, 0u16);
@@ -242,5 +270,6 @@ fn run() {
     comparing();
     unmasked();
     operand_fault();
+    single_step();
     of_the_task();
 }

@@ -362,6 +362,15 @@ fn debug_user(regs: &mut PtRegs, mut dr6: u64) {
     exception_exit(prev_state);
 }
 
+/// An instruction of user mode's has been emulated: a step over it ends here. On its own the
+/// CPU would go one instruction further. (It does where Linux 6.1 emulates; a real x87
+/// instruction can be stepped over.)
+pub fn end_emulated_step(regs: &mut PtRegs) {
+    if regs.flags & eflags::TF != 0 && !current().test_flag(tif::BLOCKSTEP) {
+        debug_user(regs, decide::DR_STEP);
+    }
+}
+
 /// The entry code, where a trap flag of user mode's may still be seen.
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 fn in_entry_text(ip: u64) -> bool {

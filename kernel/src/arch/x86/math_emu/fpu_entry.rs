@@ -9,7 +9,7 @@ use super::reg_arith::Op;
 use super::reg_constant::{L2E, L2T, LG2, LN2, PI};
 use crate::arch::x86::kernel::fpu::regset::Fsave;
 use crate::arch::x86::kernel::traps::{
-    do_general_protection, do_invalid_op, do_soft_coprocessor_error, emulation_failed,
+    do_general_protection, do_invalid_op, do_soft_coprocessor_error, emulation_failed, end_emulated_step,
 };
 use crate::arch::x86::lib::insn_eval::{
     MAX_INSN_SIZE, addr_ref, code_bits, decode_from_regs, effective_ip, ends_early, fetch_from_user,
@@ -283,7 +283,7 @@ pub fn math_emulate(info: &mut MathEmuInfo<'_>) {
         return exc_page_fault(info.regs, pf::USER, addr);
     }
     match emulate(info.regs, &bytes) {
-        Ok(()) => {}
+        Ok(()) => end_emulated_step(info.regs),
         Err(Stop::Pending) => do_soft_coprocessor_error(info.regs, current().thread().fpu.soft().words()),
         Err(Stop::Invalid) => do_invalid_op(info.regs, 0),
         Err(Stop::Segment) => do_general_protection(info.regs, 0),
