@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `fcntl(2)` and `flock(2)` (Linux 6.1, `fs/fcntl.c`, `fs/locks.c`).
+//! `fcntl(2)` and `flock(2)` (Linux 6.1, `fs/fcntl.c`); locks are in [`locks`].
 
-use crate::arch::x86::lib::usercopy::{get_user, put_user};
-use crate::errno::{EBADF, EBUSY, EINVAL, EPERM, Result};
+use crate::errno::{EBADF, EBUSY, EINVAL, EPERM, ESRCH, Result};
 use crate::fs::file::{current_files, fget, fget_raw};
 use crate::fs::file_table::File;
 use crate::fs::filemap::seal;
+use crate::fs::locks;
 use crate::fs::pipe::pipe_size;
+use crate::kernel::fork::{TASKLIST, find_task};
+use crate::kernel::signal::sigset::valid_signal;
 use crate::kernel::signal::state::rlimit;
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general::*;
@@ -16,8 +18,6 @@ const F_SETPIPE_SZ: u32 = 1031;
 const F_GETPIPE_SZ: u32 = 1032;
 const F_ADD_SEALS: u32 = 1033;
 const F_GET_SEALS: u32 = 1034;
-/// Offset of `l_type` in `struct flock`.
-const F_UNLCK: i16 = 2;
 
 fn dup_from(fd: i32, min: usize, cloexec: bool) -> Result<usize> {
     if min as u64 >= rlimit(rlimit::NOFILE) {
@@ -28,19 +28,26 @@ fn dup_from(fd: i32, min: usize, cloexec: bool) -> Result<usize> {
     Ok(files.install_from(f, min, cloexec)? as usize)
 }
 
-/// `F_GETLK`, `F_SETLK`, `F_SETLKW`: locks are always free, as no two programs here
-/// keep them against each other; the request itself is checked.
-fn posix_lock(f: &File, cmd: u32, arg: usize) -> Result<usize> {
-    let kind: i16 = get_user(arg)?;
-    match kind {
-        0 if cmd != F_GETLK => f.want_read()?,
-        1 if cmd != F_GETLK => f.want_write()?,
-        0..=2 => {}
-        _ => return Err(EINVAL),
+/// Who is told of input (`f_setown`): a process, or as a negative number a process group;
+/// 0 is nobody.
+fn set_owner(f: &File, who: i32) -> Result<usize> {
+    let found = match who {
+        0 => true,
+        i32::MIN => return Err(EINVAL),
+        1.. => find_task(who).is_some(),
+        ..0 => TASKLIST.lock().iter().any(|t| t.signal.pgrp() == -who),
+    };
+    if !found {
+        return Err(ESRCH);
     }
-    if cmd == F_GETLK {
-        put_user(arg, &F_UNLCK)?;
-    }
+    f.owner.store(who, Ordering::Relaxed);
+    Ok(0)
+}
+
+/// With which signal; 0 is the usual one.
+fn set_signal(f: &File, sig: usize) -> Result<usize> {
+    let sig = i32::try_from(sig).ok().filter(|&s| s == 0 || valid_signal(s)).ok_or(EINVAL)?;
+    f.signum.store(sig, Ordering::Relaxed);
     Ok(0)
 }
 
@@ -78,8 +85,13 @@ pub fn sys_fcntl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
             f.set_flags(arg as u32);
             Ok(0)
         }
-        F_GETLK | F_SETLK | F_SETLKW => posix_lock(&f, cmd, arg),
-        F_GETOWN | F_GETSIG | F_SETOWN | F_SETSIG => Ok(0),
+        F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => {
+            locks::fcntl_lock(&f, &current_files(), cmd, arg)
+        }
+        F_SETOWN => set_owner(&f, arg as i32),
+        F_GETOWN => Ok(f.owner.load(Ordering::Relaxed) as isize as usize),
+        F_SETSIG => set_signal(&f, arg),
+        F_GETSIG => Ok(f.signum.load(Ordering::Relaxed) as usize),
         F_SETPIPE_SZ => pipe_size(&f, Some(arg)),
         F_GETPIPE_SZ => pipe_size(&f, None),
         F_ADD_SEALS => add_seals(&f, arg as u32),
@@ -88,8 +100,7 @@ pub fn sys_fcntl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
     }
 }
 
-/// `flock(2)`: see [`posix_lock`].
+/// `flock(2)`.
 pub fn sys_flock(fd: i32, op: u32) -> Result<usize> {
-    fget(fd)?;
-    if matches!(op & !LOCK_NB, LOCK_SH | LOCK_EX | LOCK_UN) { Ok(0) } else { Err(EINVAL) }
+    locks::flock(&fget(fd)?, op)
 }

@@ -3,6 +3,7 @@
 
 use crate::errno::{EBADF, EBUSY, EINVAL, EMFILE, ENOMEM, Result};
 use crate::fs::file_table::File;
+use crate::fs::locks::locks_remove_posix;
 use crate::kernel::signal::state::rlimit;
 use crate::kernel::task::current;
 use crate::locking::SpinLock;
@@ -195,8 +196,13 @@ impl FilesStruct {
     /// Closes `fd`.
     pub fn close(&self, fd: i32) -> Result {
         // The file is let go after the lock.
-        let s = self.0.lock().take(fd);
-        s.map(drop).ok_or(EBADF)
+        let s = self.0.lock().take(fd).ok_or(EBADF)?;
+        self.filp_close(&s.file);
+        Ok(())
+    }
+    /// A descriptor of this process for `file` goes, and all its locks with it.
+    fn filp_close(&self, file: &File) {
+        locks_remove_posix(&file.inode, self);
     }
     /// Whether `fd` is closed by `exec`.
     pub fn cloexec(&self, fd: i32) -> Result<bool> {
@@ -224,7 +230,9 @@ impl FilesStruct {
             let Some(fd) = found else { break };
             let s = t.take(fd as i32);
             drop(t);
-            drop(s);
+            if let Some(s) = s {
+                self.filp_close(&s.file);
+            }
             from = fd + 1;
         }
     }
@@ -251,7 +259,9 @@ impl FilesStruct {
         }
         let replaced = t.put(at, Slot::Open(OpenSlot { file, cloexec }))?;
         drop(t);
-        drop(replaced);
+        if let Slot::Open(s) = replaced {
+            self.filp_close(&s.file);
+        }
         Ok(new)
     }
     fn close_range(&self, first: u32, last: u32, cloexec: bool) {
@@ -263,6 +273,15 @@ impl FilesStruct {
         let end = range.end.min(t.slots.len());
         for s in t.slots.get_mut(range.start..end).into_iter().flatten().filter_map(Slot::open_mut) {
             s.cloexec = true;
+        }
+    }
+}
+
+impl Drop for FilesStruct {
+    fn drop(&mut self) {
+        let slots = core::mem::take(&mut self.0.lock().slots);
+        for s in slots.iter().filter_map(Slot::open) {
+            self.filp_close(&s.file);
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, Result};
 use crate::fs::filemap::AddressSpace;
 use crate::fs::inode::Inode;
 use crate::fs::libfs::DirContext;
+use crate::fs::locks::locks_remove_file;
 use crate::fs::namespace::Path;
 use crate::fs::select::PollTable;
 use crate::lib::iov_iter::IovIter;
@@ -13,7 +14,7 @@ use crate::mm::page_alloc::Page;
 use crate::mm::vma::VmFile;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use linux_raw_sys::general::{
     O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END,
     SEEK_HOLE, SEEK_SET,
@@ -119,6 +120,10 @@ pub struct File {
     /// What it does.
     pub op: Arc<dyn FileOps>,
     wrote_access: bool,
+    /// `F_SETOWN` and `F_SETSIG`.
+    pub owner: AtomicI32,
+    #[allow(missing_docs)]
+    pub signum: AtomicI32,
     /// `FMODE_READ`, `FMODE_WRITE`: fixed when it was opened.
     can_read: bool,
     can_write: bool,
@@ -146,6 +151,8 @@ impl File {
             seekable: op.seekable(),
             op,
             wrote_access,
+            owner: AtomicI32::new(0),
+            signum: AtomicI32::new(0),
             can_read: !is_place && matches!(access, O_RDONLY | O_RDWR),
             can_write: !is_place && matches!(access, O_WRONLY | O_RDWR),
         })
@@ -214,6 +221,7 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
+        locks_remove_file(self);
         self.op.release(self);
         if self.wrote_access {
             self.inode.put_write_access();

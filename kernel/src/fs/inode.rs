@@ -6,6 +6,7 @@ use crate::fs::dcache::Dentry;
 use crate::fs::file_table::FileOps;
 use crate::fs::filemap::AddressSpace;
 use crate::fs::libfs::DirContext;
+use crate::fs::locks::Locks;
 use crate::fs::namespace::Path;
 use crate::fs::superblock::SuperBlock;
 use crate::kernel::cred::Cred;
@@ -175,6 +176,8 @@ pub struct Inode {
     pub ops: Box<dyn InodeOps>,
     /// Writers (positive), or programs running from it (negative): `i_writecount`.
     pub writecount: AtomicI32,
+    /// Locks of programs on it.
+    pub locks: Locks,
 }
 
 static NEXT_INO: AtomicU64 = AtomicU64::new(1);
@@ -197,6 +200,7 @@ impl Inode {
             attr: SpinLock::new(attr),
             ops,
             writecount: AtomicI32::new(0),
+            locks: Locks::default(),
         })
     }
     /// Type and permissions.

@@ -35,6 +35,7 @@ pub mod initramfs;
 pub mod inode;
 pub mod ioctl;
 pub mod libfs;
+pub mod locks;
 pub mod memfd;
 pub mod namei;
 pub mod namei_calls;

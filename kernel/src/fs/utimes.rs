@@ -32,9 +32,6 @@ fn parse(sec: i64, nsec: i64) -> Result<New> {
 }
 
 fn apply(p: &Path, times: [New; 2]) -> Result<usize> {
-    if times == [New::Keep; 2] {
-        return Ok(0);
-    }
     if p.mnt.is_readonly() {
         return Err(EROFS);
     }
@@ -69,6 +66,10 @@ pub fn sys_utimensat(dfd: i32, name: usize, utimes: usize, flags: u32) -> Result
         let t: [i64; 4] = get_user(utimes)?;
         [parse(t[0], t[1])?, parse(t[2], t[3])?]
     };
+    // Nothing to do: not even the path is looked at.
+    if times == [New::Keep; 2] {
+        return Ok(0);
+    }
     if name == 0 && dfd != AT_FDCWD {
         if flags != 0 {
             return Err(EINVAL);
