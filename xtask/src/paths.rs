@@ -49,11 +49,6 @@ impl Paths {
         self.out().join("trapline.img")
     }
 
-    /// What cargo links for the bare-metal target.
-    pub fn bare_release(&self) -> PathBuf {
-        self.target.join(TARGET).join("release")
-    }
-
     /// The kernel as a build left it, or the sentence that says what to do.
     pub fn built_kernel(&self) -> Result<PathBuf> {
         built(self.kernel())

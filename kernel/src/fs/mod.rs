@@ -14,6 +14,7 @@
 //! | [`proc`], [`sysfs`], [`devtmpfs`], [`debugfs`] | the kernel's own files |
 //!
 //! The rest are the system calls, in the files where Linux has them.
+pub mod attr;
 pub mod binfmt_elf;
 pub mod binfmt_script;
 pub mod char_dev;

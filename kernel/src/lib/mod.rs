@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's `lib/`: helpers that are pure functions of plain data.
+pub mod bug;
 pub mod cmdline;
 pub mod cpio;
 pub mod cpio_pieces;

@@ -21,6 +21,9 @@ use linux_raw_sys::general::{
     RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_STACK,
 };
 
+mod stack_growth;
+mod unmapped_area;
+
 /// Allocate below 2 GiB.
 const MAP_32BIT: u32 = 0x40;
 /// What `MAP_SHARED_VALIDATE` knows (`LEGACY_MAP_MASK`).
@@ -126,68 +129,6 @@ fn file_mmap_ok(f: &MmapFile, pgoff: u64, len: u64) -> Result {
 }
 
 impl MmState {
-    // ----- choosing addresses
-
-    /// Whether a hint is honoured: nothing there, nor a stack's gap.
-    fn hint_is_free(&self, addr: usize, len: usize) -> bool {
-        self.vmas.lower_bound(addr).is_none_or(|p| addr + len <= self.vmas.get(p).start_gap())
-    }
-
-    /// Searches upwards from the legacy base, or below 2 GiB for `MAP_32BIT`.
-    fn unmapped_area_bottomup(&self, addr: usize, len: usize, flags: u32) -> Result<usize> {
-        let (begin, end) = if flags & MAP_32BIT != 0 {
-            (0x4000_0000, 0x8000_0000)
-        } else {
-            (self.layout.mmap_legacy_base, TASK_SIZE_MAX)
-        };
-        if len > end {
-            return Err(ENOMEM);
-        }
-        if addr != 0 && page_align(addr) <= end - len && self.hint_is_free(page_align(addr), len) {
-            return Ok(page_align(addr));
-        }
-        self.vmas.gap_bottomup(len, begin, end).ok_or(ENOMEM)
-    }
-
-    /// Searches downwards from `mmap_base`, and if that fails upwards.
-    fn unmapped_area_topdown(&mut self, addr: usize, len: usize, flags: u32) -> Result<usize> {
-        if flags & MAP_32BIT == 0 {
-            let hint = addr & !(PAGE_SIZE - 1);
-            if addr != 0 && TASK_SIZE_MAX - len >= hint && self.hint_is_free(hint, len) {
-                return Ok(hint);
-            }
-            if let Some(at) = self.vmas.gap_topdown(len, PAGE_SIZE, self.layout.mmap_base) {
-                return Ok(at);
-            }
-        }
-        self.unmapped_area_bottomup(addr, len, flags)
-    }
-
-    /// Where a mapping of `len` bytes may go (`get_unmapped_area`). With
-    /// `MAP_FIXED`, whether it may go to `addr`.
-    pub fn get_unmapped_area(&mut self, addr: usize, len: usize, flags: u32) -> Result<usize> {
-        if len > TASK_SIZE_MAX {
-            return Err(ENOMEM);
-        }
-        let at = if flags & MAP_FIXED != 0 {
-            addr
-        } else if self.layout.mmap_legacy {
-            self.unmapped_area_bottomup(addr, len, flags)?
-        } else {
-            self.unmapped_area_topdown(addr, len, flags)?
-        };
-        if at > TASK_SIZE_MAX - len {
-            return Err(ENOMEM);
-        }
-        if !at.is_multiple_of(PAGE_SIZE) {
-            return Err(EINVAL);
-        }
-        if at < mmap_min_addr() && !util::capable_rawio() {
-            return Err(EPERM);
-        }
-        Ok(at)
-    }
-
     // ----- mapping
 
     /// `mmap` once the file is known (`do_mmap`). Returns the address.
@@ -443,65 +384,6 @@ impl MmState {
             self.mm_populate(old, new - old);
         }
         Ok(())
-    }
-
-    // ----- stacks
-
-    /// The mapping that holds `addr`, growing a stack if `addr` lies below one
-    /// and it may (`lock_mm_and_find_vma`).
-    #[inline]
-    pub fn find_or_expand(&mut self, addr: usize) -> Option<Pos> {
-        let p = self.vmas.find(addr)?;
-        let v = self.vmas.get(p);
-        if v.start <= addr {
-            return Some(p);
-        }
-        if !v.flags.contains(VmFlags::GROWSDOWN) {
-            return None;
-        }
-        self.expand_stack(p, addr).ok().map(|()| p)
-    }
-
-    /// Lets the stack at `p` begin at the page of `addr` (`expand_downwards`).
-    #[cold]
-    #[inline(never)]
-    pub fn expand_stack(&mut self, p: Pos, addr: usize) -> Result {
-        let addr = addr & !(PAGE_SIZE - 1);
-        let v = self.vmas.get(p);
-        if !v.flags.contains(VmFlags::GROWSDOWN) {
-            return Err(crate::errno::EFAULT);
-        }
-        if addr < mmap_min_addr() {
-            return Err(EPERM);
-        }
-        if let Some(q) = self.vmas.prev(p) {
-            let below = self.vmas.get(q);
-            if !below.flags.contains(VmFlags::GROWSDOWN)
-                && below.flags.accessible()
-                && addr - below.end < STACK_GUARD_GAP
-            {
-                return Err(ENOMEM);
-            }
-        }
-        let (flags, grow) = (v.flags, (v.start - addr) / PAGE_SIZE);
-        if grow as u64 > v.pgoff {
-            return Err(ENOMEM);
-        }
-        self.acct_stack_growth(flags, v.end - addr, grow)?;
-        if flags.contains(VmFlags::LOCKED) {
-            self.stat.locked_vm += grow;
-        }
-        self.stat.account(flags, grow as isize);
-        self.vmas.set_start(p, addr);
-        Ok(())
-    }
-
-    fn acct_stack_growth(&self, flags: VmFlags, size: usize, grow: usize) -> Result {
-        if !may_expand_vm(&self.stat, flags, grow) || size > util::rlimit(RLIMIT_STACK) {
-            return Err(ENOMEM);
-        }
-        self.mlock_future_check(flags, grow * PAGE_SIZE).map_err(|_| ENOMEM)?;
-        vm_enough_memory(grow)
     }
 
     /// Whether `len` more bytes with `flags` would be locked beyond the limit

@@ -56,7 +56,7 @@ ia32_syscalls! {
     12 chdir => crate::fs::open::sys_chdir, (bx);
     13 time => crate::arch::x86::ia32::time32::sys_time32, (bx);
     14 mknod => crate::fs::namei_calls::sys_mknod, (bx, cx, dx);
-    15 chmod => crate::fs::open::sys_chmod, (bx, cx);
+    15 chmod => crate::fs::attr::sys_chmod, (bx, cx);
     19 lseek => compat_sys_lseek, (bx, cx, dx);
     20 getpid => crate::kernel::sys::sys_getpid, ();
     27 alarm => crate::kernel::time::itimer::sys_alarm, (bx);
@@ -90,7 +90,7 @@ ia32_syscalls! {
     91 munmap => crate::mm::mmap::sys_munmap, (bx, cx);
     92 truncate => crate::arch::x86::ia32::sys_ia32::compat_sys_truncate, (bx, cx);
     93 ftruncate => crate::arch::x86::ia32::sys_ia32::compat_sys_ftruncate, (bx, cx);
-    94 fchmod => crate::fs::open::sys_fchmod, (bx, cx);
+    94 fchmod => crate::fs::attr::sys_fchmod, (bx, cx);
     101 ioperm => crate::arch::x86::kernel::ioport::sys_ioperm, (bx, cx, dx);
     104 setitimer => crate::arch::x86::ia32::time32::compat_sys_setitimer, (bx, cx, dx);
     105 getitimer => crate::arch::x86::ia32::time32::compat_sys_getitimer, (bx, cx);
@@ -144,7 +144,7 @@ ia32_syscalls! {
     195 stat64 => crate::arch::x86::ia32::sys_ia32::compat_sys_ia32_stat64, (bx, cx);
     196 lstat64 => crate::arch::x86::ia32::sys_ia32::compat_sys_ia32_lstat64, (bx, cx);
     197 fstat64 => crate::arch::x86::ia32::sys_ia32::compat_sys_ia32_fstat64, (bx, cx);
-    198 lchown32 => crate::fs::open::sys_lchown, (bx, cx, dx);
+    198 lchown32 => crate::fs::attr::sys_lchown, (bx, cx, dx);
     199 getuid32 => crate::kernel::setid::sys_getuid, ();
     200 getgid32 => crate::kernel::setid::sys_getgid, ();
     201 geteuid32 => crate::kernel::setid::sys_geteuid, ();
@@ -153,12 +153,12 @@ ia32_syscalls! {
     204 setregid32 => crate::kernel::setid::sys_setregid, (bx, cx);
     205 getgroups32 => crate::kernel::setid::sys_getgroups, (bx, cx);
     206 setgroups32 => crate::kernel::setid::sys_setgroups, (bx, cx);
-    207 fchown32 => crate::fs::open::sys_fchown, (bx, cx, dx);
+    207 fchown32 => crate::fs::attr::sys_fchown, (bx, cx, dx);
     208 setresuid32 => crate::kernel::setid::sys_setresuid, (bx, cx, dx);
     209 getresuid32 => crate::kernel::setid::sys_getresuid, (bx, cx, dx);
     210 setresgid32 => crate::kernel::setid::sys_setresgid, (bx, cx, dx);
     211 getresgid32 => crate::kernel::setid::sys_getresgid, (bx, cx, dx);
-    212 chown32 => crate::fs::open::sys_chown, (bx, cx, dx);
+    212 chown32 => crate::fs::attr::sys_chown, (bx, cx, dx);
     213 setuid32 => crate::kernel::setid::sys_setuid, (bx);
     214 setgid32 => crate::kernel::setid::sys_setgid, (bx);
     215 setfsuid32 => crate::kernel::setid::sys_setfsuid, (bx);
@@ -190,7 +190,7 @@ ia32_syscalls! {
     303 linkat => crate::fs::namei_calls::sys_linkat, (bx, cx, dx, si, di);
     304 symlinkat => crate::fs::namei_calls::sys_symlinkat, (bx, cx, dx);
     305 readlinkat => crate::fs::stat::sys_readlinkat, (bx, cx, dx, si);
-    306 fchmodat => crate::fs::open::sys_fchmodat, (bx, cx, dx);
+    306 fchmodat => crate::fs::attr::sys_fchmodat, (bx, cx, dx);
     307 faccessat => crate::fs::open::sys_faccessat, (bx, cx, dx);
     308 pselect6 => crate::arch::x86::ia32::time32::compat_sys_pselect6_time32, (bx, cx, dx, si, di, bp);
     309 ppoll => crate::arch::x86::ia32::time32::compat_sys_ppoll_time32, (bx, cx, dx, si, di);
