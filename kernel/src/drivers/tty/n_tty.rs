@@ -3,21 +3,13 @@
 //! that send signals, newline translation.
 
 use super::serial::p8250;
-use crate::errno::{EAGAIN, EFAULT, EIO, ENOTTY, ESPIPE, Result};
-use crate::fs::file_table::{File, FileOps, poll};
-use crate::fs::select::PollTable;
-use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::kill_pgrp;
-use crate::kernel::signal::signal_pending;
-use crate::kernel::task::current;
 use crate::kernel::wait::WaitQueue;
-use crate::lib::iov_iter::IovIter;
 use crate::locking::IrqLock;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use linux_raw_sys::general as abi;
-use linux_raw_sys::ioctl::TIOCSPGRP;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What nobody has read; more is lost.
@@ -36,11 +28,12 @@ pub struct Termios {
 }
 const _: () = assert!(size_of::<Termios>() == 36);
 
-/// The settings a terminal starts with (`tty_std_termios`).
+/// The settings a terminal on a serial port starts with (`tty_std_termios`; `serial_core.c`,
+/// `uart_register_driver`).
 const STD_TERMIOS: Termios = Termios {
     iflag: abi::ICRNL | abi::IXON,
     oflag: abi::OPOST | abi::ONLCR,
-    cflag: abi::B38400 | abi::CS8 | abi::CREAD | abi::HUPCL,
+    cflag: abi::B9600 | abi::CS8 | abi::CREAD | abi::HUPCL | abi::CLOCAL,
     lflag: abi::ISIG
         | abi::ICANON
         | abi::ECHO
@@ -53,14 +46,67 @@ const STD_TERMIOS: Termios = Termios {
     cc: [3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0],
 };
 
+#[derive(Default)]
+pub(super) struct Input {
+    /// The line being edited.
+    line: VecDeque<u8>,
+    /// What `read` may take.
+    ready: VecDeque<u8>,
+    /// How much of it each line has; one that ended with the end-of-file key has no newline,
+    /// and may be empty.
+    lines: VecDeque<usize>,
+    /// The next key is an ordinary one.
+    lnext: bool,
+}
+
+impl Input {
+    const fn new() -> Self {
+        Self { line: VecDeque::new(), ready: VecDeque::new(), lines: VecDeque::new(), lnext: false }
+    }
+    /// What is there goes (`n_tty_flush_buffer`).
+    pub(super) fn clear(&mut self) {
+        self.line.clear();
+        self.ready.clear();
+        self.lines.clear();
+    }
+    /// Bytes that could be read.
+    pub(super) fn len(&self) -> usize {
+        self.ready.len()
+    }
+    fn has_room(&self) -> bool {
+        self.ready.len() + self.line.len() < N_TTY_BUF_SIZE - 1 && self.lines.len() < N_TTY_BUF_SIZE
+    }
+    /// The line is whole.
+    fn end_line(&mut self) {
+        self.lines.push_back(self.line.len());
+        self.ready.extend(self.line.drain(..));
+    }
+    /// From lines to single bytes or back: what there is can be read as it is
+    /// (`n_tty_set_termios`).
+    pub(super) fn change_mode(&mut self) {
+        self.ready.extend(self.line.drain(..));
+        self.lines.clear();
+        if !self.ready.is_empty() {
+            self.lines.push_back(self.ready.len());
+        }
+    }
+    /// Up to `max` bytes, and whether they end a line.
+    fn take(&mut self, max: usize, canon: bool) -> (Vec<u8>, bool) {
+        let first = if canon { self.lines.front().copied().unwrap_or(0) } else { self.ready.len() };
+        let n = first.min(max);
+        let ends = canon && n == first;
+        if ends {
+            self.lines.pop_front();
+        } else if canon && let Some(left) = self.lines.front_mut() {
+            *left -= n;
+        }
+        (self.ready.drain(..n).collect(), ends)
+    }
+}
+
 pub(super) struct State {
     pub(super) termios: Termios,
-    /// The line being edited.
-    pub(super) line: VecDeque<u8>,
-    /// What `read` may take; a line's end is its newline, or a marker of end of file.
-    pub(super) ready: VecDeque<u8>,
-    /// Ends of file that are due before more is read.
-    eofs: u32,
+    pub(super) input: Input,
     pub(super) winsize: [u16; 4],
 }
 
@@ -68,7 +114,7 @@ pub(super) struct State {
 pub struct Tty {
     pub(super) port: u32,
     pub(super) state: IrqLock<State>,
-    wait: WaitQueue,
+    pub(super) wait: WaitQueue,
     /// Foreground process group.
     pub(super) pgrp: AtomicI32,
     pub(super) session: AtomicI32,
@@ -79,13 +125,7 @@ pub struct Tty {
 const fn new_tty(port: u32) -> Tty {
     Tty {
         port,
-        state: IrqLock::new(State {
-            termios: STD_TERMIOS,
-            line: VecDeque::new(),
-            ready: VecDeque::new(),
-            eofs: 0,
-            winsize: [24, 80, 0, 0],
-        }),
+        state: IrqLock::new(State { termios: STD_TERMIOS, input: Input::new(), winsize: [0; 4] }),
         wait: WaitQueue::new(),
         pgrp: AtomicI32::new(0),
         session: AtomicI32::new(0),
@@ -129,220 +169,150 @@ pub fn receive(port: u32, c: u8) {
 
 fn input(s: &mut State, c: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
     let tm = s.termios;
+    let c = if tm.iflag & abi::ISTRIP != 0 { c & 0x7f } else { c };
+    if core::mem::take(&mut s.input.lnext) {
+        return ordinary(s, c, echo);
+    }
     let l = |f: u32| tm.lflag & f != 0;
     let is = |i: u32, c: u8| tm.cc[i as usize] == c && c != 0;
-    let c = if c == b'\r' && tm.iflag & abi::ICRNL != 0 { b'\n' } else { c };
+    // Taken, though output is never stopped.
+    if tm.iflag & abi::IXON != 0 && (is(abi::VSTART, c) || is(abi::VSTOP, c)) {
+        return Effect::None;
+    }
     if l(abi::ISIG) {
         let keys = [(abi::VINTR, abi::SIGINT), (abi::VQUIT, abi::SIGQUIT), (abi::VSUSP, abi::SIGTSTP)];
         if let Some(&(_, sig)) = keys.iter().find(|k| is(k.0, c)) {
-            if l(abi::ECHO) {
-                echo(&[b'^', c ^ 0x40, b'\r', b'\n']);
+            if !l(abi::NOFLSH) {
+                s.input.clear();
             }
-            s.line.clear();
-            s.ready.clear();
+            echo_char(&tm, c, echo);
             return Effect::Signal(sig as i32);
         }
     }
-    let room = s.ready.len() + s.line.len() < N_TTY_BUF_SIZE - 1;
-    if !l(abi::ICANON) {
-        if !room {
-            return Effect::None;
+    let c = match c {
+        b'\r' if tm.iflag & abi::IGNCR != 0 => return Effect::None,
+        b'\r' if tm.iflag & abi::ICRNL != 0 => b'\n',
+        b'\n' if tm.iflag & abi::INLCR != 0 => b'\r',
+        c => c,
+    };
+    if l(abi::ICANON) { edit(s, c, echo) } else { ordinary(s, c, echo) }
+}
+
+/// A key while lines are edited (`n_tty_receive_char_special`).
+fn edit(s: &mut State, c: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
+    let tm = s.termios;
+    let is = |i: u32| tm.cc[i as usize] == c && c != 0;
+    let extended = tm.lflag & abi::IEXTEN != 0;
+    if is(abi::VERASE) {
+        erase(s, |_, erased| erased == 1, echo);
+    } else if is(abi::VKILL) {
+        erase(s, |_, _| false, echo);
+    } else if is(abi::VWERASE) && extended {
+        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let mut seen = false;
+        // Back over what is no word, then over the word.
+        let over = move |b: Option<u8>, _| {
+            let in_word = b.is_some_and(word);
+            seen |= in_word;
+            seen && !in_word
+        };
+        erase(s, over, echo);
+    } else if is(abi::VLNEXT) && extended {
+        s.input.lnext = true;
+        if tm.lflag & (abi::ECHO | abi::ECHOCTL) == abi::ECHO | abi::ECHOCTL {
+            echo(b"^\x08");
         }
-        s.ready.push_back(c);
-        if l(abi::ECHO) {
-            echo(&[c]);
+    } else if is(abi::VREPRINT) && extended && tm.lflag & abi::ECHO != 0 {
+        echo_char(&tm, c, echo);
+        echo(b"\r\n");
+        s.input.line.iter().for_each(|&b| echo_char(&tm, b, echo));
+    } else if is(abi::VEOF) {
+        if s.input.lines.len() < N_TTY_BUF_SIZE {
+            s.input.end_line();
         }
         return Effect::Ready;
+    } else {
+        return ordinary(s, c, echo);
     }
-    if is(abi::VERASE, c) || c == 8 {
-        if s.line.pop_back().is_some() && l(abi::ECHO) {
-            echo(b"\x08 \x08");
+    Effect::None
+}
+
+/// Takes bytes off the line's end until `stop` says so of the byte that is last now and of how
+/// many went (`eraser`).
+fn erase(s: &mut State, mut stop: impl FnMut(Option<u8>, usize) -> bool, echo: &mut dyn FnMut(&[u8])) {
+    let tm = s.termios;
+    let mut erased = 0;
+    while !s.input.line.is_empty() && !stop(s.input.line.back().copied(), erased) {
+        let c = s.input.line.pop_back().unwrap_or(0);
+        erased += 1;
+        if tm.lflag & abi::ECHO != 0 {
+            let control = c < 32 && c != b'\t' || c == 127;
+            echo(if control && tm.lflag & abi::ECHOCTL != 0 { b"\x08 \x08\x08 \x08" } else { b"\x08 \x08" });
         }
-        return Effect::None;
     }
-    if is(abi::VKILL, c) {
-        while s.line.pop_back().is_some() {
-            echo(b"\x08 \x08");
-        }
-        return Effect::None;
+}
+
+/// A byte that means itself, or ends a line.
+fn ordinary(s: &mut State, c: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
+    let tm = s.termios;
+    let room = s.input.has_room();
+    let canon = tm.lflag & abi::ICANON != 0;
+    let ends =
+        canon && (c == b'\n' || c != 0 && [abi::VEOL, abi::VEOL2].iter().any(|&i| tm.cc[i as usize] == c));
+    if tm.lflag & abi::ECHO != 0 || canon && c == b'\n' && tm.lflag & abi::ECHONL != 0 {
+        echo_char(&tm, c, echo);
     }
-    if is(abi::VEOF, c) {
-        if s.line.is_empty() {
-            s.eofs += 1;
+    if !canon {
+        if room {
+            s.input.ready.push_back(c);
         }
-        let line = core::mem::take(&mut s.line);
-        s.ready.extend(line);
         return Effect::Ready;
     }
     // There is always room for the end of a line that has begun.
-    if room || c == b'\n' && !s.line.is_empty() {
-        s.line.push_back(c);
+    if room || ends && !s.input.line.is_empty() {
+        s.input.line.push_back(c);
     }
-    if l(abi::ECHO) || c == b'\n' && l(abi::ECHONL) {
-        match c {
-            b'\n' => echo(b"\r\n"),
-            c if c < 32 && c != b'\t' && l(abi::ECHOCTL) => echo(&[b'^', c ^ 0x40]),
-            c => echo(&[c]),
-        }
-    }
-    if c != b'\n' {
+    if !ends {
         return Effect::None;
     }
-    let line = core::mem::take(&mut s.line);
-    s.ready.extend(line);
+    s.input.end_line();
     Effect::Ready
 }
 
+/// Shows a key: control characters as `^X` (`echo_char`).
+fn echo_char(tm: &Termios, c: u8, echo: &mut dyn FnMut(&[u8])) {
+    if tm.lflag & (abi::ECHO | abi::ECHONL) == 0 {
+        return;
+    }
+    let control = c < 32 && c != b'\t' || c == 127;
+    match c {
+        b'\n' => echo(b"\r\n"),
+        c if control && tm.lflag & abi::ECHOCTL != 0 => echo(&[b'^', c ^ 0x40]),
+        c => echo(&[c]),
+    }
+}
+
 impl Tty {
-    fn readable(&self) -> bool {
+    /// Whether there is something to read: a line, or a byte where there are no lines.
+    pub(super) fn readable(&self) -> bool {
         let s = self.state.lock();
-        !s.ready.is_empty() || s.eofs != 0
+        if s.termios.lflag & abi::ICANON != 0 {
+            return !s.input.lines.is_empty();
+        }
+        !s.input.ready.is_empty()
     }
 
-    /// Raw mode with neither a minimum nor a time to wait: reading is asking.
-    fn polls_by_reading(&self) -> bool {
-        let tm = self.state.lock().termios;
-        tm.lflag & abi::ICANON == 0 && tm.cc[abi::VMIN as usize] == 0 && tm.cc[abi::VTIME as usize] == 0
-    }
-
-    /// Up to `max` bytes of what can be read, and whether the call is over with them.
-    fn take(&self, max: usize) -> (Vec<u8>, bool) {
+    /// Up to `max` bytes of what can be read, and whether they end a line.
+    pub(super) fn take(&self, max: usize) -> (Vec<u8>, bool) {
         let mut s = self.state.lock();
-        if s.ready.is_empty() {
-            s.eofs = s.eofs.saturating_sub(1);
-            return (Vec::new(), true);
-        }
         let canon = s.termios.lflag & abi::ICANON != 0;
-        let mut n = s.ready.len().min(max);
-        let line = if canon { s.ready.iter().take(n).position(|&c| c == b'\n') } else { None };
-        if let Some(i) = line {
-            n = i + 1;
-        }
-        (s.ready.drain(..n).collect(), line.is_some())
+        s.input.take(max, canon)
     }
 
     /// A hangup: what was typed is lost, and whoever waits for more is woken.
     pub(super) fn flush_and_wake(&self) {
-        let mut s = self.state.lock();
-        s.ready.clear();
-        s.line.clear();
-        s.eofs = 0;
-        drop(s);
+        self.state.lock().input.clear();
         self.wait.wake_up();
-    }
-}
-
-/// An open terminal.
-pub struct TtyFile {
-    tty: &'static Tty,
-    /// How often the line had been hung up when this was opened; `None`: no hangup ends it.
-    opened_at: Option<u32>,
-}
-
-impl TtyFile {
-    /// The terminal until it is hung up.
-    pub fn new(tty: &'static Tty) -> Self {
-        Self { tty, opened_at: Some(tty.hangups.load(Ordering::Relaxed)) }
-    }
-    /// The console, which outlives hangups (Linux 6.1, drivers/tty/tty_io.c, `__tty_hangup`).
-    pub const fn console(tty: &'static Tty) -> Self {
-        Self { tty, opened_at: None }
-    }
-    fn hung_up(&self) -> bool {
-        self.opened_at.is_some_and(|n| n != self.tty.hangups.load(Ordering::Relaxed))
-    }
-}
-
-impl FileOps for TtyFile {
-    fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
-        if self.hung_up() {
-            return Ok(0);
-        }
-        let t = self.tty;
-        t.check_foreground(abi::SIGTTIN)?;
-        if to.count() == 0 {
-            return Ok(0);
-        }
-        if !t.readable() {
-            if t.polls_by_reading() {
-                return Ok(0);
-            }
-            if f.nonblock() {
-                return Err(EAGAIN);
-            }
-            t.wait.wait_event_interruptible(|| t.readable() || self.hung_up())?;
-            if self.hung_up() {
-                return Ok(0);
-            }
-        }
-        let mut done = 0;
-        loop {
-            let (chunk, line_ends) = t.take(to.count().min(256));
-            let n = to.copy_to(&chunk);
-            done += n;
-            if n < chunk.len() {
-                return if done == 0 { Err(EFAULT) } else { Ok(done) };
-            }
-            if line_ends || chunk.len() < 256 || to.count() == 0 {
-                return Ok(done);
-            }
-        }
-    }
-
-    fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
-        let t = self.tty;
-        let tm = t.state.lock().termios;
-        if self.hung_up() {
-            return Err(EIO);
-        }
-        if tm.lflag & abi::TOSTOP != 0 {
-            t.check_foreground(abi::SIGTTOU)?;
-        }
-        let translate = tm.oflag & (abi::OPOST | abi::ONLCR) == abi::OPOST | abi::ONLCR;
-        let mut chunk = [0u8; 256];
-        let mut done = 0;
-        while from.count() != 0 {
-            let want = from.count().min(chunk.len());
-            let n = from.copy_from(&mut chunk[..want]);
-            if translate {
-                p8250::console_write(t.port, &chunk[..n]);
-            } else {
-                p8250::write(t.port, &chunk[..n]);
-            }
-            done += n;
-            if n < want {
-                return if done == 0 { Err(EFAULT) } else { Ok(done) };
-            }
-            if from.count() != 0 && signal_pending(&current()) {
-                return Ok(done);
-            }
-            cond_resched();
-        }
-        Ok(done)
-    }
-
-    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
-        table.wait_static(&self.tty.wait);
-        let out = poll::OUT | poll::WRNORM;
-        if self.hung_up() {
-            return out | poll::IN | poll::RDNORM | poll::ERR | poll::HUP;
-        }
-        if self.tty.readable() { out | poll::IN | poll::RDNORM } else { out }
-    }
-
-    fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
-        if self.hung_up() {
-            return Err(if cmd == TIOCSPGRP { ENOTTY } else { EIO });
-        }
-        super::tty_ioctl::ioctl(self.tty, cmd, arg)
-    }
-
-    fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
-        Err(ESPIPE)
-    }
-
-    fn seekable(&self) -> bool {
-        false
     }
 }
 
@@ -351,17 +321,11 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        State {
-            termios: STD_TERMIOS,
-            line: VecDeque::new(),
-            ready: VecDeque::new(),
-            eofs: 0,
-            winsize: [0; 4],
-        }
+        State { termios: STD_TERMIOS, input: Input::new(), winsize: [0; 4] }
     }
 
-    fn type_in(s: &mut State, keys: &[u8]) -> (alloc::vec::Vec<u8>, Option<i32>) {
-        let mut echo = alloc::vec::Vec::new();
+    fn type_in(s: &mut State, keys: &[u8]) -> (Vec<u8>, Option<i32>) {
+        let mut echo = Vec::new();
         let mut sig = None;
         for &k in keys {
             if let Effect::Signal(n) = input(s, k, &mut |b| echo.extend(b)) {
@@ -371,23 +335,81 @@ mod tests {
         (echo, sig)
     }
 
+    /// What one read gives after some keys.
+    fn read(s: &mut State, max: usize) -> Vec<u8> {
+        let canon = s.termios.lflag & abi::ICANON != 0;
+        s.input.take(max, canon).0
+    }
+
     #[test]
     fn lines_are_edited_before_they_are_read() {
         let mut s = state();
         let (echo, _) = type_in(&mut s, b"ab\x7fc");
-        assert!(s.ready.is_empty());
+        assert!(s.input.ready.is_empty());
         assert_eq!(echo, b"ab\x08 \x08c");
         type_in(&mut s, b"\r");
-        assert_eq!(s.ready, b"ac\n");
+        assert_eq!(read(&mut s, 99), b"ac\n");
+        // Backspace is a character like others, shown as one.
+        assert_eq!(type_in(&mut s, b"x\x08\n").0, b"x^H\r\n");
+        assert_eq!(read(&mut s, 99), b"x\x08\n");
+        assert_eq!(type_in(&mut s, b"x\x01\x7f\x15y\n").0, b"x^A\x08 \x08\x08 \x08\x08 \x08y\r\n");
+        assert_eq!(read(&mut s, 99), b"y\n");
     }
 
     #[test]
     fn keys_send_signals_and_ends_of_file() {
         let mut s = state();
         assert_eq!(type_in(&mut s, b"x\x03").1, Some(2));
-        assert!(s.line.is_empty());
+        assert!(s.input.line.is_empty());
         assert_eq!(type_in(&mut s, b"\x1c").1, Some(3));
-        type_in(&mut s, b"\x04");
-        assert_eq!(s.eofs, 1);
+        // An end of file comes where it was typed.
+        type_in(&mut s, b"abc\n\x04de\x04f\n");
+        let reads: [Vec<u8>; 4] = core::array::from_fn(|_| read(&mut s, 99));
+        assert_eq!(reads, [&b"abc\n"[..], b"", b"de", b"f\n"].map(<[u8]>::to_vec));
+    }
+
+    #[test]
+    fn lines_are_read_in_parts() {
+        let mut s = state();
+        type_in(&mut s, b"abcd\nef\n");
+        assert_eq!((read(&mut s, 3), read(&mut s, 3)), (b"abc".to_vec(), b"d\n".to_vec()));
+        assert_eq!(read(&mut s, 3), b"ef\n");
+    }
+
+    #[test]
+    fn words_go_and_keys_lose_their_meaning() {
+        let mut s = state();
+        type_in(&mut s, b"one two_2  \x17three\n");
+        assert_eq!(read(&mut s, 99), b"one three\n");
+        assert_eq!(type_in(&mut s, b"a\x16\x03b\n").1, None);
+        assert_eq!(read(&mut s, 99), b"a\x03b\n");
+        assert_eq!(type_in(&mut s, b"ab\x12\n").0, b"ab^R\r\nab\r\n");
+    }
+
+    #[test]
+    fn returns_and_newlines() {
+        let mut s = state();
+        s.termios.iflag |= abi::IGNCR | abi::ISTRIP;
+        type_in(&mut s, b"x\ry\xfa\n");
+        assert_eq!(read(&mut s, 99), b"xyz\n");
+        s.termios.lflag &= !abi::ICANON;
+        s.input.change_mode();
+        s.termios.iflag = abi::INLCR;
+        type_in(&mut s, b"a\nb\x04");
+        assert_eq!(read(&mut s, 99), b"a\rb\x04");
+    }
+
+    #[test]
+    fn what_is_not_read_does_not_grow() {
+        let mut s = state();
+        for _ in 0..3 * N_TTY_BUF_SIZE {
+            type_in(&mut s, b"x\x04\x04");
+        }
+        assert!(s.input.ready.len() <= N_TTY_BUF_SIZE && s.input.lines.len() <= N_TTY_BUF_SIZE);
+        s.input.clear();
+        type_in(&mut s, &[b'y'; 2 * N_TTY_BUF_SIZE]);
+        type_in(&mut s, b"\n");
+        let line = read(&mut s, 9999);
+        assert!(line.len() <= N_TTY_BUF_SIZE && line.ends_with(b"y\n"));
     }
 }

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Opening terminals (Linux 6.1, `drivers/tty/tty_io.c`).
+//! Opening, reading and writing terminals (Linux 6.1, `drivers/tty/tty_io.c`;
+//! `n_tty.c`, `n_tty_read`).
 
-use super::n_tty::{self, Tty, TtyFile};
-use super::serial;
-use crate::errno::{ENXIO, Result};
+use super::n_tty::{self, Tty};
+use super::serial::{self, p8250};
+use crate::errno::{EAGAIN, EFAULT, EIO, ENOTTY, ENXIO, ERESTARTSYS, ESPIPE, Result};
 use crate::fs::char_dev::Device;
-use crate::fs::file_table::FileOps;
+use crate::fs::file_table::{File, FileOps, poll};
 use crate::fs::inode::Dev;
+use crate::fs::select::PollTable;
+use crate::kernel::sched::{cond_resched, yield_now};
+use crate::kernel::signal::signal_pending;
 use crate::kernel::task::current;
+use crate::kernel::time::timekeeping::ktime_get;
+use crate::lib::iov_iter::IovIter;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
-use linux_raw_sys::general::O_NOCTTY;
+use linux_raw_sys::general::{self as abi, O_NOCTTY};
+use linux_raw_sys::ioctl::TIOCSPGRP;
 
 /// `TTYAUX_MAJOR`.
 const TTYAUX_MAJOR: u32 = 5;
@@ -46,4 +53,170 @@ pub fn open_serial(dev: Dev, flags: u32) -> Result<Arc<dyn FileOps>> {
         tty.acquire_on_open();
     }
     Ok(Arc::new(file))
+}
+
+/// An open terminal.
+pub struct TtyFile {
+    tty: &'static Tty,
+    /// How often the line had been hung up when this was opened; `None`: no hangup ends it.
+    opened_at: Option<u32>,
+}
+
+impl TtyFile {
+    /// The terminal until it is hung up.
+    fn new(tty: &'static Tty) -> Self {
+        Self { tty, opened_at: Some(tty.hangups.load(Ordering::Relaxed)) }
+    }
+    /// The console, which outlives hangups (Linux 6.1, drivers/tty/tty_io.c, `__tty_hangup`).
+    const fn console(tty: &'static Tty) -> Self {
+        Self { tty, opened_at: None }
+    }
+    fn hung_up(&self) -> bool {
+        self.opened_at.is_some_and(|n| n != self.tty.hangups.load(Ordering::Relaxed))
+    }
+}
+
+impl FileOps for TtyFile {
+    fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        if self.hung_up() {
+            return Ok(0);
+        }
+        let t = self.tty;
+        t.check_foreground(abi::SIGTTIN)?;
+        if to.count() == 0 {
+            return Ok(0);
+        }
+        let tm = t.state.lock().termios;
+        let canon = tm.lflag & abi::ICANON != 0;
+        let [least, tenths] = [abi::VMIN, abi::VTIME].map(|i| u64::from(tm.cc[i as usize]));
+        let time = tenths * 100_000_000;
+        let after = |ns: u64| ktime_get().saturating_add(ns);
+        // Without a minimum the time is for the whole read, else from byte to byte.
+        let mut deadline = if canon || least != 0 { u64::MAX } else { after(time) };
+        let want = if canon { 1 } else { least.max(1) as usize };
+        let mut done = 0;
+        while to.count() != 0 {
+            if !t.readable() {
+                if deadline != u64::MAX && ktime_get() >= deadline {
+                    break;
+                }
+                let waited = if f.nonblock() {
+                    Err(EAGAIN)
+                } else {
+                    t.wait.wait_event_interruptible_until(deadline, || t.readable() || self.hung_up())
+                };
+                match waited {
+                    Err(e) if done == 0 => return Err(e),
+                    Ok(true) => {}
+                    _ => break,
+                }
+            }
+            if self.hung_up() {
+                break;
+            }
+            let (chunk, line_ends) = t.take(to.count().min(256));
+            let n = to.copy_to(&chunk);
+            done += n;
+            if n < chunk.len() {
+                return if done == 0 { Err(EFAULT) } else { Ok(done) };
+            }
+            if line_ends || !canon && done >= want && !t.readable() {
+                break;
+            }
+            if !canon && least != 0 && time != 0 {
+                deadline = after(time);
+            }
+        }
+        Ok(done)
+    }
+
+    fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        let t = self.tty;
+        let tm = t.state.lock().termios;
+        if self.hung_up() {
+            return Err(EIO);
+        }
+        if tm.lflag & abi::TOSTOP != 0 {
+            t.check_foreground(abi::SIGTTOU)?;
+        }
+        let translate = tm.oflag & (abi::OPOST | abi::ONLCR) == abi::OPOST | abi::ONLCR;
+        let mut chunk = [0u8; 256];
+        let mut done = 0;
+        while from.count() != 0 {
+            let want = from.count().min(chunk.len());
+            let n = from.copy_from(&mut chunk[..want]);
+            let sent = send(t.port, &chunk[..n], translate);
+            done += sent;
+            if sent < n {
+                return if done == 0 { Err(ERESTARTSYS) } else { Ok(done) };
+            }
+            if n < want {
+                return if done == 0 { Err(EFAULT) } else { Ok(done) };
+            }
+            if from.count() != 0 && signal_pending(&current()) {
+                return Ok(done);
+            }
+            cond_resched();
+        }
+        Ok(done)
+    }
+
+    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+        table.wait_static(&self.tty.wait);
+        let out = poll::OUT | poll::WRNORM;
+        if self.hung_up() {
+            return out | poll::IN | poll::RDNORM | poll::ERR | poll::HUP;
+        }
+        if self.tty.readable() { out | poll::IN | poll::RDNORM } else { out }
+    }
+
+    fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
+        if self.hung_up() {
+            return Err(if cmd == TIOCSPGRP { ENOTTY } else { EIO });
+        }
+        super::tty_ioctl::ioctl(self.tty, cmd, arg)
+    }
+
+    fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
+        Err(ESPIPE)
+    }
+
+    fn seekable(&self) -> bool {
+        false
+    }
+}
+
+/// Sends bytes, a carriage return before each newline if `translate`; how many of them, which
+/// is fewer only if a signal came. Whoever is at the other end may be slow: nothing is lost,
+/// and others run meanwhile.
+fn send(port: u32, bytes: &[u8], translate: bool) -> usize {
+    let mut sent = 0;
+    for piece in bytes.split_inclusive(|&b| translate && b == b'\n') {
+        let newline = translate && piece.ends_with(b"\n");
+        let text = &piece[..piece.len() - usize::from(newline)];
+        for chunk in text.chunks(p8250::FIFO_SIZE) {
+            if !send_chunk(port, chunk) {
+                return sent;
+            }
+            sent += chunk.len();
+        }
+        if newline {
+            if !send_chunk(port, b"\r\n") {
+                return sent;
+            }
+            sent += 1;
+        }
+    }
+    sent
+}
+
+/// Sends what the port takes at once, as soon as it can; false if a signal came before.
+fn send_chunk(port: u32, chunk: &[u8]) -> bool {
+    while !p8250::try_write(port, chunk) {
+        if signal_pending(&current()) {
+            return false;
+        }
+        yield_now();
+    }
+    true
 }

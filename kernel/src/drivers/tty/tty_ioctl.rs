@@ -3,7 +3,8 @@
 
 use super::n_tty::{Termios, Tty};
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
-use crate::errno::{EINVAL, ENOTTY, Result};
+use crate::errno::{EINVAL, ENOTTY, EPERM, Result};
+use crate::kernel::capability::capable;
 use crate::kernel::signal::kill_pgrp;
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general as abi;
@@ -25,9 +26,15 @@ pub fn ioctl(t: &Tty, cmd: u32, arg: usize) -> Result<usize> {
         io::TIOCSCTTY => t.steal(arg == 1)?,
         io::TIOCGPGRP => put_user(arg, &t.foreground()?)?,
         io::TIOCSPGRP => t.set_foreground(get_user(arg)?)?,
+        io::TIOCSTI => {
+            if !t.is_mine() && !capable(abi::CAP_SYS_ADMIN) {
+                return Err(EPERM);
+            }
+            super::n_tty::receive(t.port, get_user(arg)?);
+        }
         io::TIOCGSID => put_user(arg, &t.own_session()?)?,
         io::TIOCNOTTY => t.give_up()?,
-        io::FIONREAD => put_user(arg, &(t.state.lock().ready.len() as i32))?,
+        io::FIONREAD => put_user(arg, &(t.state.lock().input.len() as i32))?,
         io::TIOCOUTQ => put_user(arg, &0i32)?,
         io::TCFLSH => flush(t, arg)?,
         io::TCSBRK | io::TCSBRKP | io::TCXONC => t.check_foreground(abi::SIGTTOU)?,
@@ -39,16 +46,13 @@ pub fn ioctl(t: &Tty, cmd: u32, arg: usize) -> Result<usize> {
 fn set_termios(t: &Tty, tm: Termios, flush: bool) -> Result {
     t.check_foreground(abi::SIGTTOU)?;
     let mut s = t.state.lock();
-    // A line that was begun can be read as it is once there are no lines.
-    if tm.lflag & abi::ICANON == 0 && !flush {
-        let line = core::mem::take(&mut s.line);
-        s.ready.extend(line);
+    if flush {
+        s.input.clear();
+    }
+    if (tm.lflag ^ s.termios.lflag) & abi::ICANON != 0 {
+        s.input.change_mode();
     }
     s.termios = tm;
-    if flush {
-        s.ready.clear();
-        s.line.clear();
-    }
     Ok(())
 }
 
@@ -66,8 +70,7 @@ fn flush(t: &Tty, which: usize) -> Result {
     match which {
         0 | 2 => {
             let mut s = t.state.lock();
-            s.ready.clear();
-            s.line.clear();
+            s.input.clear();
         }
         1 => {}
         _ => return Err(EINVAL),

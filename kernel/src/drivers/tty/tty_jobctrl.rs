@@ -36,7 +36,7 @@ pub fn disassociate_ctty() {
 
 impl Tty {
     /// Whether it is the current process's controlling terminal.
-    fn is_mine(&self) -> bool {
+    pub(super) fn is_mine(&self) -> bool {
         serial::dev(self.port).0 == current().signal.tty.load(Relaxed)
     }
 
@@ -118,7 +118,9 @@ impl Tty {
 
     /// `TIOCSPGRP`: to a process group of the same session.
     pub(super) fn set_foreground(&self, pgrp: i32) -> Result {
-        self.check_foreground(linux_raw_sys::general::SIGTTOU)?;
+        // An orphan is told that the terminal is not its own.
+        let orphan = |e| if e == EIO { ENOTTY } else { e };
+        self.check_foreground(linux_raw_sys::general::SIGTTOU).map_err(orphan)?;
         let session = current().signal.session();
         if !self.is_mine() || self.session.load(Relaxed) != session {
             return Err(ENOTTY);

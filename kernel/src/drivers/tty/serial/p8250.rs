@@ -58,10 +58,23 @@ pub fn present() -> ArrayVec<u32, 4> {
     (0..4).filter(|n| p >> n & 1 != 0).collect()
 }
 
-/// Sends bytes as they are.
+/// Bytes that an empty port takes at once.
+pub const FIFO_SIZE: usize = 16;
+
+/// Sends bytes, no more than [`FIFO_SIZE`], if the port has sent what it had.
+pub fn try_write(port: u32, bytes: &[u8]) -> bool {
+    debug_assert!(bytes.len() <= FIFO_SIZE);
+    if inb(port, LSR) & LSR_THR_EMPTY == 0 {
+        return false;
+    }
+    bytes.iter().for_each(|&b| out(port, 0, b));
+    true
+}
+
+/// Sends bytes as they are, from any context.
 pub fn write(port: u32, bytes: &[u8]) {
-    for chunk in bytes.chunks(16) {
-        // An empty FIFO takes 16 bytes; a line that is stuck gives up rather than hang.
+    for chunk in bytes.chunks(FIFO_SIZE) {
+        // A line that is stuck gives up rather than hang.
         let mut tries = 0u32;
         while inb(port, LSR) & LSR_THR_EMPTY == 0 && tries < 1_000_000 {
             tries += 1;
