@@ -115,6 +115,8 @@ impl Dentry {
         if c.contains_key(name) {
             return Err(EEXIST);
         }
+        // How many names a directory has is up to programs.
+        c.try_reserve(1).map_err(|_| ENOMEM)?;
         self.inode.sb.charge_inode()?;
         d.counted.store(true, Ordering::Relaxed);
         c.insert(d.name(), d.clone());
@@ -186,10 +188,14 @@ impl Dentry {
     /// Lets go of everything below: a file system that is unmounted for good
     /// (`shrink_dcache_for_umount`). Iterative, so that depth costs no stack.
     pub fn prune(self: &Arc<Self>) {
-        let mut todo = alloc::vec![self.clone()];
-        while let Some(d) = todo.pop() {
-            let children = core::mem::take(&mut *d.children.lock());
-            todo.extend(children.into_values());
+        let take = |d: &Self| core::mem::take(&mut *d.children.lock()).into_values();
+        let mut todo = alloc::vec![take(self)];
+        while let Some(level) = todo.last_mut() {
+            match level.next() {
+                Some(d) if d.is_empty() => {}
+                Some(d) => todo.push(take(&d)),
+                None => drop(todo.pop()),
+            }
         }
     }
 }

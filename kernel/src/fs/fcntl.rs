@@ -33,9 +33,11 @@ fn dup_from(fd: i32, min: usize, cloexec: bool) -> Result<usize> {
 fn set_owner(f: &File, who: i32) -> Result<usize> {
     let found = match who {
         0 => true,
-        i32::MIN => return Err(EINVAL),
         1.. => find_task(who).is_some(),
-        ..0 => TASKLIST.lock().iter().any(|t| t.signal.pgrp() == -who),
+        ..0 => {
+            let group = who.checked_neg().ok_or(EINVAL)?;
+            TASKLIST.lock().iter().any(|t| t.signal.pgrp() == group)
+        }
     };
     if !found {
         return Err(ESRCH);

@@ -2,7 +2,7 @@
 //! Walking path names (Linux 6.1, `fs/namei.c`).
 
 use crate::arch::x86::lib::usercopy::{getname, strncpy_from_user};
-use crate::errno::{ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, Result};
+use crate::errno::{ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::file::fget_raw;
 use crate::fs::fs_struct::current_fs;
@@ -109,6 +109,7 @@ impl Walk {
                         if t.first() == Some(&b'/') {
                             dir = self.root.clone().follow_mounts();
                         }
+                        t.try_reserve(rest.len() - pos).map_err(|_| ENOMEM)?;
                         t.extend_from_slice(&rest[pos..]);
                         rest = Cow::Owned(t);
                         pos = 0;

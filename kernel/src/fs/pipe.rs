@@ -2,7 +2,7 @@
 //! Pipes and fifos (Linux 6.1, `fs/pipe.c`).
 
 use crate::arch::x86::lib::usercopy::put_user;
-use crate::errno::{EAGAIN, EBUSY, EFAULT, EINVAL, ENOTTY, ENXIO, EPERM, EPIPE, ESPIPE, Result};
+use crate::errno::{EAGAIN, EBUSY, EFAULT, EINVAL, ENOMEM, ENOTTY, ENXIO, EPERM, EPIPE, ESPIPE, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::file::UnusedFd;
 use crate::fs::file_table::{File, FileOps, poll};
@@ -85,6 +85,7 @@ impl Ring {
     }
     /// Fills one more buffer.
     fn append(&mut self, from: &mut IovIter<'_>, packet: bool) -> Result<usize> {
+        self.bufs.try_reserve(1).map_err(|_| ENOMEM)?;
         let page = match self.spare.take() {
             Some(p) => p,
             None => Page::alloc_user()?,

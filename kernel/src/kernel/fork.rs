@@ -152,9 +152,27 @@ pub fn find_task(pid: i32) -> Option<Arc<Task>> {
 
 /// Calls `f` for every process's leader, by ascending pid, without any lock held.
 pub fn for_each_process(mut f: impl FnMut(&Arc<Task>)) {
-    let mut all: Vec<Arc<Task>> = TASKLIST.lock().iter().filter(|t| t.is_leader()).cloned().collect();
-    all.sort_by_key(|t| t.pid);
-    all.iter().for_each(&mut f);
+    let mut all: Vec<Arc<Task>> = Vec::new();
+    let list = TASKLIST.lock();
+    let fits = all.try_reserve(list.len()).is_ok();
+    if fits {
+        all.extend(list.iter().filter(|t| t.is_leader()).cloned());
+    }
+    drop(list);
+    if fits {
+        all.sort_unstable_by_key(|t| t.pid);
+        return all.iter().for_each(&mut f);
+    }
+    // Without memory, which is when the OOM killer asks: slowly, one at a time.
+    let next = |after: i32| {
+        let list = TASKLIST.lock();
+        list.iter().filter(|t| t.is_leader() && t.pid > after).min_by_key(|t| t.pid).cloned()
+    };
+    let mut last = 0;
+    while let Some(t) = next(last) {
+        last = t.pid;
+        f(&t);
+    }
 }
 
 /// Something that happens once, and that others wait for (`struct completion`).

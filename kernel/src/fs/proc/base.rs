@@ -70,17 +70,13 @@ pub fn lookup_pid(sb: &Arc<SuperBlock>, name: &[u8]) -> Option<Arc<Inode>> {
 
 /// Lists the processes.
 pub fn iterate_pids(ctx: &mut DirContext<'_>) {
-    let mut pids = Vec::new();
-    for_each_process(|t| pids.push(t.pid));
-    for pid in pids {
-        let pos = PID_POS + pid as u64;
-        if pos < ctx.pos {
-            continue;
+    let mut more = true;
+    for_each_process(|t| {
+        let pos = PID_POS + t.pid as u64;
+        if more && pos >= ctx.pos {
+            more = ctx.add(format!("{}", t.pid).as_bytes(), t.pid as u64 + (1 << 32), S_IFDIR, pos + 1);
         }
-        if !ctx.add(format!("{pid}").as_bytes(), pid as u64 + (1 << 32), S_IFDIR, pos + 1) {
-            return;
-        }
-    }
+    });
 }
 
 /// `/proc/PID`.

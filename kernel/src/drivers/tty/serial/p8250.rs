@@ -67,7 +67,9 @@ pub fn try_write(port: u32, bytes: &[u8]) -> bool {
     if inb(port, LSR) & LSR_THR_EMPTY == 0 {
         return false;
     }
-    bytes.iter().for_each(|&b| out(port, 0, b));
+    for &b in bytes {
+        out(port, 0, b);
+    }
     true
 }
 
