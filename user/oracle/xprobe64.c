@@ -351,6 +351,7 @@ P(vsys_c00,    0, "mov $0xffffffffff600c00,%rax", "call *%rax")
 P(vsys_read,   0, "mov $0xffffffffff600000,%rcx", "movl (%rcx),%eax")
 P(vsys_write,  0, "mov $0xffffffffff600000,%rcx", "movl %eax,(%rcx)")
 P(vsys_badptr, 0, "mov $0xffffffffff600000,%rax; mov $1,%edi", "call *%rax")
+P(vsys_kernptr, 0, "mov $0xffffffffff600000,%rax; mov $0xffff800000001000,%rdi", "call *%rax")
 P(vsys_tf,     0, "mov $0xffffffffff600000,%rax; mov $0x10000000,%edi; pushfq; orl $0x100,(%rsp); popfq", "call *%rax")
 /* execute-only, write-only and protection keys */
 long s_xo(void) asm("s_xo");

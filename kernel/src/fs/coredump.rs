@@ -301,11 +301,13 @@ pub fn do_coredump(info: &KernelSiginfo) {
     coredump_wait(cur);
     if let Some(file) = dump_file(&pattern, info, &mm, limit) {
         let mut dump = Dump { file, pos: 0, to_skip: 0, written: 0, limit };
-        // A dump that was begun counts, even if there was no room for all of it.
-        if elfcore::elf_core_dump(cur, info, &mut dump).is_some() {
+        // A dump that was begun counts, even if there was no room for all of it, but not one that
+        // somebody has ended.
+        let dumped = elfcore::elf_core_dump(cur, info, &mut dump).is_some();
+        dump.finish();
+        if dumped && !fatal_signal_pending(&cur) {
             cur.signal.group_exit_code.fetch_or(0x80, Relaxed);
         }
-        dump.finish();
     }
     cur.signal.core.finish();
 }

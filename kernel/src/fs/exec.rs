@@ -255,7 +255,7 @@ impl Binprm {
         if randomizes(personality) {
             cur.pf.fetch_or(pf::RANDOMIZE, Ordering::Relaxed);
         }
-        cur.signal.did_exec.store(1, Ordering::Relaxed);
+        cur.signal.did_exec.fetch_add(1, Ordering::Relaxed);
         arch_pick_mmap_layout(&mut mm.lock().layout, personality);
         Ok(())
     }

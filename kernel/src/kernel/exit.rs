@@ -98,7 +98,9 @@ fn exit_mm() {
 fn exit_notify(others_live: bool) {
     let cur = current();
     exit_ptrace(cur);
-    if !others_live {
+    if others_live {
+        reparent::leave_children_to_threads();
+    } else {
         reparent::forget_original_parent();
         if let Some(leader) = cur.signal.group_leader() {
             reparent::kill_orphaned_pgrp(&leader, None);

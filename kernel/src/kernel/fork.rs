@@ -441,14 +441,16 @@ fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) -> bool {
     }
     if t.is_leader() {
         let leader = list.find(cur.tgid);
-        let (maker, parent, sig) = match leader {
+        let execs = cur.signal.did_exec.load(Ordering::Relaxed);
+        let (maker, parent, sig, execs) = match leader {
             // A sibling of the process.
             Some(l) if args.has(nr::CLONE_PARENT) => {
-                (l.rel.maker(list), l.rel.parent(list), l.rel.exit_signal())
+                (l.rel.maker(list), l.rel.parent(list), l.rel.exit_signal(), l.rel.parent_execs())
             }
-            l => (Some(cur.to_arc()), l, args.exit_signal),
+            l => (Some(cur.to_arc()), l, args.exit_signal, execs),
         };
         t.rel.set_exit_signal(sig);
+        t.rel.set_parent_execs(execs);
         if let Some(m) = maker {
             t.rel.set_maker(list, &m);
         }

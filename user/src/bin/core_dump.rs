@@ -6,11 +6,13 @@
 
 use core::arch::asm;
 use core::ffi::CStr;
+use linux_raw_sys::general as abi;
 use user::file;
 use user::memory::{PAGE, PROT_READ, PROT_WRITE, map};
 use user::prelude::*;
 use user::process::{RLIMIT_CORE, setrlimit, spawn_thread};
-use user::signal::{SIGQUIT, SIGSEGV, SIGTERM};
+use user::signal::{SIGKILL, SIGQUIT, SIGSEGV, SIGTERM};
+use user::syscall;
 
 expect! { end: exit(0) }
 program!(run);
@@ -166,6 +168,28 @@ fn sparse() {
     check_eq!(found, Some(WORD ^ 3), "the end of it");
 }
 
+/// A dump of a reservation takes its time, but not after a SIGKILL.
+fn killed() {
+    const LEN: usize = 8 << 30;
+    let _ = file::unlink(CORE);
+    let pid = child(|| {
+        let _ = setrlimit(RLIMIT_CORE, u64::MAX, None);
+        let flags = abi::MAP_PRIVATE | abi::MAP_ANONYMOUS | abi::MAP_NORESERVE;
+        // SAFETY: a new mapping, whose first word is written.
+        unsafe {
+            let Ok(at) = syscall!(__NR_mmap, 0, LEN, PROT_READ | PROT_WRITE, flags, -1, 0) else { return 1 };
+            (at as *mut u64).write(WORD);
+        }
+        let _ = kill(getpid(), SIGQUIT);
+        0
+    });
+    while file::stat(CORE).is_err() {
+        user::process::sched_yield();
+    }
+    check_eq!(kill(pid, SIGKILL), Ok(0), "kill");
+    check_eq!(end_of(pid), Ok(WaitStatus::killed(SIGKILL as i32)), "killed while it is dumped");
+}
+
 fn run() {
     let mut old = [0; 128];
     let Ok(fd) = file::open(PATTERN, file::O_RDONLY, 0) else {
@@ -179,6 +203,7 @@ fn run() {
         contents(addr);
         limits();
         sparse();
+        killed();
     }
     let _ = file::unlink(CORE);
     check!(file::put(PATTERN, &old[..n], 0o644).is_ok(), "core_pattern is put back");

@@ -172,6 +172,31 @@ fn vanishing_gs(low: usize) {
     check_eq!(gs(), 0, "with the thread's own descriptor gone");
 }
 
+/// A null selector other than 0 has the base that it has, before and after others ran, and not
+/// what was set before it was loaded.
+fn null_selectors(low: usize) {
+    const ARCH_SET_FS: u32 = 0x1002;
+    const ARCH_GET_FS: u32 = 0x1003;
+    let base = || {
+        let mut base = 0usize;
+        // SAFETY: the kernel writes the word.
+        let _ = unsafe { syscall!(__NR_arch_prctl, ARCH_GET_FS, core::ptr::from_mut(&mut base)) };
+        base
+    };
+    // SAFETY: nothing here uses FS.
+    unsafe {
+        check_eq!(syscall!(__NR_arch_prctl, ARCH_SET_FS, low), Ok(0), "arch_prctl");
+        user::time::sleep_ms(1);
+        check_eq!(base(), low, "what was set");
+        asm!("mov fs, {0:x}", in(reg) 3u16);
+    }
+    let before = base();
+    user::time::sleep_ms(1);
+    check_eq!(base(), before, "the base of selector 3 after a switch");
+    // SAFETY: as above.
+    unsafe { asm!("mov fs, {0:x}", in(reg) 0u16) };
+}
+
 /// Loads a selector of this process's table into DS's neighbours, sleeps and looks again, for
 /// another process does the same with a table of its own.
 fn sleep_with(selector: u16, word: u64) {
@@ -220,4 +245,5 @@ fn run() {
     thread_areas(low);
     vanishing_gs(low);
     switches(low);
+    null_selectors(low);
 }

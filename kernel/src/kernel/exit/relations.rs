@@ -39,6 +39,8 @@ struct Links {
 pub struct Relations {
     links: UnsafeCell<Links>,
     exit_signal: AtomicI32,
+    /// How often the parent had called `execve` when it made the task (`parent_exec_id`).
+    parent_execs: AtomicU32,
     exit_state: AtomicU32,
 }
 
@@ -112,6 +114,15 @@ impl Relations {
     /// The signal its parent gets when it dies; -1 for a thread that is not the leader.
     pub fn exit_signal(&self) -> i32 {
         self.exit_signal.load(Relaxed)
+    }
+    /// How often the parent had called `execve` when the task was made: since the next time, it
+    /// is another program, which has asked for no other signal than `SIGCHLD`.
+    pub fn parent_execs(&self) -> u32 {
+        self.parent_execs.load(Relaxed)
+    }
+    /// Sets that number.
+    pub fn set_parent_execs(&self, n: u32) {
+        self.parent_execs.store(n, Relaxed);
     }
     /// Sets that signal.
     pub fn set_exit_signal(&self, sig: i32) {

@@ -4,11 +4,12 @@
 //! `kill_orphaned_pgrp`).
 
 use super::{Relations, TASKLIST, TaskListGuard, notify_and_maybe_reap, parent_of};
-use crate::kernel::signal::kill::will_become_orphaned_pgrp;
+use crate::kernel::signal::kill::{check_kill_permission, will_become_orphaned_pgrp};
 use crate::kernel::signal::state::signal_flags;
 use crate::kernel::signal::{PidType, SendInfo, kill_pgrp, send};
 use crate::kernel::task::{Task, current, pf};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use linux_raw_sys::general as nr;
 
@@ -54,15 +55,42 @@ pub(super) fn forget_original_parent() {
     }
     drop(list);
     for c in children {
-        let sig = c.pdeath_signal.load(Relaxed);
-        if sig != 0 {
-            let _ = send::do_send_sig_info(sig as i32, SendInfo::NoInfo, &c, PidType::Tgid);
-        }
+        signal_parent_death(&c);
         if !c.ptrace.traced() && c.rel.is_zombie() && c.signal.thread_group_empty() {
             notify_and_maybe_reap(&c);
         }
         kill_orphaned_pgrp(&c, Some(&me));
     }
+}
+
+/// The thread that is the parent of `c` has ended: threads that asked for it get their signal.
+fn signal_parent_death(c: &Arc<Task>) {
+    let asked = |t: &Arc<Task>| t.pdeath_signal.load(Relaxed) != 0;
+    let mut asking =
+        c.signal.threads.with_irqs_off(|v| v.iter().filter(|t| asked(t)).cloned().collect::<Vec<_>>());
+    for t in asking.drain(..) {
+        let sig = t.pdeath_signal.load(Relaxed) as i32;
+        if check_kill_permission(sig, SendInfo::NoInfo, &t).is_ok() {
+            let _ = send::do_send_sig_info(sig, SendInfo::NoInfo, &t, PidType::Tgid);
+        }
+    }
+}
+
+/// The current thread ends, and others of its process go on: one of them is now the parent of
+/// the children that it has made (`find_new_reaper`, `find_alive_thread`).
+pub(super) fn leave_children_to_threads() {
+    let cur = current();
+    let mut list = TASKLIST.lock();
+    let Some(leader) = list.find(cur.tgid) else { return };
+    let alive = |t: &&Arc<Task>| !cur.is(t) && t.pf.load(Relaxed) & pf::EXITING == 0;
+    let Some(heir) = cur.signal.threads.with_irqs_off(|v| v.iter().find(alive).cloned()) else { return };
+    let mut left = leader.rel.children(&mut list);
+    left.retain(|c| c.rel.maker(&mut list).is_some_and(|m| cur.is(&m)));
+    for c in &left {
+        c.rel.set_maker(&mut list, &heir);
+    }
+    drop(list);
+    left.iter().for_each(signal_parent_death);
 }
 
 /// A process group may have just lost the last parent who could continue it: `t`, a member,

@@ -22,7 +22,7 @@ fn kill_ok_by_cred(sender: &Cred, receiver: &Cred) -> bool {
 }
 
 /// Whether the current process may send `sig` to `t`.
-fn check_kill_permission(sig: i32, info: SendInfo<'_>, t: &Task) -> Result {
+pub(in crate::kernel) fn check_kill_permission(sig: i32, info: SendInfo<'_>, t: &Task) -> Result {
     if !valid_signal(sig) {
         return Err(EINVAL);
     }

@@ -48,10 +48,13 @@ pub fn ignores_children(t: &Task) -> bool {
 /// Tells the parent that `t`, the last thread of its group, has died, or a tracer that its
 /// tracee has, by `sig` (0 or negative: no signal) and by waking it in `wait4`. Returns
 /// whether nobody will wait for `t`, so that it can be released at once.
-pub fn do_notify_parent(t: &Task, sig: i32) -> bool {
+pub fn do_notify_parent(t: &Task, mut sig: i32) -> bool {
     let Some(parent) = notified_parent(t) else {
         return true;
     };
+    if sig != SIGCHLD && t.rel.parent_execs() != parent.signal.did_exec.load(Relaxed) {
+        sig = SIGCHLD;
+    }
     let (code, status) = child_status(t.exit_code.load(Relaxed) as i32);
     let own = (t.utime.load(Relaxed), t.stime.load(Relaxed));
     let dead = t.signal.dead.get();

@@ -130,6 +130,8 @@ fn is_ignored(r: Receiver<'_>, sig: i32, force: bool) -> bool {
 enum AtOnce {
     /// The group is dying: no signal matters any more.
     Drop,
+    /// The group is dying, but writes a core dump first: this ends that.
+    Kill,
     /// Forget a pending `SIGCONT`.
     FlushCont,
     /// Continue the group.
@@ -138,9 +140,9 @@ enum AtOnce {
 }
 
 #[inline]
-fn at_once(sig: i32, signal_flags: u32) -> AtOnce {
+fn at_once(sig: i32, signal_flags: u32, dumping: bool) -> AtOnce {
     if signal_flags & signal_flags::GROUP_EXIT != 0 {
-        AtOnce::Drop
+        if dumping && sig == SIGKILL { AtOnce::Kill } else { AtOnce::Drop }
     } else if KERNEL_STOP.contains(sig) {
         AtOnce::FlushCont
     } else if sig == SIGCONT {
@@ -153,8 +155,9 @@ fn at_once(sig: i32, signal_flags: u32) -> AtOnce {
 /// The effects at generation time; returns whether the signal is to be delivered.
 #[inline]
 fn prepare_signal(l: &mut Siglock, sig: i32, t: &Task, force: bool) -> bool {
-    match at_once(sig, t.signal.flags()) {
+    match at_once(sig, t.signal.flags(), t.signal.core.in_progress()) {
         AtOnce::Drop => return false,
+        AtOnce::Kill => return true,
         AtOnce::FlushCont => flush_group(l, t, SigSet::of(SIGCONT)),
         AtOnce::Continue => continue_group(l, t),
         AtOnce::Nothing => {}
@@ -285,7 +288,7 @@ fn complete_for_group(l: &mut Siglock, sig: i32, t: &Task) {
 fn take_group_down(l: &mut Siglock, sig: i32, t: &Task, taker: &Task) -> bool {
     let signal = &t.signal;
     if !is_fatal(&l[sig], sig)
-        || signal.flags() & signal_flags::GROUP_EXIT != 0
+        || signal.flags() & signal_flags::GROUP_EXIT != 0 && !signal.core.in_progress()
         || taker.sig.real_blocked().contains(sig)
         || (t.ptrace.traced() && sig != SIGKILL)
         || KERNEL_COREDUMP.contains(sig)
@@ -399,11 +402,13 @@ mod tests {
 
     #[test]
     fn stop_and_continue_act_at_once() {
-        assert_eq!(at_once(SIGTSTP, 0), AtOnce::FlushCont);
-        assert_eq!(at_once(SIGSTOP, 0), AtOnce::FlushCont);
-        assert_eq!(at_once(SIGCONT, 0), AtOnce::Continue);
-        assert_eq!(at_once(SIGTERM, 0), AtOnce::Nothing);
-        assert_eq!(at_once(SIGKILL, signal_flags::GROUP_EXIT), AtOnce::Drop);
+        assert_eq!(at_once(SIGTSTP, 0, false), AtOnce::FlushCont);
+        assert_eq!(at_once(SIGSTOP, 0, false), AtOnce::FlushCont);
+        assert_eq!(at_once(SIGCONT, 0, false), AtOnce::Continue);
+        assert_eq!(at_once(SIGTERM, 0, false), AtOnce::Nothing);
+        assert_eq!(at_once(SIGKILL, signal_flags::GROUP_EXIT, false), AtOnce::Drop);
+        assert_eq!(at_once(SIGKILL, signal_flags::GROUP_EXIT, true), AtOnce::Kill);
+        assert_eq!(at_once(SIGTERM, signal_flags::GROUP_EXIT, true), AtOnce::Drop);
     }
 
     #[test]

@@ -287,7 +287,8 @@ pub struct SignalStruct {
     pub is_child_subreaper: AtomicBool,
     /// Device number of the controlling terminal, or 0.
     pub tty: AtomicU32,
-    /// Whether the process called `execve` since it was forked (`setpgid` asks).
+    /// How often the process has called `execve` since it was forked: `setpgid` asks, and who
+    /// dies as its child (`self_exec_id`).
     pub did_exec: AtomicU32,
     rlim: [Rlimit; rlimit::NLIMITS],
     /// `setitimer`'s timers.

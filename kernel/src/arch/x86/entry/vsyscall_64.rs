@@ -6,17 +6,17 @@
 //! (`vsyscall=xonly`, or `emulate`, where the page can also be read), or not at all
 //! (`vsyscall=none`, the default, as in Debian). The log tells of what was refused.
 
-use crate::arch::x86::lib::usercopy::get_user;
-use crate::arch::x86::mm::fault::pf;
+use crate::arch::x86::lib::usercopy::{access_ok, get_user};
+use crate::arch::x86::mm::fault::{X86_TRAP_PF, pf};
 use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::{EFAULT, ENOSYS, to_ret};
 use crate::kernel::printk::{ratelimit, show_unhandled_signals};
-use crate::kernel::signal::force_sig;
 use crate::kernel::signal::sigset::SIGSEGV;
+use crate::kernel::signal::{force_sig, force_sig_fault};
 use crate::kernel::task::current;
 use crate::lib::ratelimit::Ratelimit;
 use core::sync::atomic::{AtomicU8, Ordering};
-use linux_raw_sys::general as nr_64;
+use linux_raw_sys::general::SEGV_MAPERR;
 
 /// Where the page would be (`VSYSCALL_ADDR`).
 pub const VSYSCALL_ADDR: u64 = 0xffff_ffff_ff60_0000;
@@ -151,6 +151,28 @@ fn warn_bad_vsyscall(level: u8, regs: &PtRegs, message: &str) {
     );
 }
 
+/// Whether call `nr` would write to user space. If not, there is a page fault to see, which the
+/// call's own code would have had (`write_ok_or_segv`).
+fn results_in_user_space(nr: u8, di: usize, si: usize) -> bool {
+    const TIMEVAL: usize = 16;
+    const TIMEZONE: usize = 8;
+    const TIME_T: usize = 8;
+    const UNSIGNED: usize = 4;
+    let results = match nr {
+        0 => [(di, TIMEVAL), (si, TIMEZONE)],
+        1 => [(di, TIME_T), (0, 0)],
+        _ => [(di, UNSIGNED), (si, UNSIGNED)],
+    };
+    let Some((ptr, _)) = results.into_iter().find(|&(ptr, size)| !access_ok(ptr, size)) else { return true };
+    let cur = current();
+    let thread = cur.thread();
+    thread.error_code.set(pf::USER | pf::WRITE);
+    thread.cr2.set(ptr as u64);
+    thread.trap_nr.set(u64::from(X86_TRAP_PF));
+    force_sig_fault(SIGSEGV, SEGV_MAPERR as i32, ptr as u64);
+    false
+}
+
 /// Makes call `nr`, and returns from it as `ret` would. False for a SIGSEGV.
 fn call(nr: u8, regs: &mut PtRegs) -> bool {
     let Ok(caller) = get_user::<u64>(regs.sp as usize) else {
@@ -158,13 +180,15 @@ fn call(nr: u8, regs: &mut PtRegs) -> bool {
         return false;
     };
     let (di, si) = (regs.di as usize, regs.si as usize);
-    let numbers = [nr_64::__NR_gettimeofday, nr_64::__NR_time, nr_64::__NR_getcpu];
-    regs.orig_ax = u64::from(numbers[usize::from(nr)]);
-    regs.ax = ENOSYS.as_ret() as u64;
-    let r = match nr {
-        0 => crate::kernel::time::clock::sys_gettimeofday(di, si),
-        1 => crate::kernel::time::clock::sys_time(di),
-        _ => crate::kernel::sched_syscalls::sys_getcpu(di, si, 0),
+    let r = if results_in_user_space(nr, di, si) {
+        regs.ax = ENOSYS.as_ret() as u64;
+        match nr {
+            0 => crate::kernel::time::clock::sys_gettimeofday(di, si),
+            1 => crate::kernel::time::clock::sys_time(di),
+            _ => crate::kernel::sched_syscalls::sys_getcpu(di, si, 0),
+        }
+    } else {
+        Err(EFAULT)
     };
     if r == Err(EFAULT) {
         warn_bad_vsyscall(6, regs, "vsyscall fault (exploit attempt?)");

@@ -197,6 +197,8 @@ fn setup_protection() {
     if id.get_feature_info().is_some_and(|f| f.has_xsave()) {
         cr4 |= Cr4Flags::OSXSAVE;
     }
+    // User mode must not set its GS base: `paranoid_entry` tells by it whose it is.
+    cr4 -= Cr4Flags::FSGSBASE;
     // SAFETY: each bit is one the CPU reports; the mappings in use comply with them.
     unsafe {
         Cr4::write(cr4);

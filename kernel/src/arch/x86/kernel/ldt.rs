@@ -10,7 +10,7 @@ use crate::arch::x86::percpu::this_cpu;
 use crate::errno::{EFAULT, EINVAL, ENOMEM, ENOSYS, Result};
 use crate::kernel::task::current;
 use crate::locking::{IrqLock, local_irq_restore, local_irq_save};
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -109,19 +109,19 @@ pub struct Ldt(Vec<u64>);
 
 impl Ldt {
     /// A table of `len` descriptors that begins as `old` does.
-    fn new(old: Option<&Self>, len: usize) -> Result<Box<Self>> {
+    fn new(old: Option<&Self>, len: usize) -> Result<Self> {
         let mut entries = Vec::new();
         entries.try_reserve_exact(len).map_err(|_| ENOMEM)?;
         entries.extend_from_slice(old.map_or(&[], |l| &l.0));
         entries.resize(len, 0);
-        Ok(Box::new(Self(entries)))
+        Ok(Self(entries))
     }
 }
 
 /// An address space's table, if it has one (`mm->context.ldt`).
 #[derive(Default)]
 pub struct MmLdt {
-    owner: IrqLock<Option<Box<Ldt>>>,
+    owner: IrqLock<Option<Arc<Ldt>>>,
     /// The same, for the context switch.
     table: AtomicPtr<Ldt>,
 }
@@ -136,8 +136,8 @@ impl MmLdt {
         match owner.as_deref() {
             None => Ok(Self::default()),
             Some(l) => {
-                let mut copy = Ldt::new(Some(l), l.0.len())?;
-                let table = AtomicPtr::new(&raw mut *copy);
+                let copy = Arc::new(Ldt::new(Some(l), l.0.len())?);
+                let table = AtomicPtr::new(Arc::as_ptr(&copy).cast_mut());
                 Ok(Self { owner: IrqLock::new(Some(copy)), table })
             }
         }
@@ -163,9 +163,10 @@ impl MmLdt {
     }
 
     /// Puts `table` in place, and uses it (`install_ldt`).
-    fn install(&self, mut table: Box<Ldt>) {
+    fn install(&self, table: Ldt) {
+        let table = Arc::new(table);
         let mut owner = self.owner.lock();
-        self.table.store(&raw mut *table, Ordering::Relaxed);
+        self.table.store(Arc::as_ptr(&table).cast_mut(), Ordering::Relaxed);
         let old = owner.replace(table);
         self.activate();
         drop(owner);

@@ -344,12 +344,12 @@ pub mod segments {
         t.gsindex.set(gs);
         t.ds.set(read_sel!("ds"));
         t.es.set(read_sel!("es"));
-        // A non-null selector brings its base from the descriptor; what was set
-        // through arch_prctl is gone then (Linux 6.1, `save_base_legacy`).
-        if fs > 3 {
+        // A non-null selector brings its base from the descriptor, and 1 to 3 the base 0; what was
+        // set through arch_prctl is gone then (Linux 6.1, `save_base_legacy`).
+        if fs != 0 {
             t.fsbase.set(0);
         }
-        if gs > 3 {
+        if gs != 0 {
             t.gsbase.set(0);
         }
     }
