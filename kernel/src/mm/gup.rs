@@ -11,7 +11,7 @@ use crate::arch::x86::mm::pgtable::{Pte, PteFlags};
 use crate::errno::{EFAULT, EINVAL, ENOMEM, Result};
 use crate::mm::memory::VmFault;
 use crate::mm::mm_struct::{Mm, MmState};
-use crate::mm::page_alloc::PAGE_SIZE;
+use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use crate::mm::vma::VmFlags;
 use crate::mm::vma_tree::Pos;
 
@@ -71,6 +71,24 @@ impl MmState {
             return Err(EFAULT);
         }
         self.follow_page(p, addr, access)
+    }
+
+    /// The page that holds `addr`, if others may map it, too; `None` if it is this address space's
+    /// own. `write`: it must be writable (Linux 6.1, kernel/futex/core.c, `get_futex_key`).
+    pub fn shared_page(&mut self, addr: usize, write: bool) -> Result<Option<Page>> {
+        let for_writing = self.get_user_page(addr, Access::WRITE);
+        let read_only = for_writing == Err(EFAULT) && !write;
+        let pte = if read_only { self.get_user_page(addr, Access::READ) } else { for_writing }?;
+        if pte.has(PteFlags::ANON) {
+            // One that is only read will never change.
+            return if read_only { Err(EFAULT) } else { Ok(None) };
+        }
+        let p = self.vmas.find_containing(addr).ok_or(EFAULT)?;
+        if pte.has(PteFlags::SPECIAL) || self.vmas.get(p).backing.file().is_none() {
+            return Err(EFAULT);
+        }
+        // SAFETY: the entry of a file's page holds a reference to it, and the address space is locked.
+        Ok(Some(unsafe { pte.get_page() }))
     }
 
     /// Faults in every page of `[start, end)`, which lies within one mapping.

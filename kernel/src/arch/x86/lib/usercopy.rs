@@ -170,6 +170,42 @@ pub fn put_user<T: IntoBytes + Immutable>(dst: usize, v: &T) -> Result {
     copy_to_user(dst, v.as_bytes())
 }
 
+/// Writes `new` to a word of user memory if it is `old`, at once; returns what it was.
+pub fn cmpxchg_user(at: usize, old: u32, new: u32) -> Result<u32> {
+    if !access_ok(at, 4) {
+        return Err(EFAULT);
+    }
+    #[cfg(target_os = "none")]
+    {
+        let (found, fault): (u32, u32);
+        // SAFETY: the word lies in user space; a fault is recovered through the exception table.
+        unsafe {
+            stac();
+            core::arch::asm!(
+                "2: lock cmpxchg dword ptr [{at}], {new:e}",
+                "xor {fault:e}, {fault:e}",
+                "jmp 4f",
+                "3: mov {fault:e}, 1",
+                "4:",
+                extable!("2", "3b", 3),
+                at = in(reg) at,
+                new = in(reg) new,
+                fault = out(reg) fault,
+                inout("eax") old => found,
+                options(nostack),
+            );
+            clac();
+        }
+        if fault == 0 { Ok(found) } else { Err(EFAULT) }
+    }
+    #[cfg(not(target_os = "none"))]
+    {
+        // SAFETY: on the host it is ordinary memory.
+        let word = unsafe { &*(at as *const core::sync::atomic::AtomicU32) };
+        Ok(word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).unwrap_or_else(|found| found))
+    }
+}
+
 /// Zeroes user memory; returns how many bytes could not be zeroed.
 pub fn clear_user(dst: usize, len: usize) -> usize {
     const ZERO: [u8; 256] = [0; 256];

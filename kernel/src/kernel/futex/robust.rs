@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What a dying thread leaves behind: locks that it told the kernel of, and its thread id
+//! (Linux 6.1, `kernel/futex/core.c`, `exit_robust_list`; `kernel/fork.c`, `mm_release`).
+
+use super::waitwake::futex_wake;
+use crate::arch::x86::lib::usercopy::{cmpxchg_user, get_user, put_user};
+use crate::errno::{EINVAL, EPERM, ESRCH, Result};
+use crate::kernel::fork::find_task;
+use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
+use crate::kernel::sched::cond_resched;
+use crate::kernel::task::{Task, current};
+use core::sync::atomic::Ordering;
+use linux_raw_sys::general as nr;
+
+/// Clears the word that a dying thread named, and wakes who waits for that.
+pub fn clear_tid(addr: usize) {
+    let _ = put_user(addr, &0i32);
+    let _ = futex_wake(addr, true, 1, u32::MAX);
+}
+
+/// Size of `struct robust_list_head`: the list's first entry, how far an entry's lock is from
+/// it, and a lock that is being taken or given back.
+const ROBUST_LIST_HEAD: usize = size_of::<nr::robust_list_head>();
+/// Nobody can make the kernel follow a list for ever (`ROBUST_LIST_LIMIT`).
+const ROBUST_LIST_LIMIT: usize = 2048;
+
+/// `set_robust_list(2)`.
+pub fn sys_set_robust_list(head: usize, len: usize) -> Result<usize> {
+    if len != ROBUST_LIST_HEAD {
+        return Err(EINVAL);
+    }
+    current().robust_list.store(head as u64, Ordering::Relaxed);
+    Ok(0)
+}
+
+/// `get_robust_list(2)`.
+pub fn sys_get_robust_list(pid: i32, head: usize, len: usize) -> Result<usize> {
+    let t = if pid == 0 { current().to_arc() } else { find_task(pid).ok_or(ESRCH)? };
+    if !ptrace_may_access(&t, PtraceMode::RealCreds) {
+        return Err(EPERM);
+    }
+    put_user(len, &(ROBUST_LIST_HEAD as u64))?;
+    put_user(head, &t.robust_list.load(Ordering::Relaxed))?;
+    Ok(0)
+}
+
+/// A link of the list: the entry's address, and whether its lock is one with priority
+/// inheritance, which are not there.
+fn fetch_entry(at: usize) -> Result<(usize, bool)> {
+    let link: usize = get_user::<u64>(at)? as usize;
+    Ok((link & !1, link & 1 != 0))
+}
+
+/// A dying thread's lock is marked so, and somebody who waits for it is woken
+/// (`handle_futex_death`). `taking`: the thread was about to take it or give it back.
+fn handle_futex_death(addr: usize, tid: u32, inherits: bool, taking: bool) -> Result {
+    if !addr.is_multiple_of(4) {
+        return Err(EINVAL);
+    }
+    let mut word: u32 = get_user(addr)?;
+    // It was given back, and the waiter not woken yet.
+    if taking && !inherits && word == 0 {
+        let _ = futex_wake(addr, true, 1, u32::MAX);
+        return Ok(());
+    }
+    if word & nr::FUTEX_TID_MASK != tid {
+        return Ok(());
+    }
+    loop {
+        let found = cmpxchg_user(addr, word, word & nr::FUTEX_WAITERS | nr::FUTEX_OWNER_DIED)?;
+        if found == word {
+            break;
+        }
+        // Somebody began to wait for it.
+        word = found;
+    }
+    if !inherits && word & nr::FUTEX_WAITERS != 0 {
+        let _ = futex_wake(addr, true, 1, u32::MAX);
+    }
+    Ok(())
+}
+
+/// Marks the locks that a thread holds as it dies or becomes another program
+/// (`exit_robust_list`). A broken list ends where it is broken.
+pub fn exit_robust_list(t: &Task) {
+    let head = t.robust_list.swap(0, Ordering::Relaxed) as usize;
+    if head != 0 {
+        let _ = walk_robust_list(head, t.pid as u32);
+    }
+}
+
+fn walk_robust_list(head: usize, tid: u32) -> Result {
+    let (mut entry, mut inherits) = fetch_entry(head)?;
+    let offset = get_user::<u64>(head + 8)? as usize;
+    let (pending, pending_inherits) = fetch_entry(head + 16)?;
+    for _ in 0..ROBUST_LIST_LIMIT {
+        if entry == head {
+            break;
+        }
+        // Read before the lock is given to somebody who may use its memory otherwise.
+        let next = fetch_entry(entry);
+        if entry != pending {
+            handle_futex_death(entry.wrapping_add(offset), tid, inherits, false)?;
+        }
+        (entry, inherits) = next?;
+        cond_resched();
+    }
+    if pending != 0 {
+        handle_futex_death(pending.wrapping_add(offset), tid, pending_inherits, true)?;
+    }
+    Ok(())
+}
