@@ -2,12 +2,13 @@
 //! Calls about the process itself and the system (Linux 6.1, `kernel/sys.c`,
 //! `arch/x86/kernel/process_64.c` for `arch_prctl`).
 
+use crate::arch::x86::kernel::fpu::xstate::fpu_xstate_prctl;
 use crate::arch::x86::kernel::process_64;
 use crate::arch::x86::lib::usercopy::{
     TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user_cut,
 };
 use crate::arch::x86::mm::mpx::{mpx_disable_management, mpx_enable_management};
-use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, EPERM, ESRCH, Result};
+use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, ENODEV, EPERM, ESRCH, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::cred::{Cred, commit_creds};
 use crate::kernel::exit::{parent_of, put_rusage, set_child_subreaper};
@@ -362,13 +363,15 @@ pub fn sys_prctl(option: u32, a2: usize, a3: usize, a4: usize, a5: usize) -> Res
     Ok(0)
 }
 
-/// `arch_prctl(2)`: the FS and GS bases.
+/// `arch_prctl(2)`: the FS and GS bases, and what the CPU does in user mode.
 pub fn sys_arch_prctl(code: u32, addr: usize) -> Result<usize> {
     use crate::arch::x86::kernel::process_64::segments;
     const ARCH_SET_GS: u32 = 0x1001;
     const ARCH_SET_FS: u32 = 0x1002;
     const ARCH_GET_FS: u32 = 0x1003;
     const ARCH_GET_GS: u32 = 0x1004;
+    const ARCH_GET_CPUID: u32 = 0x1011;
+    const ARCH_SET_CPUID: u32 = 0x1012;
     let cur = current();
     let t = cur.thread();
     match code {
@@ -381,7 +384,10 @@ pub fn sys_arch_prctl(code: u32, addr: usize) -> Result<usize> {
         }
         ARCH_GET_FS => put_user(addr, &segments::fsbase())?,
         ARCH_GET_GS => put_user(addr, &segments::gsbase())?,
-        _ => return Err(EINVAL),
+        // The instruction works, and cannot be made to fault.
+        ARCH_GET_CPUID => return Ok(1),
+        ARCH_SET_CPUID => return Err(ENODEV),
+        _ => return fpu_xstate_prctl(code, addr),
     }
     Ok(0)
 }

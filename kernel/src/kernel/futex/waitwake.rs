@@ -165,7 +165,7 @@ pub(super) fn futex_wake_op(
     let (op, odd) = WordOp::decode(encoded);
     if odd {
         let name = current().comm();
-        let name = alloc::string::String::from_utf8_lossy(&name);
+        let name = crate::kernel::panic::Comm(&name);
         let by = (encoded << 8).cast_signed() >> 20;
         if ratelimit(&SHIFTS, "futex_atomic_op_inuser") {
             crate::pr_info!("futex_wake_op: {name} tries to shift op by {by}; fix this program\n");

@@ -4,6 +4,8 @@
 
 #[cfg(target_os = "none")]
 use super::core::{set_lazy_fpu, set_soft_fpu};
+use crate::arch::x86::lib::usercopy::put_user;
+use crate::errno::{EINVAL, EOPNOTSUPP, Result};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -27,6 +29,17 @@ pub mod xfeature {
     /// among them: Linux gives them to processes that ask, which none can here.
     pub const USER_SUPPORTED: u64 = FPSSE | YMM | BNDREGS | BNDCSR | OPMASK | ZMM_HI256 | HI16_ZMM | PKRU;
 }
+
+/// [`fpu_xstate_prctl`]'s options.
+#[allow(missing_docs)]
+pub mod xcomp {
+    pub const ARCH_GET_XCOMP_SUPP: u32 = 0x1021;
+    pub const ARCH_GET_XCOMP_PERM: u32 = 0x1022;
+    pub const ARCH_REQ_XCOMP_PERM: u32 = 0x1023;
+    pub const ARCH_GET_XCOMP_GUEST_PERM: u32 = 0x1024;
+    pub const ARCH_REQ_XCOMP_GUEST_PERM: u32 = 0x1025;
+}
+use xcomp::*;
 
 /// Size of the part that FXSAVE writes.
 pub const FXSAVE_SIZE: usize = 512;
@@ -91,6 +104,25 @@ pub fn xfeatures() -> u64 {
 #[inline]
 pub fn user_size() -> usize {
     USER_SIZE.load(Relaxed) as usize
+}
+
+/// `arch_prctl(2)` about components that a process may have to ask for before it uses them:
+/// AMX's, which are not supported (Linux 6.1, `arch/x86/kernel/fpu/xstate.c`, `fpu_xstate_prctl`).
+pub fn fpu_xstate_prctl(option: u32, arg: usize) -> Result<usize> {
+    /// One more than the highest component that 6.1 knows.
+    const XFEATURE_MAX: usize = 19;
+    let legacy = match (super::core::use_soft_fpu(), use_fxsr()) {
+        (true, _) => 0,
+        (false, true) => xfeature::FPSSE,
+        (false, false) => xfeature::FP,
+    };
+    match option {
+        ARCH_GET_XCOMP_SUPP => put_user(arg, &(xfeatures() | legacy))?,
+        ARCH_GET_XCOMP_PERM | ARCH_GET_XCOMP_GUEST_PERM => put_user(arg, &xfeatures())?,
+        ARCH_REQ_XCOMP_PERM | ARCH_REQ_XCOMP_GUEST_PERM if arg < XFEATURE_MAX => return Err(EOPNOTSUPP),
+        _ => return Err(EINVAL),
+    }
+    Ok(0)
 }
 
 /// What CPUID says about the instruction sets that components belong to.
