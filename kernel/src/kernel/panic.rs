@@ -43,7 +43,7 @@ pub fn setup_param(name: &str, value: Option<&str>) -> bool {
     use crate::kernel::{context_tracking, printk, trace};
     printk::setup(name, value)
         || setup(name, value)
-        || crate::arch::x86::kernel::nmi::setup(name)
+        || crate::arch::x86::kernel::nmi::setup(name, value)
         || context_tracking::setup(name, value)
         || crate::arch::x86::entry::vsyscall_64::setup(name, value)
         || crate::arch::x86::kernel::mce::setup(name, value)

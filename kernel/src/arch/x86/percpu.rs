@@ -9,6 +9,7 @@ use crate::arch::x86::kernel::fpu::core::Fpu;
 use crate::arch::x86::kernel::ioport::{IO_BITMAP_OFFSET_INVALID, TssIoBitmaps};
 use crate::arch::x86::kernel::kprobes::KprobeCtlblk;
 use crate::arch::x86::kernel::ldt::Ldt;
+use crate::arch::x86::kernel::nmi::NmiCpu;
 use crate::kernel::task::{Current, Task};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
@@ -34,6 +35,10 @@ pub struct PerCpu {
     pub irq_timer_count: Cell<u64>,
     /// Non-maskable interrupts taken (`__nmi_count`).
     pub nmi_count: Cell<u64>,
+    /// What NMIs remember of each other.
+    pub nmi: NmiCpu,
+    /// NMIs that run without stacks for #DB and #BP (`debug_idt_ctr`).
+    pub debug_idt_ctr: Cell<u32>,
     /// `ctx_state` of context tracking.
     pub context_tracking_state: Cell<u32>,
     /// With context tracking: when it last changed, in nanoseconds since boot.
@@ -84,6 +89,8 @@ impl PerCpu {
             cpu_number: Cell::new(n),
             irq_timer_count: Cell::new(0),
             nmi_count: Cell::new(0),
+            nmi: NmiCpu::new(),
+            debug_idt_ctr: Cell::new(0),
             context_tracking_state: Cell::new(0),
             vtime_start: Cell::new(0),
             espfix_stack: Cell::new(0),

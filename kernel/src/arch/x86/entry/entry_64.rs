@@ -12,6 +12,7 @@
 //!   - `paranoid_ist`: stays on its IST stack whoever was interrupted.
 //!   - `shift_ist`: while the handler runs, its IST entry is lowered by one stack, so
 //!     that the same exception inside it does not overwrite the frame.
+//! * The NMI has an entry of its own, in [`entry_64_nmi`](super::entry_64_nmi).
 //! * `entry_SYSCALL_64`: the `syscall` instruction. It leaves by `sysret` when
 //!   [`do_syscall_64`](super::common::do_syscall_64) finds that safe, else by `iret`.
 //! * `native_irq_return_iret`: the one `iret` to user mode. If it faults (a bad
@@ -21,12 +22,13 @@
 //! Interrupts are off on every entry and on every exit.
 
 use super::calling::calling;
+use super::entry_64_nmi::{nmi_asm, nmi_je_nested};
 use super::{common, syscall_32};
-use crate::arch::x86::kernel::cpu::{DEBUG_STACK, EXCEPTION_STKSZ};
+use crate::arch::x86::kernel::cpu::{BREAKPOINT_STACK, DEBUG_STACK, EXCEPTION_STKSZ};
 use crate::arch::x86::kernel::irq;
 use crate::arch::x86::kernel::traps;
 use crate::arch::x86::percpu;
-use crate::arch::x86::segment::{USER_CS, USER_DS};
+use crate::arch::x86::segment::{KERNEL_CS, KERNEL_DS, USER_CS, USER_DS};
 
 /// First vector of device interrupts.
 pub const FIRST_EXTERNAL_VECTOR: u8 = 32;
@@ -319,10 +321,13 @@ macro_rules! idtentry {
     (@kind paranoid_ist) => { "2" };
     (@shift) => { "-1" };
     (@shift DEBUG_STACK) => { "2" };
+    (@shift BREAKPOINT_STACK) => { "4" };
     ($($name:ident => $handler:path, $err:ident $(, $kind:ident $(, shift_ist = $ist:ident)?)?;)*) => {
         core::arch::global_asm!(
             calling!(),
+            nmi_je_nested!(),
             idtentry_asm!(),
+            nmi_asm!(),
             $(concat!("idtentry ", stringify!($name), ", {", stringify!($name), "}, ",
                 idtentry!(@err $err), ", ", idtentry!(@kind $($kind)?), ", ", idtentry!(@shift $($($ist)?)?)),)*
             ".popsection",
@@ -333,6 +338,9 @@ macro_rules! idtentry {
             schedule_tail = sym common::schedule_tail,
             fixup_bad_iret = sym traps::fixup_bad_iret,
             do_irq = sym irq::do_irq,
+            do_nmi = sym traps::do_nmi,
+            kernel_cs = const KERNEL_CS,
+            kernel_ds = const KERNEL_DS,
             user_sp = const percpu::USER_SP,
             top_of_stack = const percpu::TOP_OF_STACK,
             tss_ist = const percpu::TSS_IST,
@@ -350,6 +358,8 @@ macro_rules! idtentry {
                 $(#[link_name = concat!("asm_", stringify!($name))] pub fn $name();)*
                 #[link_name = "entry_SYSCALL_64"]
                 pub fn entry_syscall_64();
+                #[link_name = "asm_nmi"]
+                pub fn nmi();
                 pub fn ignore_sysret();
                 pub fn irq_entries_start();
                 pub fn native_irq_return_iret();
@@ -363,8 +373,7 @@ macro_rules! idtentry {
 idtentry! {
     divide_error => traps::do_divide_error, no_error_code;
     debug => traps::do_debug, no_error_code, paranoid, shift_ist = DEBUG_STACK;
-    nmi => traps::do_nmi, no_error_code, paranoid_ist;
-    int3 => traps::do_int3, no_error_code, paranoid, shift_ist = DEBUG_STACK;
+    int3 => traps::do_int3, no_error_code, paranoid, shift_ist = BREAKPOINT_STACK;
     overflow => traps::do_overflow, no_error_code;
     bounds => traps::do_bounds, no_error_code;
     invalid_op => traps::do_invalid_op, no_error_code;
@@ -384,4 +393,4 @@ idtentry! {
     int80_compat => syscall_32::do_int80_syscall_32, no_error_code;
 }
 
-const _: () = assert!(DEBUG_STACK == 2, "idtentry!'s shift_ist names the debug stack's IST index");
+const _: () = assert!(DEBUG_STACK == 2 && BREAKPOINT_STACK == 4, "idtentry!'s shift_ist names IST indices");

@@ -23,8 +23,11 @@ pub const HZ: u64 = 250;
 /// Nanoseconds per tick.
 pub const TICK_NSEC: u64 = 1_000_000_000 / HZ;
 
+const ID: usize = 0x20;
 const EOI: usize = 0xb0;
 const SPIV: usize = 0xf0;
+const ICR: usize = 0x300;
+const ICR2: usize = 0x310;
 const LVTT: usize = 0x320;
 const LVT0: usize = 0x350;
 const LVT1: usize = 0x360;
@@ -72,6 +75,14 @@ pub fn init() {
     write(LVT1, 0x400);
     write(TDCR, 0b1011);
     write(LVTT, 1 << 16);
+}
+
+/// Sends this CPU an NMI (an interprocessor interrupt to its own id).
+pub fn send_nmi_to_self() {
+    const LEVEL_ASSERT: u32 = 1 << 14;
+    const DM_NMI: u32 = 4 << 8;
+    write(ICR2, read(ID) & 0xff00_0000);
+    write(ICR, LEVEL_ASSERT | DM_NMI);
 }
 
 /// Lets the timer count from its maximum; pair with [`calibration_elapsed`].

@@ -29,13 +29,17 @@ pub const EXCEPTION_STKSZ: usize = 16 * 1024;
 pub const DOUBLEFAULT_STACK: usize = 0;
 /// IST index of the NMI stack.
 pub const NMI_STACK: usize = 1;
-/// IST index of the stacks for #DB and #BP: two of them, one below the other.
+/// IST index of the stacks for #DB: two of them, one below the other.
 pub const DEBUG_STACK: usize = 2;
 /// IST index of the machine-check stack.
 pub const MCE_STACK: usize = 3;
+/// IST index of the stacks for #BP, two as well. In the documents these are the debug stacks; but a
+/// watchpoint that `mov ss` holds back behind the `int3` strikes at the first instruction of the
+/// breakpoint's entry, and would overwrite its frame (CVE-2018-8897).
+pub const BREAKPOINT_STACK: usize = 4;
 
 /// Name, and number of stacks, of each IST entry.
-const IST_STACKS: [(&str, usize); 4] = [("#DF", 1), ("NMI", 1), ("#DB", 2), ("#MC", 1)];
+const IST_STACKS: [(&str, usize); 5] = [("#DF", 1), ("NMI", 1), ("#DB", 2), ("#MC", 1), ("#BP", 2)];
 /// Address space per IST entry: its stacks, with unmapped pages between.
 const IST_SLOT: usize = 4 * EXCEPTION_STKSZ;
 
@@ -172,6 +176,14 @@ pub fn exception_stack_of(addr: usize) -> Option<(&'static str, usize, usize)> {
         }
     }
     None
+}
+
+/// Whether `addr` is on a stack of #DB's or #BP's (`is_debug_stack`).
+pub fn is_debug_stack(addr: usize) -> bool {
+    [DEBUG_STACK, BREAKPOINT_STACK].into_iter().any(|ist| {
+        let top = ist_top(ist, 0);
+        (top - IST_STACKS[ist].1 * EXCEPTION_STKSZ..top).contains(&addr)
+    })
 }
 
 /// Turns on the protections that the CPU has, and what user mode may use.

@@ -2,8 +2,9 @@
 //! The interrupt descriptor table (Linux 6.1, `arch/x86/kernel/idt.c`; the
 //! documents' `trap_init`).
 
-use super::cpu::{DEBUG_STACK, DOUBLEFAULT_STACK, MCE_STACK, NMI_STACK};
+use super::cpu::{BREAKPOINT_STACK, DEBUG_STACK, DOUBLEFAULT_STACK, MCE_STACK, NMI_STACK};
 use crate::arch::x86::entry::entry_64::{FIRST_EXTERNAL_VECTOR, IRQ_ENTRY_SIZE, entry};
+use crate::arch::x86::percpu::this_cpu;
 use core::cell::UnsafeCell;
 use x86_64::structures::idt::{Entry, InterruptDescriptorTable};
 use x86_64::{PrivilegeLevel, VirtAddr};
@@ -13,6 +14,9 @@ struct Idt(UnsafeCell<InterruptDescriptorTable>);
 unsafe impl Sync for Idt {}
 
 static IDT: Idt = Idt(UnsafeCell::new(InterruptDescriptorTable::new()));
+
+/// The same, without stacks of their own for #DB and #BP (`debug_idt_table`).
+static DEBUG_IDT: Idt = Idt(UnsafeCell::new(InterruptDescriptorTable::new()));
 
 /// An interrupt gate to `handler`.
 fn gate<F>(e: &mut Entry<F>, handler: unsafe extern "C" fn()) {
@@ -91,16 +95,40 @@ pub fn use_ist() {
         };
         set(&mut t.debug, entry::debug, DEBUG_STACK);
         set(&mut t.non_maskable_interrupt, entry::nmi, NMI_STACK);
-        set(&mut t.breakpoint, entry::int3, DEBUG_STACK);
         t.breakpoint
             .set_handler_addr(VirtAddr::new(entry::int3 as *const () as u64))
             .set_privilege_level(PrivilegeLevel::Ring3)
-            .set_stack_index(DEBUG_STACK as u16);
+            .set_stack_index(BREAKPOINT_STACK as u16);
         t.double_fault
             .set_handler_addr(VirtAddr::new(entry::double_fault as *const () as u64))
             .set_stack_index(DOUBLEFAULT_STACK as u16);
         t.machine_check
             .set_handler_addr(VirtAddr::new(entry::machine_check as *const () as u64))
             .set_stack_index(MCE_STACK as u16);
+        let d = &mut *DEBUG_IDT.0.get();
+        d.clone_from(t);
+        gate(&mut d.debug, entry::debug);
+        dpl3(&mut d.breakpoint, entry::int3);
     }
+}
+
+/// In an NMI that has interrupted a handler of #DB or #BP: these two stay on the current stack, for
+/// theirs is in use (`debug_stack_set_zero`).
+pub fn debug_stack_set_zero() {
+    let ctr = &this_cpu().debug_idt_ctr;
+    ctr.set(ctr.get() + 1);
+    load_current_idt();
+}
+
+/// Undoes [`debug_stack_set_zero`].
+pub fn debug_stack_reset() {
+    let ctr = &this_cpu().debug_idt_ctr;
+    ctr.set(ctr.get() - 1);
+    load_current_idt();
+}
+
+fn load_current_idt() {
+    let idt = if this_cpu().debug_idt_ctr.get() == 0 { &IDT } else { &DEBUG_IDT };
+    // SAFETY: both are static and complete.
+    unsafe { (*idt.0.get()).load_unsafe() };
 }

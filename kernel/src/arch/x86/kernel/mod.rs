@@ -16,6 +16,7 @@ pub mod kprobes;
 pub mod ldt;
 pub mod mce;
 pub mod nmi;
+pub mod nmi_selftest;
 pub mod process_64;
 pub mod ptrace;
 pub mod reboot;

@@ -1,12 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Non-maskable interrupts (Linux 6.1, `arch/x86/kernel/nmi.c`).
+//! Non-maskable interrupts (the sixth document; Linux 4.x and 6.1, `arch/x86/kernel/nmi.c`). The
+//! entry, which is what is hard about them, is
+//! [`entry_64_nmi`](crate::arch::x86::entry::entry_64).
+//!
+//! The path, in the document's names:
+//!
+//! ```text
+//! do_nmi
+//!     nmi_nesting_preprocess       interrupted a debug handler: its stack is spared
+//!     nmi_enter
+//!     default_do_nmi
+//!         nmi_handle(NMI_LOCAL)    who expects NMIs on this CPU
+//!         get_nmi_reason           port 0x61
+//!         pci_serr_error, io_check_error
+//!         unknown_nmi_error        "Uhhuh."
+//!     nmi_exit
+//!     nmi_nesting_postprocess
+//! ```
+//!
+//! An NMI may have interrupted anything, with any lock held: what is called here takes none that
+//! others take, which [`locking`](crate::locking) checks in debug builds.
 
+use crate::arch::x86::kernel::cpu::is_debug_stack;
 use crate::arch::x86::kernel::dumpstack::show_regs;
-use crate::arch::x86::kernel::traps::{decide::Vector, ist_enter, ist_exit};
+use crate::arch::x86::kernel::idt::{debug_stack_reset, debug_stack_set_zero};
+use crate::arch::x86::kernel::traps::{ist_enter, ist_exit};
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
-use crate::kernel::notifier::{DieVal, NotifyResult, notify_die};
+use crate::errno::Result;
+use crate::kernel::notifier::{AtomicNotifierHead, NotifierBlock, NotifyResult};
 use crate::kernel::panic::panic;
+use crate::kernel::time::timekeeping::{ktime_get, rdtsc};
+use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, Ordering};
 use x86_64::instructions::port::Port;
 
@@ -18,12 +43,110 @@ pub static UNKNOWN_NMI_PANIC: AtomicBool = AtomicBool::new(false);
 pub static PANIC_ON_IO_NMI: AtomicBool = AtomicBool::new(false);
 
 /// Handles one command-line parameter; false if it is not one of these.
-pub fn setup(name: &str) -> bool {
-    if name != "unknown_nmi_panic" {
-        return false;
+pub fn setup(name: &str, value: Option<&str>) -> bool {
+    match name {
+        "unknown_nmi_panic" => UNKNOWN_NMI_PANIC.store(true, Ordering::Relaxed),
+        "trapline.nmi" => return super::nmi_selftest::setup(value),
+        _ => return false,
     }
-    UNKNOWN_NMI_PANIC.store(true, Ordering::Relaxed);
     true
+}
+
+/// Which NMIs a handler is for (`NMI_LOCAL`, …).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NmiType {
+    /// This CPU's own: performance counters, other CPUs' requests.
+    Local,
+    /// Those that nobody else has explained.
+    Unknown,
+    /// System errors on the PCI bus.
+    Serr,
+    /// Checks of I/O devices.
+    IoCheck,
+}
+
+/// Looks at an NMI; returns how many events it has dealt with (`nmi_handler_t`).
+pub type NmiHandler = fn(NmiType, &mut PtRegs) -> u32;
+
+/// A handler to be registered (`struct nmiaction`).
+pub type NmiAction = NotifierBlock<NmiHandler>;
+
+/// The lists (`nmi_desc`).
+static NMI_DESC: [AtomicNotifierHead<NmiHandler>; 4] = [const { AtomicNotifierHead::new() }; 4];
+
+/// Has a handler called for NMIs of a type.
+///
+/// # Errors
+/// `EEXIST`: it is registered already.
+pub fn register_nmi_handler(kind: NmiType, action: &'static NmiAction) -> Result {
+    NMI_DESC[kind as usize].register(action)
+}
+
+/// No longer calls a handler.
+///
+/// # Errors
+/// `ENOENT`: it was not registered.
+pub fn unregister_nmi_handler(kind: NmiType, action: &'static NmiAction) -> Result {
+    NMI_DESC[kind as usize].unregister(action)
+}
+
+/// Calls all handlers of a type, as one NMI may stand for several events (`nmi_handle`).
+fn nmi_handle(kind: NmiType, regs: &mut PtRegs) -> u32 {
+    let mut handled = 0;
+    NMI_DESC[kind as usize].call_chain(|handler| {
+        handled += handler(kind, regs);
+        NotifyResult::Done
+    });
+    handled
+}
+
+/// How NMIs were explained (`nmi_stats`).
+#[derive(Default)]
+pub struct NmiStats {
+    /// By local handlers: events.
+    pub normal: Cell<u64>,
+    /// Not at all, or by a handler for that case.
+    pub unknown: Cell<u64>,
+    /// By port 0x61.
+    pub external: Cell<u64>,
+    /// As the second half of one that was explained.
+    pub swallow: Cell<u64>,
+}
+
+/// What this CPU's NMIs remember.
+pub struct NmiCpu {
+    /// See [`NmiStats`].
+    pub stats: NmiStats,
+    last_nmi_rip: Cell<u64>,
+    swallow_nmi: Cell<bool>,
+    update_debug_stack: Cell<bool>,
+}
+
+impl NmiCpu {
+    /// None came yet.
+    pub const fn new() -> Self {
+        Self {
+            stats: NmiStats {
+                normal: Cell::new(0),
+                unknown: Cell::new(0),
+                external: Cell::new(0),
+                swallow: Cell::new(0),
+            },
+            last_nmi_rip: Cell::new(0),
+            swallow_nmi: Cell::new(false),
+            update_debug_stack: Cell::new(false),
+        }
+    }
+}
+
+impl Default for NmiCpu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn add(c: &Cell<u64>, n: u32) {
+    c.set(c.get() + u64::from(n));
 }
 
 /// "System control port B": why there was an NMI.
@@ -33,6 +156,20 @@ const NMI_REASON_IOCHK: u8 = 0x40;
 const NMI_REASON_CLEAR_SERR: u8 = 0x04;
 const NMI_REASON_CLEAR_IOCHK: u8 = 0x08;
 const NMI_REASON_CLEAR_MASK: u8 = 0x0f;
+
+/// What differs between machines (`struct x86_platform_ops`).
+pub struct X86PlatformOps {
+    /// Why there was an NMI: port 0x61's byte.
+    pub get_nmi_reason: fn() -> u8,
+}
+
+fn default_get_nmi_reason() -> u8 {
+    // SAFETY: reads a status register.
+    unsafe { Port::<u8>::new(NMI_REASON_PORT).read() }
+}
+
+/// This machine's.
+pub static X86_PLATFORM: X86PlatformOps = X86PlatformOps { get_nmi_reason: default_get_nmi_reason };
 
 /// What a reason byte means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,27 +189,71 @@ fn reason_of(byte: u8) -> Reason {
     }
 }
 
+/// The interrupted code may be a handler of #DB or #BP, at the top of its stack: such exceptions in
+/// here must not begin there again. (Between the entry and `shift_ist` nothing else prevents it.)
+fn nmi_nesting_preprocess(regs: &PtRegs) {
+    if is_debug_stack(regs.sp as usize) {
+        debug_stack_set_zero();
+        this_cpu().nmi.update_debug_stack.set(true);
+    }
+}
+
+fn nmi_nesting_postprocess() {
+    if this_cpu().nmi.update_debug_stack.replace(false) {
+        debug_stack_reset();
+    }
+}
+
 /// NMI.
 pub extern "C" fn do_nmi(regs: &mut PtRegs, _error_code: u64) {
-    ist_enter();
-    let cpu = this_cpu();
-    cpu.nmi_count.set(cpu.nmi_count.get() + 1);
+    nmi_nesting_preprocess(regs);
+    nmi_enter();
+    let count = &this_cpu().nmi_count;
+    count.set(count.get() + 1);
     default_do_nmi(regs);
+    nmi_exit();
+    nmi_nesting_postprocess();
+}
+
+fn nmi_enter() {
+    ist_enter();
+}
+
+fn nmi_exit() {
     ist_exit();
 }
 
 fn default_do_nmi(regs: &mut PtRegs) {
-    let v = Vector::Nmi;
-    if notify_die(DieVal::Nmi, v.name(), regs, 0, v.nr(), 0) == NotifyResult::Stop {
+    let nmi = &this_cpu().nmi;
+    // The same instruction as last time: perhaps nothing ran between the two.
+    let b2b = regs.ip == nmi.last_nmi_rip.replace(regs.ip);
+    if !b2b {
+        nmi.swallow_nmi.set(false);
+    }
+    let handled = nmi_handle(NmiType::Local, regs);
+    add(&nmi.stats.normal, handled);
+    if handled != 0 {
+        // Of several events that were dealt with, one may still be on its way as an NMI, which
+        // nobody will know.
+        if handled > 1 {
+            nmi.swallow_nmi.set(true);
+        }
         return;
     }
-    // SAFETY: reads a status register.
-    let reason = unsafe { Port::<u8>::new(NMI_REASON_PORT).read() };
+    let reason = (X86_PLATFORM.get_nmi_reason)();
     match reason_of(reason) {
-        Reason::PciError => pci_serr_error(reason),
+        Reason::PciError => pci_serr_error(reason, regs),
         Reason::IoCheck => io_check_error(reason, regs),
-        Reason::Unknown => unknown_nmi_error(reason, regs),
+        Reason::Unknown => {
+            if b2b && nmi.swallow_nmi.get() {
+                add(&nmi.stats.swallow, 1);
+            } else {
+                unknown_nmi_error(reason, regs);
+            }
+            return;
+        }
     }
+    add(&nmi.stats.external, 1);
 }
 
 fn write_reason_port(v: u8) {
@@ -88,7 +269,10 @@ fn nmi_panic() -> ! {
     panic(format_args!("NMI: Not continuing"))
 }
 
-fn pci_serr_error(reason: u8) {
+fn pci_serr_error(reason: u8, regs: &mut PtRegs) {
+    if nmi_handle(NmiType::Serr, regs) != 0 {
+        return;
+    }
     pr_emerg!("NMI: PCI system error (SERR) for reason {reason:02x} on CPU {}.\n", cpu_number());
     if PANIC_ON_UNRECOVERED_NMI.load(Ordering::Relaxed) {
         nmi_panic();
@@ -97,22 +281,38 @@ fn pci_serr_error(reason: u8) {
     write_reason_port(reason & NMI_REASON_CLEAR_MASK | NMI_REASON_CLEAR_SERR);
 }
 
-fn io_check_error(reason: u8, regs: &PtRegs) {
+fn io_check_error(reason: u8, regs: &mut PtRegs) {
+    if nmi_handle(NmiType::IoCheck, regs) != 0 {
+        return;
+    }
     pr_emerg!("NMI: IOCK error (debug interrupt?) for reason {reason:02x} on CPU {}.\n", cpu_number());
     show_regs(regs);
     if PANIC_ON_IO_NMI.load(Ordering::Relaxed) {
         panic(format_args!("NMI IOCK error: Not continuing"));
     }
+    // The line is enabled again after a while.
     let cleared = reason & NMI_REASON_CLEAR_MASK | NMI_REASON_CLEAR_IOCHK;
     write_reason_port(cleared);
+    delay_ns(2_000_000_000);
     write_reason_port(cleared & !NMI_REASON_CLEAR_IOCHK);
 }
 
+/// Waits; good in any context (`udelay`). Where the clock does not run, not for ever.
+fn delay_ns(ns: u64) {
+    let (until, from) = (ktime_get().saturating_add(ns), rdtsc());
+    while ktime_get() < until && rdtsc().wrapping_sub(from) < 1 << 36 {
+        core::hint::spin_loop();
+    }
+}
+
 fn unknown_nmi_error(reason: u8, regs: &mut PtRegs) {
-    let v = Vector::Nmi;
-    if notify_die(DieVal::NmiUnknown, v.name(), regs, u64::from(reason), v.nr(), 0) == NotifyResult::Stop {
+    let stats = &this_cpu().nmi.stats;
+    let handled = nmi_handle(NmiType::Unknown, regs);
+    if handled != 0 {
+        add(&stats.unknown, handled);
         return;
     }
+    add(&stats.unknown, 1);
     pr_emerg!("Uhhuh. NMI received for unknown reason {reason:02x} on CPU {}.\n", cpu_number());
     if UNKNOWN_NMI_PANIC.load(Ordering::Relaxed) || PANIC_ON_UNRECOVERED_NMI.load(Ordering::Relaxed) {
         nmi_panic();

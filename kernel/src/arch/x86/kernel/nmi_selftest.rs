@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! NMIs that the kernel sends itself, with what a handler may run into (compare Linux 6.1,
+//! `arch/x86/kernel/nmi_selftest.c`).
+//!
+//! `trapline.nmi=count` explains every NMI, so that they can be injected without a word in the
+//! log; `trapline.nmi=iret` also has each handler hit a breakpoint, whose `iret` lets the next NMI
+//! in: for the proof from outside (`tests/boot/nmi.rs`), which injects one at every instruction.
+
+use super::nmi::{NmiAction, NmiType, register_nmi_handler};
+use crate::arch::x86::ptrace::PtRegs;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+static HITS_BREAKPOINT: AtomicBool = AtomicBool::new(false);
+
+fn claim(_: NmiType, _: &mut PtRegs) -> u32 {
+    if HITS_BREAKPOINT.load(Ordering::Relaxed) {
+        hit_breakpoint();
+    }
+    1
+}
+
+static CLAIM: NmiAction = NmiAction::new(claim, 0);
+
+/// Handles `trapline.nmi=`; false for what it does not know.
+pub fn setup(value: Option<&str>) -> bool {
+    match value {
+        Some("count") => {}
+        Some("iret") => HITS_BREAKPOINT.store(true, Ordering::Relaxed),
+        _ => return false,
+    }
+    register_nmi_handler(NmiType::Local, &CLAIM).is_ok()
+}
+
+#[cfg(target_os = "none")]
+mod hits {
+    use crate::arch::x86::kernel::traps::decide::DR_STEP;
+    use crate::arch::x86::ptrace::eflags;
+    use crate::kernel::notifier::{
+        DieArgs, DieNotifier, DieVal, NotifierBlock, NotifyResult, register_die_notifier,
+    };
+    use core::arch::{asm, global_asm};
+    use core::sync::atomic::{AtomicU32, Ordering};
+
+    // The one breakpoint: behind it NMIs are not held back any more.
+    global_asm!(
+        ".pushsection .text.nmi_selftest, \"ax\"",
+        ".globl nmi_test_int3",
+        "nmi_test_int3:",
+        "int3",
+        ".globl nmi_test_unblocked",
+        "nmi_test_unblocked:",
+        "ret",
+        ".popsection",
+    );
+
+    unsafe extern "C" {
+        fn nmi_test_int3();
+        static nmi_test_unblocked: u8;
+    }
+
+    /// Steps that were seen.
+    pub static STEPS: AtomicU32 = AtomicU32::new(0);
+
+    fn own(val: DieVal, args: &mut DieArgs<'_>) -> NotifyResult {
+        match val {
+            DieVal::Int3 if args.regs.ip == &raw const nmi_test_unblocked as u64 => NotifyResult::Stop,
+            DieVal::Debug if STEPS.load(Ordering::Relaxed) & STEPPING != 0 => {
+                // SAFETY: for a debug exception it is the address of the handler's DR6.
+                let dr6 = unsafe { &mut *(args.err as *mut u64) };
+                if *dr6 & DR_STEP == 0 {
+                    return NotifyResult::Done;
+                }
+                *dr6 &= !DR_STEP;
+                args.regs.flags &= !eflags::TF;
+                STEPS.store((STEPS.load(Ordering::Relaxed) & !STEPPING) + 1, Ordering::Relaxed);
+                NotifyResult::Stop
+            }
+            _ => NotifyResult::Done,
+        }
+    }
+
+    const STEPPING: u32 = 1 << 31;
+
+    static OWN: NotifierBlock<DieNotifier> = NotifierBlock::new(own, i32::MAX - 1);
+
+    /// From now on the breakpoint and the step are expected.
+    pub fn init() {
+        let _ = register_die_notifier(&OWN);
+    }
+
+    /// Hits a breakpoint.
+    pub fn hit_breakpoint() {
+        // SAFETY: `own` expects it; it changes nothing.
+        unsafe { nmi_test_int3() };
+    }
+
+    /// Executes an instruction with the trap flag.
+    pub fn single_step() {
+        STEPS.fetch_or(STEPPING, Ordering::Relaxed);
+        // SAFETY: `own` expects the exception, and clears the flag.
+        unsafe { asm!("pushfq", "or dword ptr [rsp], 0x100", "popfq", "nop") };
+    }
+
+    /// Reads where nothing is, through the exception table.
+    pub fn page_fault(addr: usize) {
+        // SAFETY: listed in the exception table.
+        unsafe {
+            asm!("2: mov al, [{}]", "3:", crate::extable!("2", "3b", 1), in(reg) addr, out("al") _, options(nostack));
+        }
+    }
+}
+
+#[cfg(target_os = "none")]
+pub use hits::{hit_breakpoint, init};
+
+#[cfg(not(target_os = "none"))]
+fn hit_breakpoint() {}
+
+#[cfg(target_os = "none")]
+mod kunit {
+    use super::super::apic::send_nmi_to_self;
+    use super::super::nmi::{NmiAction, NmiType, register_nmi_handler, unregister_nmi_handler};
+    use super::hits::{STEPS, hit_breakpoint, page_fault, single_step};
+    use crate::arch::x86::percpu::this_cpu;
+    use crate::arch::x86::ptrace::PtRegs;
+    use crate::kernel::kunit::Kunit;
+    use crate::{kunit_assert, kunit_assert_eq, kunit_suite};
+    use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+    use x86_64::registers::control::Cr2;
+
+    kunit_suite! { "nmi":
+        comes_once, breakpoint_with_a_second_pending, page_fault_with_a_second_pending,
+        step_with_a_second_pending, many_in_a_row, cr2_survives, unknown_is_counted, swallows_a_second_half,
+        interrupted_breakpoint_handler_keeps_its_frame,
+    }
+
+    /// How often the handler ran, and how often it is inside itself.
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    static INSIDE: AtomicU32 = AtomicU32::new(0);
+    static DEEPEST: AtomicU32 = AtomicU32::new(0);
+    /// What each run does; the last goes on for ever.
+    static PLAN: [AtomicU32; 8] = [const { AtomicU32::new(0) }; 8];
+    const SEND: u32 = 1;
+    const INT3: u32 = 2;
+    const FAULT: u32 = 4;
+    const STEP: u32 = 8;
+    static LAST_FAULT: AtomicU64 = AtomicU64::new(0);
+
+    const NOWHERE: usize = 0xffff_c700_0000_1000;
+
+    fn handler(_: NmiType, _: &mut PtRegs) -> u32 {
+        let depth = INSIDE.fetch_add(1, Relaxed) + 1;
+        DEEPEST.fetch_max(depth, Relaxed);
+        let n = RUNS.fetch_add(1, Relaxed) as usize;
+        let plan = PLAN[n.min(PLAN.len() - 1)].load(Relaxed);
+        if plan & SEND != 0 {
+            // Held back until an iret.
+            send_nmi_to_self();
+        }
+        if plan & INT3 != 0 {
+            hit_breakpoint();
+        }
+        if plan & FAULT != 0 {
+            page_fault(NOWHERE);
+            LAST_FAULT.store(Cr2::read_raw(), Relaxed);
+        }
+        if plan & STEP != 0 {
+            single_step();
+        }
+        INSIDE.fetch_sub(1, Relaxed);
+        1
+    }
+
+    static HANDLER: NmiAction = NmiAction::new(handler, 1);
+
+    /// Sends one NMI whose handler's runs do what `plan` says; returns how many there were.
+    fn run(plan: &[u32], want: u32) -> u32 {
+        for (i, p) in PLAN.iter().enumerate() {
+            p.store(plan.get(i).copied().unwrap_or(0), Relaxed);
+        }
+        RUNS.store(0, Relaxed);
+        DEEPEST.store(0, Relaxed);
+        let _ = register_nmi_handler(NmiType::Local, &HANDLER);
+        send_nmi_to_self();
+        for _ in 0..1_000_000 {
+            if RUNS.load(Relaxed) >= want {
+                break;
+            }
+            core::hint::spin_loop();
+        }
+        // One too many would come now.
+        (0..10_000).for_each(|_| core::hint::spin_loop());
+        let _ = unregister_nmi_handler(NmiType::Local, &HANDLER);
+        RUNS.load(Relaxed)
+    }
+
+    fn comes_once(test: &mut Kunit) {
+        let before = this_cpu().nmi_count.get();
+        kunit_assert_eq!(test, run(&[], 1), 1);
+        kunit_assert_eq!(test, this_cpu().nmi_count.get() - before, 1);
+    }
+
+    fn second_pending(test: &mut Kunit, what: u32) {
+        let before = this_cpu().nmi_count.get();
+        kunit_assert_eq!(test, run(&[SEND | what], 2), 2);
+        kunit_assert_eq!(test, this_cpu().nmi_count.get() - before, 2);
+        // The second ran after the first, not inside it.
+        kunit_assert_eq!(test, DEEPEST.load(Relaxed), 1);
+    }
+
+    fn breakpoint_with_a_second_pending(test: &mut Kunit) {
+        second_pending(test, INT3);
+    }
+
+    fn page_fault_with_a_second_pending(test: &mut Kunit) {
+        second_pending(test, FAULT);
+        kunit_assert_eq!(test, LAST_FAULT.load(Relaxed), NOWHERE as u64);
+    }
+
+    fn step_with_a_second_pending(test: &mut Kunit) {
+        let before = STEPS.load(Relaxed);
+        second_pending(test, STEP);
+        kunit_assert_eq!(test, STEPS.load(Relaxed) - before, 1);
+    }
+
+    fn many_in_a_row(test: &mut Kunit) {
+        let plan = [SEND | INT3, SEND | FAULT, SEND | STEP, SEND | INT3 | FAULT, SEND | FAULT | STEP, 0];
+        kunit_assert_eq!(test, run(&plan, 6), 6);
+        kunit_assert_eq!(test, DEEPEST.load(Relaxed), 1);
+    }
+
+    fn cr2_survives(test: &mut Kunit) {
+        // SAFETY: no page fault is being handled.
+        unsafe { core::arch::asm!("mov cr2, {}", in(reg) 0x1234_5000u64) };
+        kunit_assert_eq!(test, run(&[FAULT], 1), 1);
+        kunit_assert_eq!(test, LAST_FAULT.load(Relaxed), NOWHERE as u64);
+        kunit_assert_eq!(test, Cr2::read_raw(), 0x1234_5000);
+    }
+
+    /// Claims what nobody else has.
+    fn claim_unknown(_: NmiType, _: &mut PtRegs) -> u32 {
+        1
+    }
+    static CLAIM_UNKNOWN: NmiAction = NmiAction::new(claim_unknown, 0);
+
+    fn unknown_is_counted(test: &mut Kunit) {
+        let stats = &this_cpu().nmi.stats;
+        let (unknown, count) = (stats.unknown.get(), this_cpu().nmi_count.get());
+        let _ = register_nmi_handler(NmiType::Unknown, &CLAIM_UNKNOWN);
+        send_nmi_to_self();
+        for _ in 0..1_000_000 {
+            if this_cpu().nmi_count.get() != count {
+                break;
+            }
+            core::hint::spin_loop();
+        }
+        let _ = super::super::nmi::unregister_nmi_handler(NmiType::Unknown, &CLAIM_UNKNOWN);
+        kunit_assert_eq!(test, stats.unknown.get() - unknown, 1);
+    }
+
+    /// The first run claims two events and has a second NMI pending; the second claims none.
+    fn two_then_none(_: NmiType, _: &mut PtRegs) -> u32 {
+        if RUNS.fetch_add(1, Relaxed) == 0 {
+            send_nmi_to_self();
+            return 2;
+        }
+        0
+    }
+    static TWO_THEN_NONE: NmiAction = NmiAction::new(two_then_none, 0);
+
+    fn swallows_a_second_half(test: &mut Kunit) {
+        let stats = &this_cpu().nmi.stats;
+        let (swallowed, unknown) = (stats.swallow.get(), stats.unknown.get());
+        RUNS.store(0, Relaxed);
+        let _ = register_nmi_handler(NmiType::Local, &TWO_THEN_NONE);
+        send_nmi_to_self();
+        // Both strike at the same instruction.
+        for _ in 0..1_000_000 {
+            if RUNS.load(Relaxed) >= 2 {
+                break;
+            }
+            core::hint::spin_loop();
+        }
+        let _ = unregister_nmi_handler(NmiType::Local, &TWO_THEN_NONE);
+        kunit_assert_eq!(test, stats.swallow.get() - swallowed, 1);
+        kunit_assert_eq!(test, stats.unknown.get() - unknown, 0);
+    }
+
+    /// A notifier of breakpoints that is interrupted by an NMI whose handler hits a breakpoint.
+    fn interrupted_breakpoint_handler_keeps_its_frame(test: &mut Kunit) {
+        use crate::kernel::notifier::{
+            DieArgs, DieNotifier, DieVal, NotifierBlock, NotifyResult, register_die_notifier,
+            unregister_die_notifier,
+        };
+        fn nested(val: DieVal, args: &mut DieArgs<'_>) -> NotifyResult {
+            if val == DieVal::Int3 && RUNS.load(Relaxed) == 0 {
+                let before = *args.regs;
+                send_nmi_to_self();
+                for _ in 0..1_000_000 {
+                    if RUNS.load(Relaxed) != 0 {
+                        break;
+                    }
+                    core::hint::spin_loop();
+                }
+                LAST_FAULT.store(u64::from(before == *args.regs), Relaxed);
+            }
+            NotifyResult::Done
+        }
+        static NESTED: NotifierBlock<DieNotifier> = NotifierBlock::new(nested, i32::MAX);
+        for p in &PLAN {
+            p.store(0, Relaxed);
+        }
+        PLAN[0].store(INT3, Relaxed);
+        RUNS.store(0, Relaxed);
+        LAST_FAULT.store(0, Relaxed);
+        let _ = register_nmi_handler(NmiType::Local, &HANDLER);
+        kunit_assert!(test, register_die_notifier(&NESTED).is_ok());
+        hit_breakpoint();
+        kunit_assert!(test, unregister_die_notifier(&NESTED).is_ok());
+        let _ = unregister_nmi_handler(NmiType::Local, &HANDLER);
+        kunit_assert_eq!(test, (RUNS.load(Relaxed), LAST_FAULT.load(Relaxed)), (1, 1));
+        kunit_assert_eq!(test, this_cpu().debug_idt_ctr.get(), 0);
+    }
+}
