@@ -91,11 +91,24 @@ impl<T: ?Sized> SpinLock<T> {
     /// Takes the lock.
     #[inline]
     pub fn lock(&self) -> spin::MutexGuard<'_, T> {
+        assert_not_nmi();
         self.0.lock()
     }
     /// Takes the lock if it is free.
     pub fn try_lock(&self) -> Option<spin::MutexGuard<'_, T>> {
         self.0.try_lock()
+    }
+}
+
+/// In debug builds: no lock is waited for in an NMI, whose interrupted code may hold it. (An oops goes
+/// on regardless: what it waits for is broken anyway.)
+#[inline(always)]
+fn assert_not_nmi() {
+    #[cfg(all(debug_assertions, target_os = "none"))]
+    {
+        use crate::arch::x86::{kernel::irq::in_nmi, percpu::BOOT_CPU};
+        let in_nmi = BOOT_CPU.has_current() && in_nmi();
+        debug_assert!(!in_nmi || crate::kernel::panic::oops_in_progress(), "a lock in NMI context");
     }
 }
 
@@ -120,6 +133,7 @@ impl<T: ?Sized> IrqLock<T> {
     /// Disables interrupts and takes the lock.
     #[inline]
     pub fn lock(&self) -> IrqGuard<'_, T> {
+        assert_not_nmi();
         let irqs = local_irq_save();
         IrqGuard { guard: core::mem::ManuallyDrop::new(self.0.lock()), irqs }
     }

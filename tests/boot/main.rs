@@ -9,6 +9,7 @@ mod fuzz;
 mod kunit;
 mod machine_check;
 mod modes;
+mod nmi;
 mod oracle;
 mod programs;
 mod provoke;
@@ -23,6 +24,7 @@ fn main() {
     trials.extend(fuzz::trials());
     trials.extend(modes::trials());
     trials.extend(machine_check::trials());
+    trials.extend(nmi::trials());
     trials.extend(provoke::trials());
     trials.extend(kunit::trials(&args));
     trials.extend(oracle::trials());

@@ -9,6 +9,8 @@
 //! | [`c_program`] | an ordinary C program as `/init` |
 //! | [`hello`] | an `/init` that says one line and switches off |
 //! | [`hostile`] | archives and programs that are wrong in one way each |
+//! | [`monitor`] | QEMU's monitor |
+//! | [`nmi_proof`] | an NMI at every instruction of the entries |
 //! | [`programs`] | the user programs that carry an expectation |
 //! | [`x87_program`] | a C program of x87 code |
 
@@ -18,5 +20,6 @@ pub mod hello;
 pub mod hostile;
 pub mod machine;
 pub mod monitor;
+pub mod nmi_proof;
 pub mod programs;
 pub mod x87_program;

@@ -104,6 +104,12 @@ pub struct RunArgs {
     /// Let programs dump core, and bring the files to this directory (with the default /init)
     #[arg(long, value_name = "DIR")]
     pub cores: Option<PathBuf>,
+    /// So many NMIs a second, all the time (the kernel takes them without a word)
+    #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub nmi_storm: Option<u32>,
+    /// An NMI so many milliseconds after the first line; may be given more than once
+    #[arg(long, value_name = "MS")]
+    pub nmi_at: Vec<u64>,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,

@@ -15,6 +15,8 @@
 //! | [`elf_writer`] | making tiny programs, and broken ones |
 //! | [`initramfs`] | writing newc archives |
 //! | [`qemu`] | one bounded run of the emulator |
+//! | [`gdbstub`] | a machine that stands still, and obeys |
+//! | [`nmi_storm`] | NMIs while a machine runs |
 //! | [`report`] | the lines that `/init` reports |
 //! | [`ktap`] | the lines that in-kernel tests print |
 //! | [`oracle`] | the probes, and the boots that run them |
@@ -31,11 +33,13 @@ pub mod compare;
 pub mod elf;
 pub mod elf_writer;
 pub mod fuzz;
+pub mod gdbstub;
 pub mod image;
 pub mod initramfs;
 pub mod kallsyms;
 pub mod ktap;
 pub mod linux;
+pub mod nmi_storm;
 pub mod oracle;
 pub mod paths;
 pub mod qemu;

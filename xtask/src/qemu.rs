@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! One bounded run of the emulator: its command line, its ports, its end.
 
+use crate::nmi_storm::{Plan, Storm};
 use crate::tools::QEMU;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What executes the guest's instructions.
@@ -174,6 +176,16 @@ impl Outcome {
 
 /// Boots a machine and waits for its end, but no longer than `timeout`.
 pub fn run(machine: &Machine, console: Console, timeout: Option<Duration>) -> Result<Outcome> {
+    run_watched(machine, console, timeout, |_| ())
+}
+
+/// [`run`]; `watch` is told in which file the first serial port's output will be.
+fn run_watched(
+    machine: &Machine,
+    console: Console,
+    timeout: Option<Duration>,
+    watch: impl FnOnce(&Path),
+) -> Result<Outcome> {
     let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
     let (console_file, report_file) = (dir.path().join("console"), dir.path().join("report"));
     let mut args = machine.arguments();
@@ -188,10 +200,49 @@ pub fn run(machine: &Machine, console: Console, timeout: Option<Duration>) -> Re
     args.extend(["-serial".into(), "chardev:console".into()]);
     args.extend(["-chardev".into(), with_path("file,id=report,path=", &report_file, "")]);
     args.extend(["-serial".into(), "chardev:report".into()]);
+    watch(&console_file);
     let mut outcome = run_arguments(&args, console, timeout)?;
     outcome.console = text_of(&console_file);
     outcome.report = text_of(&report_file);
     Ok(outcome)
+}
+
+/// [`run`], with NMIs as planned; also says how many there were.
+pub fn run_with_nmis(
+    machine: &Machine,
+    console: Console,
+    timeout: Option<Duration>,
+    plan: &Plan,
+) -> Result<(Outcome, u64)> {
+    let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
+    let socket = dir.path().join("qmp");
+    let mut machine = machine.clone();
+    machine.extra.extend(["-qmp".into(), format!("unix:{},server=on,wait=off", socket.display())]);
+    let running = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        let mut storm = None;
+        let outcome = run_watched(&machine, console, timeout, |file| {
+            let (socket, console) = (socket.clone(), file.to_path_buf());
+            storm = Some(Storm { socket, console, plan, running: &running }.start(scope));
+        });
+        running.store(false, Ordering::Relaxed);
+        let count = storm.map(|s| s.join().unwrap_or_else(|_| bail!("the one who sends NMIs has fallen")));
+        Ok((outcome?, count.transpose()?.unwrap_or(0)))
+    })
+}
+
+/// Starts a machine that stands still before its first instruction and obeys a gdb stub at `socket`;
+/// its console goes to a file.
+pub fn spawn_debugged(machine: &Machine, socket: &Path, console: &Path) -> Result<Child> {
+    let mut args = machine.arguments();
+    args.extend(["-chardev".into(), with_path("file,id=console,path=", console, "")]);
+    args.extend(["-serial".into(), "chardev:console".into(), "-serial".into(), "null".into()]);
+    args.extend(["-chardev".into(), with_path("socket,id=gdb,server=on,wait=off,path=", socket, "")]);
+    args.extend(["-gdb".into(), "chardev:gdb".into(), "-S".into()]);
+    let mut command = Command::new(QEMU);
+    command.args(&args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    die_with_parent(&mut command);
+    command.spawn().with_context(|| format!("cannot start {QEMU}"))
 }
 
 /// Runs QEMU with exactly these arguments. `Captured` gives stdout as the

@@ -6,6 +6,7 @@ use crate::build;
 use crate::cli::RunArgs;
 use crate::elf;
 use crate::initramfs::{self, Archive};
+use crate::nmi_storm::Plan;
 use crate::paths::Paths;
 use crate::qemu::{self, Accel, Console, Machine, Outcome};
 use crate::report::Report;
@@ -53,7 +54,15 @@ pub fn main(args: &RunArgs) -> Result<ExitCode> {
     machine.memory = args.machine.memory;
     machine.extra.clone_from(&args.machine.qemu_arg);
     machine.records = records.as_ref().map(|file| file.path().to_path_buf());
-    let outcome = qemu::run(&machine, Console::Terminal, timeout(args))?;
+    let plan =
+        Plan { hz: args.nmi_storm, at: args.nmi_at.iter().map(|&ms| Duration::from_millis(ms)).collect() };
+    let outcome = if plan.is_empty() {
+        qemu::run(&machine, Console::Terminal, timeout(args))?
+    } else {
+        let (outcome, count) = qemu::run_with_nmis(&machine, Console::Terminal, timeout(args), &plan)?;
+        ui::say(&format!("{count} NMIs injected"));
+        outcome
+    };
     if let (Some(file), Some(records)) = (&args.json, &records) {
         save_records(records.path(), file)?;
     }
@@ -200,6 +209,9 @@ fn command_line(args: &RunArgs, words: &[String]) -> Result<String> {
     let mut line = CONSOLE.to_owned();
     if args.json.is_some() {
         line.push_str(" trapline.records=debugcon");
+    }
+    if args.nmi_storm.is_some() {
+        line.push_str(" trapline.nmi=count");
     }
     if !kernel.is_empty() {
         line.push(' ');

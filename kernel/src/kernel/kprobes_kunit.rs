@@ -333,6 +333,7 @@ const MAY_BE_CALLED: &[&str] = &[
     "send_decision",
     "with_siglock",
     "vprintk_emit",
+    "die",
     "die_with",
     "oops_begin",
     "__die_body",

@@ -64,6 +64,10 @@ const _: () = assert!(offset_of!(PerCpu, tss_io) == offset_of!(PerCpu, tss) + si
 
 /// Offset of [`PerCpu::top_of_stack`], for the entry assembly.
 pub const TOP_OF_STACK: usize = offset_of!(PerCpu, top_of_stack);
+/// Offset of [`PerCpu::nmi_count`], for who looks at a kernel from outside (`tests/boot/nmi.rs`).
+#[used]
+#[unsafe(no_mangle)]
+static TRAPLINE_NMI_COUNT: usize = offset_of!(PerCpu, nmi_count);
 /// Offset of [`PerCpu::user_sp`], for the entry assembly.
 pub const USER_SP: usize = offset_of!(PerCpu, user_sp);
 

@@ -22,7 +22,7 @@
 //! Interrupts are off on every entry and on every exit.
 
 use super::calling::calling;
-use super::entry_64_nmi::{nmi_asm, nmi_je_nested};
+use super::entry_64_nmi::nmi_asm;
 use super::{common, syscall_32};
 use crate::arch::x86::kernel::cpu::{BREAKPOINT_STACK, DEBUG_STACK, EXCEPTION_STKSZ};
 use crate::arch::x86::kernel::irq;
@@ -325,7 +325,6 @@ macro_rules! idtentry {
     ($($name:ident => $handler:path, $err:ident $(, $kind:ident $(, shift_ist = $ist:ident)?)?;)*) => {
         core::arch::global_asm!(
             calling!(),
-            nmi_je_nested!(),
             idtentry_asm!(),
             nmi_asm!(),
             $(concat!("idtentry ", stringify!($name), ", {", stringify!($name), "}, ",

@@ -78,7 +78,10 @@ nmi_from_kernel:
     cmp [rsp + 8], rdx
     jb nested_nmi_out
 1:  cmp dword ptr [rsp - 8], 1
-    NMI_JE_NESTED
+    /* The proof overwrites this jump, and must then fail. */
+    .globl nmi_if_executing
+nmi_if_executing:
+    je nested_nmi
     lea rdx, [rsp + 48]
     cmp [rsp + 32], rdx
     ja first_nmi
@@ -161,19 +164,3 @@ asm_nmi_end:
     };
 }
 pub(crate) use nmi_asm;
-
-/// How an NMI that finds the variable set goes on.
-#[cfg(not(feature = "broken_nmi_nesting"))]
-macro_rules! nmi_je_nested {
-    () => {
-        "    .macro NMI_JE_NESTED\n    je nested_nmi\n    .endm\n"
-    };
-}
-/// A kernel that takes every NMI for a first one: the proof of the protocol must find it out.
-#[cfg(feature = "broken_nmi_nesting")]
-macro_rules! nmi_je_nested {
-    () => {
-        "    .macro NMI_JE_NESTED\n    .endm\n"
-    };
-}
-pub(crate) use nmi_je_nested;

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `nmi::…`: the proof that an NMI may come anywhere, and another into its handling.
+
+use libtest_mimic::{Failed, Trial};
+use std::time::Duration;
+use tests::console::expect_none;
+use tests::machine::{ended, kernel, rootfs, tail};
+use tests::nmi_proof::{self, Coverage};
+use xtask::nmi_storm::Plan;
+use xtask::qemu::{self, Console, Machine};
+use xtask::report::Report;
+use xtask::run::CONSOLE;
+
+/// How long programs may go through the entries until nobody comes by a new instruction.
+const BUDGET: Duration = Duration::from_secs(30);
+
+/// The tests.
+pub fn trials() -> Vec<Trial> {
+    vec![
+        Trial::test("nmi::at_every_boundary_of_the_entries", every_boundary),
+        Trial::test("nmi::nested_at_every_instruction", every_nested),
+        Trial::test("nmi::storm", storm),
+        Trial::test("nmi::a_broken_protocol_is_found_out", broken),
+    ]
+}
+
+/// What was covered, for whoever reads the log.
+fn show(name: &str, c: &Coverage) {
+    let missed: usize = c.missed.values().sum();
+    println!(
+        "nmi::{name}: an NMI at {} of {} instructions; {} injected, {} handled",
+        c.injected, c.of, c.nmis.0, c.nmis.1
+    );
+    if missed != 0 {
+        let list: Vec<String> = c.missed.iter().map(|(label, n)| format!("{label} ({n})")).collect();
+        println!("  {missed} that no program comes by: {}", list.join(", "));
+    }
+}
+
+fn every_boundary() -> Result<(), Failed> {
+    let c = nmi_proof::every_boundary(&kernel()?, &rootfs()?, BUDGET)?;
+    show("at_every_boundary_of_the_entries", &c);
+    if c.nmis.0 != c.nmis.1 {
+        return Err(format!("{} NMIs were injected, and {} handled", c.nmis.0, c.nmis.1).into());
+    }
+    if c.injected < 400 {
+        return Err(format!("only {} instructions were come by", c.injected).into());
+    }
+    Ok(())
+}
+
+fn every_nested() -> Result<(), Failed> {
+    let c = nmi_proof::every_nested(&kernel()?, &rootfs()?, false)?;
+    show("nested_at_every_instruction", &c);
+    if c.injected < 100 { Err(format!("only {} instructions", c.injected).into()) } else { Ok(()) }
+}
+
+/// Without the look at the variable, the same proof must fail.
+fn broken() -> Result<(), Failed> {
+    match nmi_proof::every_nested(&kernel()?, &rootfs()?, true) {
+        // The frame is lost: the machine never comes back, or somewhere else.
+        Err(why) if why.starts_with("nested at ") || why.starts_with("never came to ") => Ok(()),
+        Err(why) => Err(format!("it failed for another reason: {why}").into()),
+        Ok(_) => Err("a kernel that does not know nested NMIs passed the proof".into()),
+    }
+}
+
+/// The whole set of programs, with thousands of NMIs a second: the same results as without.
+fn storm() -> Result<(), Failed> {
+    let append = format!("{CONSOLE} trapline.nmi=count -- --timeout 60");
+    let machine = Machine::direct(&kernel()?, Some(&rootfs()?), &append);
+    let plan = Plan { hz: Some(4000), at: Vec::new() };
+    let run = || qemu::run_with_nmis(&machine, Console::Captured, Some(Duration::from_secs(120)), &plan);
+    let (mut total, mut rounds) = (0, 0);
+    while total < 10_000 && rounds < 10 {
+        let (outcome, count) = run().map_err(|e| format!("{e:#}"))?;
+        let outcome = ended(outcome)?;
+        expect_none(&outcome.console, &["Uhhuh", "Oops", "WARNING:", "BUG:"])?;
+        let report = Report::parse(&outcome.report);
+        let bad: Vec<String> =
+            report.failures().map(|f| format!("{} {}: {}", f.program, f.mode, f.why)).collect();
+        match report.done {
+            Some((passed, 0)) if passed > 150 && report.garbage == 0 => {}
+            done => return Err(format!("{done:?}\n{}\n{}", bad.join("\n"), tail(&outcome.console)).into()),
+        }
+        (total, rounds) = (total + count, rounds + 1);
+    }
+    println!("nmi::storm: {total} NMIs in {rounds} runs of the whole set, all as without");
+    if total < 10_000 { Err(format!("only {total} NMIs in {rounds} runs").into()) } else { Ok(()) }
+}

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! NMIs at every instruction of the entries, injected through QEMU's gdb stub while the machine
+//! stands at that instruction, and what must not have changed when it stands there again.
+//!
+//! * [`every_boundary`]: the entries' own instructions, while programs go through them.
+//! * [`every_nested`]: the instructions of an NMI's handling, NMIs being let in by a breakpoint of
+//!   the handler's; and those before it, where they are held back.
+
+use iced_x86::{Decoder, DecoderOptions};
+use object::{Object, ObjectSegment, ObjectSymbol};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use xtask::gdbstub::{Debugged, Registers};
+use xtask::qemu::Machine;
+use xtask::run::CONSOLE;
+
+/// How long the machine may take to come to a breakpoint that it came to before.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+type Result<T> = std::result::Result<T, String>;
+
+fn words(error: impl std::fmt::Display) -> String {
+    format!("{error:#}")
+}
+
+/// The kernel as the proofs know it: where things are.
+pub struct Kernel {
+    symbols: BTreeMap<String, u64>,
+    /// Every instruction of the entry code.
+    instructions: Vec<u64>,
+    lengths: BTreeMap<u64, usize>,
+}
+
+impl Kernel {
+    /// Reads the kernel's file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let data = std::fs::read(path).map_err(words)?;
+        let file = object::File::parse(&*data).map_err(words)?;
+        let symbols: BTreeMap<String, u64> =
+            file.symbols().filter_map(|s| Some((plain_name(s.name().ok()?), s.address()))).collect();
+        let mut k = Self { symbols, instructions: Vec::new(), lengths: BTreeMap::new() };
+        let (start, end) = (k.at("__entry_text_start")?, k.at("__entry_text_end")?);
+        let segment = file.segments().find(|s| (s.address()..s.address() + s.size()).contains(&start));
+        let segment = segment.ok_or("the entry code is in no segment")?;
+        let bytes = segment.data_range(start, end - start).map_err(words)?.ok_or("no entry code")?;
+        let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
+        while decoder.can_decode() {
+            let instruction = decoder.decode();
+            if instruction.is_invalid() {
+                return Err(format!("no instruction at {:#x}", instruction.ip()));
+            }
+            k.instructions.push(instruction.ip());
+            k.lengths.insert(instruction.ip(), instruction.len());
+        }
+        Ok(k)
+    }
+
+    /// The address of a symbol: an assembler's label, or a function's path.
+    pub fn at(&self, name: &str) -> Result<u64> {
+        self.symbols.get(name).copied().ok_or_else(|| format!("the kernel has no symbol {name}"))
+    }
+
+    /// The label that `addr` lies behind.
+    fn label(&self, addr: u64) -> String {
+        let entry = self.at("__entry_text_start").unwrap_or(0);
+        let best = self.symbols.iter().filter(|(n, a)| **a <= addr && **a >= entry && !n.starts_with("__"));
+        best.max_by_key(|(_, a)| **a).map_or_else(String::new, |(n, a)| format!("{n}+{:#x}", addr - a))
+    }
+}
+
+/// A name without the compiler's decoration.
+fn plain_name(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}
+
+/// What a proof covered.
+pub struct Coverage {
+    /// Instructions at which an NMI was injected.
+    pub injected: usize,
+    /// Instructions that there are.
+    pub of: usize,
+    /// Where nothing ever came by: label and number of instructions.
+    pub missed: BTreeMap<String, usize>,
+    /// NMIs injected, and counted by the kernel.
+    pub nmis: (u64, u64),
+}
+
+/// A machine with the kernel and some words on its command line.
+fn machine(kernel: &Path, rootfs: &Path, append: &str) -> Result<Debugged> {
+    let machine = Machine::direct(kernel, Some(rootfs), &format!("{CONSOLE} quiet {append}"));
+    Debugged::start(&machine).map_err(words)
+}
+
+struct Proof<'a> {
+    k: &'a Kernel,
+    d: Debugged,
+    injected: u64,
+}
+
+impl Proof<'_> {
+    fn inject(&mut self) -> Result<()> {
+        self.injected += 1;
+        self.d.inject_nmi().map_err(words)
+    }
+
+    fn run(&mut self) -> Result<Option<Registers>> {
+        self.d.run(PATIENCE).map_err(words)
+    }
+
+    /// Runs to `addr`, where nothing else is in the way.
+    fn run_to(&mut self, addr: u64) -> Result<Registers> {
+        self.d.insert(addr).map_err(words)?;
+        let r = self.run()?;
+        self.d.remove(addr).map_err(words)?;
+        match r {
+            Some(r) if r.rip == addr => Ok(r),
+            Some(r) => Err(format!("stopped at {:#x} ({}), not at {addr:#x}", r.rip, self.k.label(r.rip))),
+            None => Err(format!(
+                "never came to {addr:#x} ({}); the console:\n{}",
+                self.k.label(addr),
+                self.d.console()
+            )),
+        }
+    }
+
+    /// How many NMIs the kernel has counted.
+    fn count(&mut self) -> Result<u64> {
+        let offset = self.d.word(self.k.at("TRAPLINE_NMI_COUNT")?).map_err(words)?;
+        self.d.word(self.k.at("trapline::arch::x86::percpu::BOOT_CPU")? + offset).map_err(words)
+    }
+}
+
+/// Starts a machine with the programs that go through all entries, and lets it come to them.
+fn start<'a>(k: &'a Kernel, kernel: &Path, rootfs: &Path, mode: &str) -> Result<Proof<'a>> {
+    let mut d = machine(kernel, rootfs, &format!("trapline.nmi={mode} -- nmi_paths"))?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !d.console().contains("nmi_paths: running") {
+        d.run(Duration::from_millis(200)).map_err(words)?;
+        if Instant::now() > deadline {
+            return Err(format!("the programs do not run:\n{}", d.console()));
+        }
+    }
+    Ok(Proof { k, d, injected: 0 })
+}
+
+/// (a) An NMI at every instruction of the entries that programs come to. It must be handled with the
+/// kernel's GS base and on the right stack, and leave everything as it was.
+pub fn every_boundary(kernel: &Path, rootfs: &Path, budget: Duration) -> Result<Coverage> {
+    let k = Kernel::read(kernel)?;
+    let own = k.at("asm_nmi")?..k.at("asm_nmi_end")?;
+    let all: Vec<u64> = k.instructions.iter().copied().filter(|a| !own.contains(a)).collect();
+    let mut p = start(&k, kernel, rootfs, "count")?;
+    let counted = p.count()?;
+    let reached = reached(&mut p, &all, budget)?;
+    let mut done = BTreeSet::new();
+    for &addr in &reached {
+        for attempt in 1.. {
+            match at_boundary(&mut p, addr) {
+                Ok(true) => break,
+                // It did not come by again, or somebody else did first.
+                Ok(false) if attempt < 4 => {}
+                Ok(false) => return Err(format!("{}: no clean run in {attempt} tries", k.label(addr))),
+                Err(why) => return Err(format!("{}: {why}", k.label(addr))),
+            }
+        }
+        done.insert(addr);
+    }
+    let mut missed = BTreeMap::new();
+    for addr in all.iter().filter(|a| !done.contains(a)) {
+        let label = k.label(*addr);
+        *missed.entry(label.split('+').next().unwrap_or_default().to_owned()).or_insert(0) += 1;
+    }
+    let nmis = (p.injected, p.count()? - counted);
+    Ok(Coverage { injected: done.len(), of: all.len(), missed, nmis })
+}
+
+/// Which of the instructions programs come to.
+fn reached(p: &mut Proof<'_>, all: &[u64], budget: Duration) -> Result<BTreeSet<u64>> {
+    for &addr in all {
+        p.d.insert(addr).map_err(words)?;
+    }
+    let mut open: BTreeSet<u64> = all.iter().copied().collect();
+    let mut reached = BTreeSet::new();
+    let deadline = Instant::now() + budget;
+    while !open.is_empty() && Instant::now() < deadline {
+        let Some(r) = p.d.run(Duration::from_secs(2)).map_err(words)? else { break };
+        if !open.remove(&r.rip) {
+            return Err(format!("stopped at {:#x} without a breakpoint", r.rip));
+        }
+        reached.insert(r.rip);
+        p.d.remove(r.rip).map_err(words)?;
+    }
+    for addr in open {
+        p.d.remove(addr).map_err(words)?;
+    }
+    Ok(reached)
+}
+
+/// One NMI at `addr`. False if it could not be judged, since another task came by first.
+fn at_boundary(p: &mut Proof<'_>, addr: u64) -> Result<bool> {
+    let do_nmi = p.k.at("trapline::arch::x86::kernel::nmi::do_nmi")?;
+    p.d.insert(addr).map_err(words)?;
+    let before = p.run()?;
+    let Some(before) = before.filter(|r| r.rip == addr) else {
+        p.d.remove(addr).map_err(words)?;
+        return Ok(false);
+    };
+    let stack = p.d.read(before.rsp(), 64).ok();
+    p.inject()?;
+    // The NMI's own way may lead by the same instruction.
+    p.d.remove(addr).map_err(words)?;
+    let inside = p.run_to(do_nmi).map_err(|why| format!("the NMI was lost: {why}"))?;
+    in_handler(p, &inside, &before)?;
+    p.d.insert(addr).map_err(words)?;
+    let mut after = None;
+    for _ in 0..3 {
+        after = p.run()?;
+        if after.is_none_or(|r| r.rsp() == before.rsp()) {
+            break;
+        }
+        p.d.step().map_err(words)?;
+    }
+    p.d.remove(addr).map_err(words)?;
+    let Some(after) = after else {
+        return Err(format!("it never came back; the console:\n{}", p.d.console()));
+    };
+    if after.rsp() != before.rsp() {
+        return Ok(false);
+    }
+    if after != before {
+        return Err(format!("before {before:x?}\nafter {after:x?}"));
+    }
+    if stack != p.d.read(before.rsp(), 64).ok() {
+        return Err("the interrupted stack has changed".into());
+    }
+    Ok(true)
+}
+
+/// At `do_nmi`'s first instruction: the GS base, the frame, the stack.
+fn in_handler(p: &mut Proof<'_>, r: &Registers, interrupted: &Registers) -> Result<()> {
+    let percpu = p.k.at("trapline::arch::x86::percpu::BOOT_CPU")?;
+    if r.gs_base != percpu {
+        return Err(format!("the handler runs with GS base {:#x}, not the kernel's {percpu:#x}", r.gs_base));
+    }
+    let word = |p: &mut Proof<'_>, at: u64| p.d.word(r.rdi() + at).map_err(words);
+    let (ip, sp) = (word(p, 128)?, word(p, 152)?);
+    if (ip, sp) != (interrupted.rip, interrupted.rsp()) {
+        return Err(format!("its frame says {ip:#x}, {sp:#x}"));
+    }
+    let from_user = interrupted.segments[0] & 3 != 0;
+    let nmi_stack = (0xffff_fe00_0000_0000..0xffff_fe80_0000_0000).contains(&r.rsp());
+    if from_user == nmi_stack {
+        return Err(format!("it runs on the wrong stack, {:#x}", r.rsp()));
+    }
+    if r.rflags & 0x400 != 0 {
+        return Err("the direction flag is set".into());
+    }
+    Ok(())
+}
+
+/// Bytes from the top of the NMI stack to its parts (see `entry_64_nmi.rs`).
+const ORIGINAL: u64 = 48;
+const COPIED_TOP: u64 = 56;
+const COPIED_RIP: u64 = 96;
+
+/// (b) While an NMI is handled, another one at every instruction. `broken`: with the jump taken out
+/// by which an NMI knows that it is nested.
+pub fn every_nested(kernel: &Path, rootfs: &Path, broken: bool) -> Result<Coverage> {
+    let k = Kernel::read(kernel)?;
+    let mut p = start(&k, kernel, rootfs, "iret")?;
+    if broken {
+        let jump = k.at("nmi_if_executing")?;
+        let len = k.lengths.get(&jump).copied().ok_or("the jump is no instruction")?;
+        p.d.write(jump, &vec![0x90; len]).map_err(words)?;
+    }
+    let counted = p.count()?;
+    let somewhere = k.at("trapline::arch::x86::entry::common::do_syscall_64")?;
+    let (held, _) = held_back(&mut p, somewhere)?;
+    let expected = counted + 2 * held as u64;
+    let now = p.count()?;
+    if now != expected {
+        return Err(format!("{held} pairs of NMIs were counted as {}", now - counted));
+    }
+    let nested = unblocked(&mut p, somewhere)?;
+    let total = p.count()? - counted;
+    let injected = held + nested;
+    Ok(Coverage { injected, of: injected, missed: BTreeMap::new(), nmis: (p.injected, total) })
+}
+
+/// Injects the second NMI where the CPU holds it back: from the entry's first instruction to the
+/// handler's breakpoint. Each time the second is handled after the first, and all is as it was.
+fn held_back(p: &mut Proof<'_>, somewhere: u64) -> Result<(usize, u64)> {
+    let (entry, end) = (p.k.at("asm_nmi")?, p.k.at("nmi_test_int3")?);
+    for steps in 0.. {
+        let before = p.run_to(somewhere)?;
+        p.inject()?;
+        let mut r = p.run_to(entry)?;
+        for _ in 0..steps {
+            r = p.d.step().map_err(words)?;
+            if r.rip == end {
+                break;
+            }
+        }
+        let last = r.rip == end;
+        p.inject()?;
+        let after = p.run_to(somewhere)?;
+        if after != before {
+            return Err(format!(
+                "held back at step {steps} ({}): before {before:x?}\nafter {after:x?}",
+                p.k.label(r.rip)
+            ));
+        }
+        // Past the breakpoint that keeps stopping it.
+        p.d.step().map_err(words)?;
+        if last {
+            return Ok((steps + 1, 0));
+        }
+    }
+    Err("the breakpoint is never hit".into())
+}
+
+/// Injects NMIs where they are let in: from behind the handler's breakpoint to the `iret`, and where
+/// the frame is copied again.
+fn unblocked(p: &mut Proof<'_>, somewhere: u64) -> Result<usize> {
+    let before = p.run_to(somewhere)?;
+    p.inject()?;
+    let top = p.run_to(p.k.at("asm_nmi")?)?.rsp() + 40;
+    let mut r = p.run_to(p.k.at("nmi_test_unblocked")?)?;
+    let (last, repeat, end) = (p.k.at("nmi_iret")?, p.k.at("repeat_nmi")?, p.k.at("end_repeat_nmi")?);
+    let mut count = 0;
+    loop {
+        nested(p, &r, top, true)?;
+        count += 1;
+        let here = r.rip;
+        r = p.d.step().map_err(words)?;
+        if here == last {
+            break;
+        }
+        if count > 5000 {
+            return Err("the handler does not end".into());
+        }
+    }
+    if r.rip != repeat {
+        return Err(format!("the iret led to {:#x}, and not to repeat_nmi", r.rip));
+    }
+    while r.rip != end {
+        nested(p, &r, top, false)?;
+        count += 1;
+        r = p.d.step().map_err(words)?;
+    }
+    let after = p.run_to(somewhere)?;
+    if after != before {
+        return Err(format!("in the end: before {before:x?}\nafter {after:x?}"));
+    }
+    Ok(count)
+}
+
+/// One nested NMI at the present instruction. All but the frame that the CPU writes, and the one that
+/// must now lead to `repeat_nmi`, stays.
+fn nested(p: &mut Proof<'_>, before: &Registers, top: u64, changes_copy: bool) -> Result<()> {
+    let place = format!("nested at {:#x} ({})", before.rip, p.k.label(before.rip));
+    let kept = |p: &mut Proof<'_>| -> Result<Vec<u8>> {
+        let from = before.rsp().min(top - 136);
+        let mut bytes = p.d.read(from, (top - COPIED_RIP - from) as usize).map_err(words)?;
+        bytes.extend(p.d.read(top - COPIED_TOP, 8).map_err(words)?);
+        if !changes_copy {
+            let copied = (COPIED_RIP - COPIED_TOP) as usize;
+            bytes.extend(p.d.read(top - COPIED_RIP, copied).map_err(words)?);
+        }
+        Ok(bytes)
+    };
+    let stack = kept(p)?;
+    p.inject()?;
+    let after = p.run_to(before.rip).map_err(|why| format!("{place}: {why}"))?;
+    if after != *before {
+        return Err(format!("{place}: before {before:x?}\nafter {after:x?}"));
+    }
+    if kept(p)? != stack {
+        return Err(format!("{place}: the first NMI's stack has changed"));
+    }
+    let copied_rip = p.d.word(top - COPIED_RIP).map_err(words)?;
+    if changes_copy && copied_rip != p.k.at("repeat_nmi")? {
+        return Err(format!("{place}: the first NMI will return to {copied_rip:#x}, not to repeat_nmi"));
+    }
+    Ok(())
+}
+
+const _: () = assert!(ORIGINAL < COPIED_TOP);
