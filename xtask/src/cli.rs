@@ -4,7 +4,7 @@
 use crate::paths::Paths;
 use crate::qemu;
 use crate::tools::Install;
-use crate::{bench, build, compare, fuzz, image, run, test};
+use crate::{bench, build, compare, explain, fuzz, image, run, test};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -32,11 +32,33 @@ pub enum Command {
     Compare(CompareArgs),
     /// Hunt for panics, hangs, lost lines and differences from Linux with random cases
     Fuzz(FuzzArgs),
+    /// Show what the kernel does, read from a running one
+    Explain(ExplainArgs),
     /// Measure
     #[command(subcommand)]
     Bench(Bench),
     /// Make a disk image that a BIOS boots (optional; nothing else needs it)
     Image(ImageArgs),
+}
+
+/// What can be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Explained {
+    /// The stack of an NMI that another one interrupts
+    Nmi,
+}
+
+/// How to show it.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// What
+    pub what: Explained,
+    /// Also write a page that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Installing.
+    #[command(flatten)]
+    pub install: InstallArgs,
 }
 
 /// What can be measured.
@@ -238,6 +260,7 @@ pub fn main() -> Result<ExitCode> {
         Command::Bench(Bench::Boot(args)) => bench::boot(&args),
         Command::Compare(args) => compare::main(&args),
         Command::Fuzz(args) => fuzz::main(&args),
+        Command::Explain(args) => explain::main(&args).map(|()| ExitCode::SUCCESS),
         Command::Image(args) => image::main(&args),
     }
 }

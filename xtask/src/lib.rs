@@ -23,6 +23,8 @@
 //! | [`transcript`] | what two kernels said, row by row |
 //! | [`linux`] | Debian's kernel, fetched but not installed |
 //! | [`compare`] | both kernels, side by side |
+//! | [`explain`] | what the kernel does, stage by stage |
+//! | [`symbols`] | where things are in the kernel |
 //! | [`fuzz`] | campaigns of the fuzzers |
 //! | [`run`], [`test`], [`bench`], [`image`] | the commands themselves |
 
@@ -32,6 +34,7 @@ pub mod cli;
 pub mod compare;
 pub mod elf;
 pub mod elf_writer;
+pub mod explain;
 pub mod fuzz;
 pub mod gdbstub;
 pub mod image;
@@ -45,6 +48,7 @@ pub mod paths;
 pub mod qemu;
 pub mod report;
 pub mod run;
+pub mod symbols;
 pub mod test;
 pub mod tools;
 pub mod transcript;

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Where things are in the kernel.
+
+use anyhow::{Context, Result};
+use object::{Object, ObjectSymbol};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The kernel's symbols: assembler's labels, and functions by their paths.
+#[derive(Debug, Default)]
+pub struct Symbols {
+    by_name: BTreeMap<String, u64>,
+    by_address: BTreeMap<u64, String>,
+}
+
+impl Symbols {
+    /// Reads the kernel's file.
+    pub fn read(kernel: &Path) -> Result<Self> {
+        let data = std::fs::read(kernel).with_context(|| format!("cannot read {}", kernel.display()))?;
+        let file = object::File::parse(&*data).context("the kernel is no ELF file")?;
+        let mut symbols = Self::default();
+        for s in file.symbols() {
+            if let Ok(name) = s.name() {
+                let name = format!("{:#}", rustc_demangle::demangle(name));
+                symbols.by_address.insert(s.address(), name.clone());
+                symbols.by_name.insert(name, s.address());
+            }
+        }
+        Ok(symbols)
+    }
+
+    /// The address of a symbol.
+    pub fn at(&self, name: &str) -> Result<u64> {
+        self.by_name.get(name).copied().with_context(|| format!("the kernel has no symbol {name}"))
+    }
+
+    /// The symbol at or before an address of the kernel's image, and how far.
+    pub fn label(&self, addr: u64) -> Option<String> {
+        if addr < 0xffff_ffff_8000_0000 {
+            return None;
+        }
+        let (at, name) = self.by_address.range(..=addr).next_back()?;
+        let short = name.rsplit("::").next().unwrap_or(name);
+        Some(if addr == *at { short.to_owned() } else { format!("{short}+{:#x}", addr - at) })
+    }
+}
