@@ -7,13 +7,14 @@
 //!   the handler's; and those before it, where they are held back.
 
 use iced_x86::{Decoder, DecoderOptions};
-use object::{Object, ObjectSegment, ObjectSymbol};
+use object::{Object, ObjectSegment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use xtask::gdbstub::{Debugged, Registers};
 use xtask::qemu::Machine;
 use xtask::run::CONSOLE;
+use xtask::symbols::Symbols;
 
 /// How long the machine may take to come to a breakpoint that it came to before.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,7 +27,7 @@ fn words(error: impl std::fmt::Display) -> String {
 
 /// The kernel as the proofs know it: where things are.
 pub struct Kernel {
-    symbols: BTreeMap<String, u64>,
+    symbols: Symbols,
     /// Every instruction of the entry code.
     instructions: Vec<u64>,
     lengths: BTreeMap<u64, usize>,
@@ -37,8 +38,7 @@ impl Kernel {
     pub fn read(path: &Path) -> Result<Self> {
         let data = std::fs::read(path).map_err(words)?;
         let file = object::File::parse(&*data).map_err(words)?;
-        let symbols: BTreeMap<String, u64> =
-            file.symbols().filter_map(|s| Some((plain_name(s.name().ok()?), s.address()))).collect();
+        let symbols = Symbols::read(path).map_err(words)?;
         let mut k = Self { symbols, instructions: Vec::new(), lengths: BTreeMap::new() };
         let (start, end) = (k.at("__entry_text_start")?, k.at("__entry_text_end")?);
         let segment = file.segments().find(|s| (s.address()..s.address() + s.size()).contains(&start));
@@ -58,20 +58,13 @@ impl Kernel {
 
     /// The address of a symbol: an assembler's label, or a function's path.
     pub fn at(&self, name: &str) -> Result<u64> {
-        self.symbols.get(name).copied().ok_or_else(|| format!("the kernel has no symbol {name}"))
+        self.symbols.at(name).map_err(words)
     }
 
     /// The label that `addr` lies behind.
     fn label(&self, addr: u64) -> String {
-        let entry = self.at("__entry_text_start").unwrap_or(0);
-        let best = self.symbols.iter().filter(|(n, a)| **a <= addr && **a >= entry && !n.starts_with("__"));
-        best.max_by_key(|(_, a)| **a).map_or_else(String::new, |(n, a)| format!("{n}+{:#x}", addr - a))
+        self.symbols.label(addr).unwrap_or_else(|| format!("{addr:#x}"))
     }
-}
-
-/// A name without the compiler's decoration.
-fn plain_name(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
 }
 
 /// What a proof covered.

@@ -218,6 +218,7 @@ pub fn run_with_nmis(
     let socket = dir.path().join("qmp");
     let mut machine = machine.clone();
     machine.extra.extend(["-qmp".into(), format!("unix:{},server=on,wait=off", socket.display())]);
+    machine.extra.push("-no-shutdown".into());
     let running = AtomicBool::new(true);
     std::thread::scope(|scope| {
         let mut storm = None;
