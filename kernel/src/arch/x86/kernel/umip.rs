@@ -4,16 +4,17 @@
 //! where the kernel's tables are, or nothing that matters; some old programs want them.
 
 use crate::arch::x86::lib::insn_eval::{
-    addr_ref, code_bits, decode_from_regs, fetch_from_user, gpr, gpr_of, opcode_of,
+    addr_ref, code_bits, decode_any_from_regs, fetch_from_user, gpr, gpr_of, opcode_of,
 };
 use crate::arch::x86::lib::usercopy::copy_to_user_partial;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::arch::x86::segment::{GDT_ENTRY_LDT, GDT_ENTRY_TSS};
-use crate::kernel::printk::ratelimit;
-use crate::kernel::signal::force_sig_fault;
+use crate::kernel::printk::{ratelimit, show_unhandled_signals};
 use crate::kernel::signal::sigset::SIGSEGV;
+use crate::kernel::signal::{force_sig_fault, unhandled_signal};
 use crate::kernel::task::current;
 use crate::lib::ratelimit::Ratelimit;
+use core::sync::atomic::Ordering;
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
 /// What SGDT and SIDT say the tables' addresses are; their limits are 0.
@@ -84,25 +85,35 @@ impl UmipInsn {
     }
 }
 
+const KERN_ERR: u8 = 3;
+const KERN_DEBUG: u8 = 7;
+
 /// `umip: COMM[TID] ip:… sp:…: …`, five times in two minutes (`umip_printk`).
-fn umip_pr_debug(regs: &PtRegs, what: core::fmt::Arguments<'_>) {
+fn umip_printk(regs: &PtRegs, level: u8, what: core::fmt::Arguments<'_>) {
     if ratelimit(&RATELIMIT, "umip_printk") {
         let cur = current();
         let comm = cur.comm();
         let name = crate::kernel::panic::Comm(&comm);
-        crate::pr_debug!("umip: {name}[{}] ip:{:x} sp:{:x}: {what}", cur.pid, regs.ip, regs.sp);
+        crate::printk!(level, "umip: {name}[{}] ip:{:x} sp:{:x}: {what}", cur.pid, regs.ip, regs.sp);
     }
 }
 
+fn umip_pr_debug(regs: &PtRegs, what: core::fmt::Arguments<'_>) {
+    umip_printk(regs, KERN_DEBUG, what);
+}
+
 /// The result could not be stored: a page fault as the instruction itself would have
-/// raised (`force_sig_info_umip_fault`); it is not logged.
-fn force_sig_info_umip_fault(addr: u64) {
+/// raised (`force_sig_info_umip_fault`), in the log only by this.
+fn force_sig_info_umip_fault(regs: &PtRegs, addr: u64) {
     let cur = current();
     let t = cur.thread();
     t.cr2.set(addr);
     t.error_code.set(PF_USER_WRITE);
     t.trap_nr.set(14);
     force_sig_fault(SIGSEGV, SEGV_MAPERR, addr);
+    if show_unhandled_signals().load(Ordering::Relaxed) && unhandled_signal(&cur, SIGSEGV) {
+        umip_printk(regs, KERN_ERR, format_args!("segfault in emulation. error{PF_USER_WRITE:x}\n"));
+    }
 }
 
 /// Emulates the instruction that raised a #GP, if it is one of these. Returns whether it
@@ -114,7 +125,9 @@ pub fn fixup_umip_exception(regs: &mut PtRegs) -> bool {
     if !matches!(opcode_of(&bytes), Some((0x0f, Some(0x00 | 0x01)))) {
         return false;
     }
-    let (Some(bits), Some(insn)) = (code_bits(regs), decode_from_regs(regs, &bytes)) else { return false };
+    let (Some(bits), Some(insn)) = (code_bits(regs), decode_any_from_regs(regs, &bytes)) else {
+        return false;
+    };
     let Some(which) = UmipInsn::of(&insn) else { return false };
     umip_pr_debug(regs, format_args!("{} instruction cannot be used by applications.\n", which.name()));
     umip_pr_debug(regs, format_args!("For now, expensive software emulation returns the result.\n"));
@@ -128,7 +141,7 @@ pub fn fixup_umip_exception(regs: &mut PtRegs) -> bool {
         let Some(addr) = addr_ref(&insn, 0, regs, bits) else { return false };
         let (image, len) = which.memory_image(has_ldt, bits);
         if copy_to_user_partial(addr as usize, &image[..len]) != 0 {
-            force_sig_info_umip_fault(addr);
+            force_sig_info_umip_fault(regs, addr);
             return true;
         }
     }

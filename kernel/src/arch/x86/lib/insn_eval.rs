@@ -76,6 +76,14 @@ pub fn decode_from_regs(regs: &PtRegs, bytes: &[u8]) -> Option<Instruction> {
     (!insn.is_invalid()).then_some(insn)
 }
 
+/// The same, also of one that a LOCK prefix makes invalid: Linux's decoder does not look at that, and
+/// QEMU raises the #GP of the instruction without it.
+pub fn decode_any_from_regs(regs: &PtRegs, bytes: &[u8]) -> Option<Instruction> {
+    let options = DecoderOptions::MPX | DecoderOptions::NO_INVALID_CHECK;
+    let insn = Decoder::with_ip(code_bits(regs)?, bytes, regs.ip, options).decode();
+    (!insn.is_invalid()).then_some(insn)
+}
+
 /// Whether the bytes fetched at `regs` end before their instruction does.
 pub fn ends_early(regs: &PtRegs, bytes: &[u8]) -> bool {
     let Some(bits) = code_bits(regs) else { return false };
