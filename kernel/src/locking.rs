@@ -106,9 +106,8 @@ impl<T: ?Sized> SpinLock<T> {
 fn assert_not_nmi() {
     #[cfg(all(debug_assertions, target_os = "none"))]
     {
-        use crate::arch::x86::{kernel::irq::in_nmi, percpu::BOOT_CPU};
-        let in_nmi = BOOT_CPU.has_current() && in_nmi();
-        debug_assert!(!in_nmi || crate::kernel::panic::oops_in_progress(), "a lock in NMI context");
+        use crate::arch::x86::kernel::irq::in_nmi;
+        debug_assert!(!in_nmi() || crate::kernel::panic::oops_in_progress(), "a lock in NMI context");
     }
 }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `nmi::…`: the proof that an NMI may come anywhere, and another into its handling.
 
+use crate::modes::judge;
 use libtest_mimic::{Failed, Trial};
 use std::time::Duration;
 use tests::console::expect_none;
-use tests::machine::{ended, kernel, rootfs, tail};
+use tests::machine::{ended, kernel, rootfs};
 use tests::nmi_proof::{self, Coverage};
 use xtask::nmi_storm::Plan;
 use xtask::qemu::{self, Console, Machine};
-use xtask::report::Report;
 use xtask::run::CONSOLE;
 
 /// How long programs may go through the entries until nobody comes by a new instruction.
@@ -76,13 +76,7 @@ fn storm() -> Result<(), Failed> {
         let (outcome, count) = run().map_err(|e| format!("{e:#}"))?;
         let outcome = ended(outcome)?;
         expect_none(&outcome.console, &["Uhhuh", "Oops", "WARNING:", "BUG:"])?;
-        let report = Report::parse(&outcome.report);
-        let bad: Vec<String> =
-            report.failures().map(|f| format!("{} {}: {}", f.program, f.mode, f.why)).collect();
-        match report.done {
-            Some((passed, 0)) if passed > 150 && report.garbage == 0 => {}
-            done => return Err(format!("{done:?}\n{}\n{}", bad.join("\n"), tail(&outcome.console)).into()),
-        }
+        judge(&outcome, 151)?;
         (total, rounds) = (total + count, rounds + 1);
     }
     println!("nmi::storm: {total} NMIs in {rounds} runs of the whole set, all as without");

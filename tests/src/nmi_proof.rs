@@ -103,18 +103,8 @@ impl Proof<'_> {
 
     /// Runs to `addr`, where nothing else is in the way.
     fn run_to(&mut self, addr: u64) -> Result<Registers> {
-        self.d.insert(addr).map_err(words)?;
-        let r = self.run()?;
-        self.d.remove(addr).map_err(words)?;
-        match r {
-            Some(r) if r.rip == addr => Ok(r),
-            Some(r) => Err(format!("stopped at {:#x} ({}), not at {addr:#x}", r.rip, self.k.label(r.rip))),
-            None => Err(format!(
-                "never came to {addr:#x} ({}); the console:\n{}",
-                self.k.label(addr),
-                self.d.console()
-            )),
-        }
+        let label = || self.k.label(addr);
+        self.d.run_to(addr, PATIENCE).map_err(|why| format!("{why:#}\n({addr:#x} is {})", label()))
     }
 
     /// How many NMIs the kernel has counted.
@@ -127,13 +117,7 @@ impl Proof<'_> {
 /// Starts a machine with the programs that go through all entries, and lets it come to them.
 fn start<'a>(k: &'a Kernel, kernel: &Path, rootfs: &Path, mode: &str) -> Result<Proof<'a>> {
     let mut d = machine(kernel, rootfs, &format!("trapline.nmi={mode} -- nmi_paths"))?;
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !d.console().contains("nmi_paths: running") {
-        d.run(Duration::from_millis(200)).map_err(words)?;
-        if Instant::now() > deadline {
-            return Err(format!("the programs do not run:\n{}", d.console()));
-        }
-    }
+    d.run_until_said("nmi_paths: running", Duration::from_secs(60)).map_err(words)?;
     Ok(Proof { k, d, injected: 0 })
 }
 
@@ -253,7 +237,6 @@ fn in_handler(p: &mut Proof<'_>, r: &Registers, interrupted: &Registers) -> Resu
 }
 
 /// Bytes from the top of the NMI stack to its parts (see `entry_64_nmi.rs`).
-const ORIGINAL: u64 = 48;
 const COPIED_TOP: u64 = 56;
 const COPIED_RIP: u64 = 96;
 
@@ -269,7 +252,7 @@ pub fn every_nested(kernel: &Path, rootfs: &Path, broken: bool) -> Result<Covera
     }
     let counted = p.count()?;
     let somewhere = k.at("trapline::arch::x86::entry::common::do_syscall_64")?;
-    let (held, _) = held_back(&mut p, somewhere)?;
+    let held = held_back(&mut p, somewhere)?;
     let expected = counted + 2 * held as u64;
     let now = p.count()?;
     if now != expected {
@@ -283,7 +266,7 @@ pub fn every_nested(kernel: &Path, rootfs: &Path, broken: bool) -> Result<Covera
 
 /// Injects the second NMI where the CPU holds it back: from the entry's first instruction to the
 /// handler's breakpoint. Each time the second is handled after the first, and all is as it was.
-fn held_back(p: &mut Proof<'_>, somewhere: u64) -> Result<(usize, u64)> {
+fn held_back(p: &mut Proof<'_>, somewhere: u64) -> Result<usize> {
     let (entry, end) = (p.k.at("asm_nmi")?, p.k.at("nmi_test_int3")?);
     for steps in 0.. {
         let before = p.run_to(somewhere)?;
@@ -307,7 +290,7 @@ fn held_back(p: &mut Proof<'_>, somewhere: u64) -> Result<(usize, u64)> {
         // Past the breakpoint that keeps stopping it.
         p.d.step().map_err(words)?;
         if last {
-            return Ok((steps + 1, 0));
+            return Ok(steps + 1);
         }
     }
     Err("the breakpoint is never hit".into())
@@ -378,5 +361,3 @@ fn nested(p: &mut Proof<'_>, before: &Registers, top: u64, changes_copy: bool) -
     }
     Ok(())
 }
-
-const _: () = assert!(ORIGINAL < COPIED_TOP);

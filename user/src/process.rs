@@ -189,17 +189,19 @@ unsafe extern "C" {
     fn trapline_clone(flags: u64, stack_top: u64, entry: extern "C" fn() -> !) -> isize;
 }
 
+/// What a thread shares with the others of its process.
+pub const THREAD_FLAGS: u32 = abi::CLONE_VM
+    | abi::CLONE_FS
+    | abi::CLONE_FILES
+    | abi::CLONE_SIGHAND
+    | abi::CLONE_THREAD
+    | abi::CLONE_SYSVSEM;
+
 /// Starts a thread of this process on a fresh stack of 64 KiB (never freed).
 pub fn spawn_thread(entry: extern "C" fn() -> !) -> Result<i32> {
     const STACK: usize = 0x10000;
     let stack = crate::memory::map(STACK, crate::memory::PROT_READ | crate::memory::PROT_WRITE)?;
-    let flags = abi::CLONE_VM
-        | abi::CLONE_FS
-        | abi::CLONE_FILES
-        | abi::CLONE_SIGHAND
-        | abi::CLONE_THREAD
-        | abi::CLONE_SYSVSEM;
     // SAFETY: the new thread has a stack of its own and never returns.
-    let tid = unsafe { trapline_clone(flags.into(), (stack + STACK) as u64, entry) };
+    let tid = unsafe { trapline_clone(THREAD_FLAGS.into(), (stack + STACK) as u64, entry) };
     if tid < 0 { Err(Errno(-tid as u32)) } else { Ok(tid as i32) }
 }

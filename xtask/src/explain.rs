@@ -4,16 +4,19 @@
 
 use crate::build;
 use crate::cli::{ExplainArgs, Explained};
-use crate::gdbstub::{Debugged, Registers};
+use crate::gdbstub::Debugged;
 use crate::paths::Paths;
 use crate::qemu::Machine;
 use crate::run::CONSOLE;
 use crate::symbols::Symbols;
 use crate::tools;
 use crate::ui;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+/// How long the machine may take from one stage to the next.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The words from the top of the NMI stack down: the document's names.
 const WORDS: [&str; 17] = [
@@ -66,33 +69,16 @@ pub fn main(args: &ExplainArgs) -> Result<()> {
     Ok(())
 }
 
-/// Runs to an address.
-fn run_to(d: &mut Debugged, addr: u64) -> Result<Registers> {
-    d.insert(addr)?;
-    let r = d.run(Duration::from_secs(20))?;
-    d.remove(addr)?;
-    match r {
-        Some(r) if r.rip == addr => Ok(r),
-        _ => bail!("the machine does not come to {addr:#x}; its console:\n{}", d.console()),
-    }
-}
-
 /// An NMI in a system call, and another one behind a breakpoint of the first one's handler.
 fn nested_nmi(d: &mut Debugged, symbols: &Symbols) -> Result<(u64, Vec<Stage>)> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !d.console().contains("nmi_paths: running") {
-        d.run(Duration::from_millis(200))?;
-        if Instant::now() > deadline {
-            bail!("the programs do not run; the console:\n{}", d.console());
-        }
-    }
-    run_to(d, symbols.at("trapline::arch::x86::entry::common::do_syscall_64")?)?;
+    d.run_until_said("nmi_paths: running", Duration::from_secs(60))?;
+    d.run_to(symbols.at("trapline::arch::x86::entry::common::do_syscall_64")?, PATIENCE)?;
     d.inject_nmi()?;
-    let top = run_to(d, symbols.at("asm_nmi")?)?.rsp() + 40;
+    let top = d.run_to(symbols.at("asm_nmi")?, PATIENCE)?.rsp() + 40;
     let mut stages =
         vec![stage(d, top, "asm_nmi", "An NMI in the kernel: the CPU has pushed its five words.")?];
     let mut go = |d: &mut Debugged, label: &'static str, text: &'static str| -> Result<()> {
-        run_to(d, symbols.at(label)?)?;
+        d.run_to(symbols.at(label)?, PATIENCE)?;
         stages.push(stage(d, top, label, text)?);
         Ok(())
     };

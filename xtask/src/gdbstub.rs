@@ -64,17 +64,7 @@ impl Registers {
 }
 
 fn from_hex(digits: &str) -> Result<Vec<u8>> {
-    ensure!(digits.is_ascii() && digits.len().is_multiple_of(2), "odd digits from the stub: {digits}");
-    (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).context("no digits from the stub"))
-        .collect()
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |n: u8| char::from(DIGITS[usize::from(n & 15)]);
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(*b)]).collect()
+    hex::decode(digits).with_context(|| format!("no digits from the stub: {digits}"))
 }
 
 /// A machine that obeys the stub, standing still at first. It ends with this value.
@@ -175,7 +165,7 @@ impl Debugged {
 
     /// Writes memory, read-only or not.
     pub fn write(&mut self, addr: u64, bytes: &[u8]) -> Result<()> {
-        self.ok(&format!("M{addr:x},{:x}:{}", bytes.len(), to_hex(bytes)))
+        self.ok(&format!("M{addr:x},{:x}:{}", bytes.len(), hex::encode(bytes)))
     }
 
     /// The machine stands still when it comes to `addr`.
@@ -201,6 +191,28 @@ impl Debugged {
         Ok(None)
     }
 
+    /// Runs to `addr`, within `limit`, where nothing else is in the way.
+    pub fn run_to(&mut self, addr: u64, limit: Duration) -> Result<Registers> {
+        self.insert(addr)?;
+        let r = self.run(limit)?;
+        self.remove(addr)?;
+        match r {
+            Some(r) if r.rip == addr => Ok(r),
+            Some(r) => bail!("stopped at {:#x}, not at {addr:#x}", r.rip),
+            None => bail!("never came to {addr:#x}; the console:\n{}", self.console()),
+        }
+    }
+
+    /// Runs until the console has said something, within `limit`.
+    pub fn run_until_said(&mut self, text: &str, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while !self.console().contains(text) {
+            self.run(Duration::from_millis(200))?;
+            ensure!(Instant::now() < deadline, "no word of {text:?}; the console:\n{}", self.console());
+        }
+        Ok(())
+    }
+
     /// One instruction, without interrupts.
     pub fn step(&mut self) -> Result<Registers> {
         self.command("s")?;
@@ -209,7 +221,7 @@ impl Debugged {
 
     /// A line for QEMU's monitor; what it says.
     pub fn monitor(&mut self, line: &str) -> Result<String> {
-        self.send(&format!("qRcmd,{}", to_hex(line.as_bytes())))?;
+        self.send(&format!("qRcmd,{}", hex::encode(line.as_bytes())))?;
         let mut said = String::new();
         loop {
             let reply = self.receive(Instant::now() + Duration::from_secs(10))?.context("no answer")?;
@@ -247,14 +259,14 @@ mod tests {
     fn registers_are_found() {
         let mut hex = String::new();
         for i in 0..17u64 {
-            hex += &to_hex(&(i + 0x100).to_le_bytes());
+            hex += &hex::encode((i + 0x100).to_le_bytes());
         }
-        hex += &to_hex(&0x246u32.to_le_bytes());
+        hex += &hex::encode(0x246u32.to_le_bytes());
         for s in [0x10u32, 0x18, 0, 0, 0, 0] {
-            hex += &to_hex(&s.to_le_bytes());
+            hex += &hex::encode(s.to_le_bytes());
         }
         for v in [1u64, 2, 3, 4, 5, 6] {
-            hex += &to_hex(&v.to_le_bytes());
+            hex += &hex::encode(v.to_le_bytes());
         }
         let r = Registers::parse(&hex).unwrap();
         assert_eq!((r.rsp(), r.rip, r.rflags, r.segments[0]), (0x107, 0x110, 0x246, 0x10));

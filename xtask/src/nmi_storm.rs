@@ -38,8 +38,8 @@ impl Plan {
 /// How often it is asked whether the machine still runs.
 const POLL: Duration = Duration::from_millis(20);
 
-/// A machine to be tormented, which was told not to end by itself (`-no-shutdown`). The start, from which times count, is its first word: before that it may
-/// have nothing that could take an NMI.
+/// A machine to be tormented, which was told not to end by itself (`-no-shutdown`). The start, from
+/// which times count, is its first word: before that it may have nothing that could take an NMI.
 pub struct Storm<'a> {
     /// Where its QMP is.
     pub socket: PathBuf,

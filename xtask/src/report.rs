@@ -44,14 +44,6 @@ impl Core {
     }
 }
 
-/// Bytes of hexadecimal digits.
-fn from_hex(digits: &str) -> Option<Vec<u8>> {
-    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
-}
-
 /// How one run of one program compared with what its note says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Outcome {
@@ -148,7 +140,7 @@ impl Report {
 
     /// Adds a piece to the last core file; false if it does not belong there.
     fn add_core_data(&mut self, at: u64, hex: &str) -> bool {
-        let (Some(core), Some(bytes)) = (self.cores.last_mut(), from_hex(hex)) else { return false };
+        let (Some(core), Ok(bytes)) = (self.cores.last_mut(), hex::decode(hex)) else { return false };
         let fits = at.checked_add(bytes.len() as u64).is_some_and(|end| end <= core.size);
         if fits {
             core.pieces.push((at, bytes));

@@ -214,12 +214,13 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    fn member(name: &str, mode: u32, data: &[u8]) -> Vec<u8> {
+    /// A member of an archive, whole.
+    pub fn member(name: &str, mode: u32, data: &[u8]) -> Vec<u8> {
         let mut v = Vec::new();
         let fields = [7, mode, 1, 2, 1, 99, data.len() as u32, 8, 1, 4, 64, name.len() as u32 + 1, 0];
         v.extend(b"070701");

@@ -104,6 +104,7 @@ impl Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lib::cpio::tests::member;
     use proptest::prelude::*;
     use std::string::String;
 
@@ -126,20 +127,6 @@ mod tests {
         fn wrong(&mut self, e: Error<'_>) -> Why {
             e.message()
         }
-    }
-
-    fn member(name: &str, mode: u32, data: &[u8]) -> Vec<u8> {
-        let fields = [7, mode, 0, 0, 1, 0, data.len() as u32, 0, 0, 0, 0, name.len() as u32 + 1, 0];
-        let mut v = b"070701".to_vec();
-        for f in fields {
-            v.extend(std::format!("{f:08X}").bytes());
-        }
-        v.extend(name.bytes());
-        v.push(0);
-        v.resize(v.len().next_multiple_of(4), 0);
-        v.extend(data);
-        v.resize(v.len().next_multiple_of(4), 0);
-        v
     }
 
     fn archive() -> Vec<u8> {

@@ -5,7 +5,7 @@
 
 use linux_raw_sys::general as abi;
 use user::prelude::*;
-use user::process::{WNOHANG, wait4};
+use user::process::{THREAD_FLAGS, WNOHANG, wait4};
 use user::time::{now, sleep_ms};
 use user::{program, syscall};
 
@@ -14,12 +14,6 @@ program!(run);
 
 /// Starts a thread that waits for signals, without a stack that it would use.
 fn idle_thread() {
-    let flags = abi::CLONE_VM
-        | abi::CLONE_FS
-        | abi::CLONE_FILES
-        | abi::CLONE_SIGHAND
-        | abi::CLONE_THREAD
-        | abi::CLONE_SYSVSEM;
     // SAFETY: the new thread touches no memory.
     unsafe {
         core::arch::asm!(
@@ -27,7 +21,7 @@ fn idle_thread() {
             "2:", "mov eax, {pause}", "syscall", "jmp 2b",
             "3:",
             pause = const abi::__NR_pause,
-            inout("rax") u64::from(abi::__NR_clone) => _, in("rdi") u64::from(flags), in("rsi") 0, in("rdx") 0,
+            inout("rax") u64::from(abi::__NR_clone) => _, in("rdi") u64::from(THREAD_FLAGS), in("rsi") 0, in("rdx") 0,
             in("r10") 0, in("r8") 0, out("rcx") _, out("r11") _, options(nostack));
     }
 }

@@ -7,16 +7,19 @@ use crate::errno::{E2BIG, EBADF, EINVAL, EPERM, Result};
 use crate::kernel::capability::capable;
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general as nr;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// How deep process-id namespaces nest (`MAX_PID_NS_LEVEL`).
 const MAX_PID_NS_LEVEL: u64 = 32;
 const CLONE_ARGS_SIZE_VER0: usize = 64;
 const CLONE_ARGS_SIZE_VER2: usize = 88;
 
-/// The words of `struct clone_args`, in their order.
-#[derive(Clone, Copy)]
+/// `struct clone_args`; what a program does not know of it is 0.
+#[repr(C)]
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 struct UserCloneArgs {
     flags: u64,
+    _pidfd: u64,
     child_tid: u64,
     parent_tid: u64,
     exit_signal: u64,
@@ -26,9 +29,9 @@ struct UserCloneArgs {
     set_tid: u64,
     set_tid_size: u64,
     cgroup: u64,
-    /// How many bytes of it the program knows.
-    size: usize,
 }
+
+const _: () = assert!(size_of::<UserCloneArgs>() == CLONE_ARGS_SIZE_VER2);
 
 impl UserCloneArgs {
     fn read(uargs: usize, size: usize) -> Result<Self> {
@@ -38,9 +41,9 @@ impl UserCloneArgs {
         if size < CLONE_ARGS_SIZE_VER0 {
             return Err(EINVAL);
         }
-        let mut words = [0u64; CLONE_ARGS_SIZE_VER2 / 8];
+        let mut args = Self::default();
         let known = size.min(CLONE_ARGS_SIZE_VER2);
-        copy_from_user(&mut zerocopy::IntoBytes::as_mut_bytes(&mut words)[..known], uargs)?;
+        copy_from_user(&mut args.as_mut_bytes()[..known], uargs)?;
         for at in (known..size).step_by(8) {
             let mut rest = [0u8; 8];
             let n = (size - at).min(8);
@@ -49,36 +52,12 @@ impl UserCloneArgs {
                 return Err(E2BIG);
             }
         }
-        let [
-            flags,
-            _pidfd,
-            child_tid,
-            parent_tid,
-            exit_signal,
-            stack,
-            stack_size,
-            tls,
-            set_tid,
-            set_tid_size,
-            cgroup,
-        ] = words;
-        Ok(Self {
-            flags,
-            child_tid,
-            parent_tid,
-            exit_signal,
-            stack,
-            stack_size,
-            tls,
-            set_tid,
-            set_tid_size,
-            cgroup,
-            size,
-        })
+        Ok(args)
     }
 
-    /// What makes no sense, whoever asks (`copy_clone_args_from_user`, `clone3_args_valid`).
-    fn check(&self) -> Result {
+    /// What makes no sense, whoever asks (`copy_clone_args_from_user`, `clone3_args_valid`);
+    /// `size`: how much of it the program knows.
+    fn check(&self, size: usize) -> Result {
         const LEGACY_FLAGS: u64 = 0xffff_ffff;
         const NOT_HERE: u64 = nr::CLONE_DETACHED as u64 | nr::CSIGNAL as u64 & !(nr::CLONE_NEWTIME as u64);
         let both = |a: u64, b: u64| self.flags & a != 0 && self.flags & b != 0;
@@ -87,7 +66,7 @@ impl UserCloneArgs {
             && (self.set_tid == 0) == (self.set_tid_size == 0)
             && self.exit_signal <= u64::from(nr::_NSIG)
             && (self.flags & nr::CLONE_INTO_CGROUP == 0
-                || self.size >= CLONE_ARGS_SIZE_VER2 && i32::try_from(self.cgroup).is_ok())
+                || size >= CLONE_ARGS_SIZE_VER2 && i32::try_from(self.cgroup).is_ok())
             && self.flags & !(LEGACY_FLAGS | nr::CLONE_CLEAR_SIGHAND | nr::CLONE_INTO_CGROUP) == 0
             && self.flags & NOT_HERE == 0
             && !both(nr::CLONE_SIGHAND.into(), nr::CLONE_CLEAR_SIGHAND)
@@ -114,7 +93,7 @@ impl UserCloneArgs {
 /// `clone3(2)`.
 pub fn sys_clone3(uargs: usize, size: usize) -> Result<usize> {
     let u = UserCloneArgs::read(uargs, size)?;
-    u.check()?;
+    u.check(size)?;
     let args = CloneArgs {
         flags: u.flags,
         exit_signal: u.exit_signal as i32,

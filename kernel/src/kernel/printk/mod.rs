@@ -14,6 +14,7 @@ pub mod format;
 pub mod ringbuffer;
 pub mod syslog;
 
+use crate::arch::x86::kernel::irq::in_nmi;
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::lib::ratelimit::{Ratelimit, Verdict};
 use core::fmt;
@@ -21,6 +22,22 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use format::LineBuf;
 use ringbuffer::{Info, LOG_LINE_MAX, RingBuffer, Storage};
 
+/// The machine is unusable.
+pub const KERN_EMERG: u8 = 0;
+/// Something must be done at once.
+pub const KERN_ALERT: u8 = 1;
+/// Critical conditions.
+pub const KERN_CRIT: u8 = 2;
+/// Errors.
+pub const KERN_ERR: u8 = 3;
+/// Warnings.
+pub const KERN_WARNING: u8 = 4;
+/// Normal, but worth a look.
+pub const KERN_NOTICE: u8 = 5;
+/// Information.
+pub const KERN_INFO: u8 = 6;
+/// For debugging.
+pub const KERN_DEBUG: u8 = 7;
 /// Level that continues the last message.
 pub const KERN_CONT: u8 = b'c';
 /// Level for messages that name none: `default_message_loglevel`.
@@ -99,14 +116,6 @@ pub fn console_verbose() {
 /// Nothing is printed any more: keeps a panic on the screen.
 pub fn suppress_printk() {
     SUPPRESS.store(true, Ordering::Relaxed);
-}
-
-/// Whether this is NMI context; in early boot, before per-CPU data, nobody asks.
-fn in_nmi() -> bool {
-    #[cfg(target_os = "none")]
-    return crate::arch::x86::percpu::BOOT_CPU.has_current() && crate::arch::x86::kernel::irq::in_nmi();
-    #[cfg(not(target_os = "none"))]
-    false
 }
 
 /// Who is printing: continuations are only joined to their own context's message.
@@ -340,28 +349,28 @@ pub fn setup_log_buf() {
 macro_rules! printk { ($l:expr, $($a:tt)*) => { $crate::kernel::printk::vprintk($l, format_args!($($a)*)) } }
 /// KERN_EMERG
 #[macro_export]
-macro_rules! pr_emerg { ($($a:tt)*) => { $crate::printk!(0, $($a)*) } }
+macro_rules! pr_emerg { ($($a:tt)*) => { $crate::printk!($crate::kernel::printk::KERN_EMERG, $($a)*) } }
 /// KERN_ALERT
 #[macro_export]
-macro_rules! pr_alert { ($($a:tt)*) => { $crate::printk!(1, $($a)*) } }
+macro_rules! pr_alert { ($($a:tt)*) => { $crate::printk!($crate::kernel::printk::KERN_ALERT, $($a)*) } }
 /// KERN_CRIT
 #[macro_export]
-macro_rules! pr_crit { ($($a:tt)*) => { $crate::printk!(2, $($a)*) } }
+macro_rules! pr_crit { ($($a:tt)*) => { $crate::printk!($crate::kernel::printk::KERN_CRIT, $($a)*) } }
 /// KERN_ERR
 #[macro_export]
-macro_rules! pr_err { ($($a:tt)*) => { $crate::printk!(3, $($a)*) } }
+macro_rules! pr_err { ($($a:tt)*) => { $crate::printk!($crate::kernel::printk::KERN_ERR, $($a)*) } }
 /// KERN_WARNING
 #[macro_export]
-macro_rules! pr_warn { ($($a:tt)*) => { $crate::printk!(4, $($a)*) } }
+macro_rules! pr_warn { ($($a:tt)*) => { $crate::printk!($crate::kernel::printk::KERN_WARNING, $($a)*) } }
 /// KERN_NOTICE
 #[macro_export]
-macro_rules! pr_notice { ($($a:tt)*) => { $crate::printk!(5, $($a)*) } }
+macro_rules! pr_notice { ($($a:tt)*) => { $crate::printk!($crate::kernel::printk::KERN_NOTICE, $($a)*) } }
 /// KERN_INFO
 #[macro_export]
-macro_rules! pr_info { ($($a:tt)*) => { $crate::printk!(6, $($a)*) } }
+macro_rules! pr_info { ($($a:tt)*) => { $crate::printk!($crate::kernel::printk::KERN_INFO, $($a)*) } }
 /// KERN_DEBUG
 #[macro_export]
-macro_rules! pr_debug { ($($a:tt)*) => { $crate::printk!(7, $($a)*) } }
+macro_rules! pr_debug { ($($a:tt)*) => { $crate::printk!($crate::kernel::printk::KERN_DEBUG, $($a)*) } }
 /// Continues the previous message (KERN_CONT)
 #[macro_export]
 macro_rules! pr_cont { ($($a:tt)*) => { $crate::printk!($crate::kernel::printk::KERN_CONT, $($a)*) } }

@@ -5,7 +5,7 @@
 //! the local APIC's LINT0; the APIC's own timer has a vector of its own.
 
 use super::apic;
-use crate::arch::x86::percpu::this_cpu;
+use crate::arch::x86::percpu::{BOOT_CPU, this_cpu};
 use crate::arch::x86::ptrace::PtRegs;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use x86_64::instructions::port::Port;
@@ -34,9 +34,9 @@ pub fn in_interrupt() -> bool {
     this_cpu().preempt_count.get() & 0x00ff_ff00 != 0
 }
 
-/// Whether an NMI handler is running (`in_nmi`).
+/// Whether an NMI handler is running (`in_nmi`). Not in early boot, before per-CPU data.
 pub fn in_nmi() -> bool {
-    this_cpu().preempt_count.get() & 0x00f0_0000 != 0
+    BOOT_CPU.has_current() && this_cpu().preempt_count.get() & 0x00f0_0000 != 0
 }
 
 fn add_count(delta: u32) {

@@ -173,6 +173,16 @@ mod kunit {
 
     static HANDLER: NmiAction = NmiAction::new(handler, 1);
 
+    /// An NMI comes soon, or not at all.
+    fn wait_until(came: impl Fn() -> bool) {
+        for _ in 0..1_000_000 {
+            if came() {
+                break;
+            }
+            core::hint::spin_loop();
+        }
+    }
+
     /// Sends one NMI whose handler's runs do what `plan` says; returns how many there were.
     fn run(plan: &[u32], want: u32) -> u32 {
         for (i, p) in PLAN.iter().enumerate() {
@@ -182,12 +192,7 @@ mod kunit {
         DEEPEST.store(0, Relaxed);
         let _ = register_nmi_handler(NmiType::Local, &HANDLER);
         send_nmi_to_self();
-        for _ in 0..1_000_000 {
-            if RUNS.load(Relaxed) >= want {
-                break;
-            }
-            core::hint::spin_loop();
-        }
+        wait_until(|| RUNS.load(Relaxed) >= want);
         // One too many would come now.
         (0..10_000).for_each(|_| core::hint::spin_loop());
         let _ = unregister_nmi_handler(NmiType::Local, &HANDLER);
@@ -248,12 +253,7 @@ mod kunit {
         let (unknown, count) = (stats.unknown.get(), this_cpu().nmi_count.get());
         let _ = register_nmi_handler(NmiType::Unknown, &CLAIM_UNKNOWN);
         send_nmi_to_self();
-        for _ in 0..1_000_000 {
-            if this_cpu().nmi_count.get() != count {
-                break;
-            }
-            core::hint::spin_loop();
-        }
+        wait_until(|| this_cpu().nmi_count.get() != count);
         let _ = super::super::nmi::unregister_nmi_handler(NmiType::Unknown, &CLAIM_UNKNOWN);
         kunit_assert_eq!(test, stats.unknown.get() - unknown, 1);
     }
@@ -275,12 +275,7 @@ mod kunit {
         let _ = register_nmi_handler(NmiType::Local, &TWO_THEN_NONE);
         send_nmi_to_self();
         // Both strike at the same instruction.
-        for _ in 0..1_000_000 {
-            if RUNS.load(Relaxed) >= 2 {
-                break;
-            }
-            core::hint::spin_loop();
-        }
+        wait_until(|| RUNS.load(Relaxed) >= 2);
         let _ = unregister_nmi_handler(NmiType::Local, &TWO_THEN_NONE);
         kunit_assert_eq!(test, stats.swallow.get() - swallowed, 1);
         kunit_assert_eq!(test, stats.unknown.get() - unknown, 0);
@@ -296,12 +291,7 @@ mod kunit {
             if val == DieVal::Int3 && RUNS.load(Relaxed) == 0 {
                 let before = *args.regs;
                 send_nmi_to_self();
-                for _ in 0..1_000_000 {
-                    if RUNS.load(Relaxed) != 0 {
-                        break;
-                    }
-                    core::hint::spin_loop();
-                }
+                wait_until(|| RUNS.load(Relaxed) != 0);
                 LAST_FAULT.store(u64::from(before == *args.regs), Relaxed);
             }
             NotifyResult::Done

@@ -9,7 +9,7 @@ use crate::arch::x86::lib::insn_eval::{
 use crate::arch::x86::lib::usercopy::copy_to_user_partial;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::arch::x86::segment::{GDT_ENTRY_LDT, GDT_ENTRY_TSS};
-use crate::kernel::printk::{ratelimit, show_unhandled_signals};
+use crate::kernel::printk::{KERN_DEBUG, KERN_ERR, ratelimit, show_unhandled_signals};
 use crate::kernel::signal::sigset::SIGSEGV;
 use crate::kernel::signal::{force_sig_fault, unhandled_signal};
 use crate::kernel::task::current;
@@ -84,9 +84,6 @@ impl UmipInsn {
         }
     }
 }
-
-const KERN_ERR: u8 = 3;
-const KERN_DEBUG: u8 = 7;
 
 /// `umip: COMM[TID] ip:… sp:…: …`, five times in two minutes (`umip_printk`).
 fn umip_printk(regs: &PtRegs, level: u8, what: core::fmt::Arguments<'_>) {

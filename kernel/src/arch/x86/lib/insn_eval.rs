@@ -71,17 +71,18 @@ pub fn opcode_of(bytes: &[u8]) -> Option<(u8, Option<u8>)> {
 /// Decodes the instruction whose bytes were fetched at `regs` (`insn_decode_from_regs`);
 /// `None` if it is none.
 pub fn decode_from_regs(regs: &PtRegs, bytes: &[u8]) -> Option<Instruction> {
-    let bits = code_bits(regs)?;
-    let insn = Decoder::with_ip(bits, bytes, regs.ip, DecoderOptions::MPX).decode();
+    decode_with(regs, bytes, DecoderOptions::MPX)
+}
+
+fn decode_with(regs: &PtRegs, bytes: &[u8], options: u32) -> Option<Instruction> {
+    let insn = Decoder::with_ip(code_bits(regs)?, bytes, regs.ip, options).decode();
     (!insn.is_invalid()).then_some(insn)
 }
 
 /// The same, also of one that a LOCK prefix makes invalid: Linux's decoder does not look at that, and
 /// QEMU raises the #GP of the instruction without it.
 pub fn decode_any_from_regs(regs: &PtRegs, bytes: &[u8]) -> Option<Instruction> {
-    let options = DecoderOptions::MPX | DecoderOptions::NO_INVALID_CHECK;
-    let insn = Decoder::with_ip(code_bits(regs)?, bytes, regs.ip, options).decode();
-    (!insn.is_invalid()).then_some(insn)
+    decode_with(regs, bytes, DecoderOptions::MPX | DecoderOptions::NO_INVALID_CHECK)
 }
 
 /// Whether the bytes fetched at `regs` end before their instruction does.
