@@ -32,6 +32,7 @@ pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod compare;
+pub mod debian;
 pub mod elf;
 pub mod elf_writer;
 pub mod explain;
