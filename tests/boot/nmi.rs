@@ -3,10 +3,12 @@
 
 use crate::modes::judge;
 use libtest_mimic::{Failed, Trial};
+use std::path::Path;
 use std::time::Duration;
 use tests::console::expect_none;
-use tests::machine::{ended, kernel, rootfs};
+use tests::machine::{ended, kernel, rootfs, test_kernel};
 use tests::nmi_proof::{self, Coverage};
+use xtask::build::Variant;
 use xtask::nmi_storm::Plan;
 use xtask::qemu::{self, Console, Machine};
 use xtask::run::CONSOLE;
@@ -20,7 +22,12 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("nmi::at_every_boundary_of_the_entries", every_boundary),
         Trial::test("nmi::nested_at_every_instruction", every_nested),
         Trial::test("nmi::storm", storm),
-        Trial::test("nmi::a_broken_protocol_is_found_out", broken),
+        Trial::test("nmi::a_kernel_without_nesting_is_found_out", built_without_nesting),
+        Trial::test("nmi::without_the_look_at_rip", || found_out(&kernel()?, Some("nmi_if_repeating"))),
+        Trial::test("nmi::without_the_look_at_the_variable", || {
+            found_out(&kernel()?, Some("nmi_if_executing"))
+        }),
+        Trial::test("nmi::without_the_look_at_rsp", || found_out(&kernel()?, Some("nmi_if_leaving"))),
     ]
 }
 
@@ -50,14 +57,19 @@ fn every_boundary() -> Result<(), Failed> {
 }
 
 fn every_nested() -> Result<(), Failed> {
-    let c = nmi_proof::every_nested(&kernel()?, &rootfs()?, false)?;
+    let c = nmi_proof::every_nested(&kernel()?, &rootfs()?, None)?;
     show("nested_at_every_instruction", &c);
     if c.injected < 100 { Err(format!("only {} instructions", c.injected).into()) } else { Ok(()) }
 }
 
-/// Without the look at the variable, the same proof must fail.
-fn broken() -> Result<(), Failed> {
-    match nmi_proof::every_nested(&kernel()?, &rootfs()?, true) {
+/// A kernel that was built without the protocol must fail the same proof.
+fn built_without_nesting() -> Result<(), Failed> {
+    found_out(&test_kernel(Variant::BrokenNmiNesting)?, None)
+}
+
+/// As must one that lacks one of the three questions.
+fn found_out(kernel: &Path, without: Option<&str>) -> Result<(), Failed> {
+    match nmi_proof::every_nested(kernel, &rootfs()?, without) {
         // The frame is lost: the machine never comes back, or somewhere else.
         Err(why) if why.starts_with("nested at ") || why.starts_with("never came to ") => Ok(()),
         Err(why) => Err(format!("it failed for another reason: {why}").into()),

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
+use xtask::build::Variant;
 use xtask::paths::Paths;
 use xtask::qemu::{self, Console, Machine, Outcome};
 use xtask::run::CONSOLE;
@@ -29,6 +30,11 @@ pub fn kernel() -> Result<PathBuf, String> {
         Some(kernel) => Ok(kernel.into()),
         None => paths()?.built_kernel().map_err(|error| format!("{error:#}")),
     }
+}
+
+/// A kernel that was built for tests only.
+pub fn test_kernel(variant: Variant) -> Result<PathBuf, String> {
+    paths()?.built_test_kernel(variant).map_err(|error| format!("{error:#}"))
 }
 
 /// The default initramfs.

@@ -240,13 +240,13 @@ fn in_handler(p: &mut Proof<'_>, r: &Registers, interrupted: &Registers) -> Resu
 const COPIED_TOP: u64 = 56;
 const COPIED_RIP: u64 = 96;
 
-/// (b) While an NMI is handled, another one at every instruction. `broken`: with the jump taken out
+/// (b) While an NMI is handled, another one at every instruction. `without`: with this jump taken out,
 /// by which an NMI knows that it is nested.
-pub fn every_nested(kernel: &Path, rootfs: &Path, broken: bool) -> Result<Coverage> {
+pub fn every_nested(kernel: &Path, rootfs: &Path, without: Option<&str>) -> Result<Coverage> {
     let k = Kernel::read(kernel)?;
     let mut p = start(&k, kernel, rootfs, "iret")?;
-    if broken {
-        let jump = k.at("nmi_if_executing")?;
+    if let Some(jump) = without {
+        let jump = k.at(jump)?;
         let len = k.lengths.get(&jump).copied().ok_or("the jump is no instruction")?;
         p.d.write(jump, &vec![0x90; len]).map_err(words)?;
     }

@@ -22,10 +22,54 @@ pub fn all(paths: &Paths, install: Install) -> Result<()> {
     write_whole(&paths.rootfs(), &archive.finish())
 }
 
+/// How a kernel is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// As it is meant to be.
+    Plain,
+    /// For a test: without the questions by which an NMI knows that it is nested.
+    BrokenNmiNesting,
+    /// For tests: with debug assertions and overflow checks.
+    Checked,
+}
+
+impl Variant {
+    /// What it is called among the products.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Plain => "kernel",
+            Self::BrokenNmiNesting => "kernel-broken-nmi-nesting",
+            Self::Checked => "kernel-checked",
+        }
+    }
+
+    /// What to tell the user, and cargo.
+    fn words(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::Plain => ("building the kernel", &["--release"]),
+            Self::BrokenNmiNesting => {
+                ("building a kernel without NMI nesting", &["--release", "--features", "broken_nmi_nesting"])
+            }
+            Self::Checked => ("building the kernel with its assertions", &["--profile", "checked"]),
+        }
+    }
+}
+
 /// Builds the kernel, and gives it its symbol table.
 pub fn kernel(paths: &Paths, install: Install) -> Result<()> {
+    kernel_variant(paths, install, Variant::Plain)
+}
+
+/// Builds the kernels that only tests boot.
+pub fn test_kernels(paths: &Paths, install: Install) -> Result<()> {
+    kernel_variant(paths, install, Variant::BrokenNmiNesting)?;
+    kernel_variant(paths, install, Variant::Checked)
+}
+
+fn kernel_variant(paths: &Paths, install: Install, variant: Variant) -> Result<()> {
     tools::need_target(paths, install)?;
-    let built = cargo_build(paths, "building the kernel", &["-p", "kernel", "--bin", "trapline"])?;
+    let (what, how) = variant.words();
+    let built = cargo_build(paths, what, &["-p", "kernel", "--bin", "trapline"], how)?;
     let Some(linked) = built.get("trapline") else {
         bail!("cargo built no kernel; does kernel/Cargo.toml still have the binary `trapline`?");
     };
@@ -39,13 +83,13 @@ pub fn kernel(paths: &Paths, install: Install) -> Result<()> {
             ui::say("warning: the kernel reserves no .kallsyms; call traces will show addresses only");
         }
     }
-    write_whole(&paths.kernel(), &bytes)
+    write_whole(&paths.kernel_variant(variant), &bytes)
 }
 
 /// The user programs, by name.
 pub fn user_programs(paths: &Paths, install: Install) -> Result<BTreeMap<String, PathBuf>> {
     tools::need_target(paths, install)?;
-    cargo_build(paths, "building the user programs", &["-p", "user", "--bins"])
+    cargo_build(paths, "building the user programs", &["-p", "user", "--bins"], &["--release"])
 }
 
 /// The default initramfs: `rootfs/` as it stands, and our userland.
@@ -80,10 +124,15 @@ pub fn add_userland(archive: &mut Archive, paths: &Paths, install: Install) -> R
 }
 
 /// Builds a package for the bare-metal target; tells the executables by name.
-fn cargo_build(paths: &Paths, what: &str, package: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+fn cargo_build(
+    paths: &Paths,
+    what: &str,
+    package: &[&str],
+    how: &[&str],
+) -> Result<BTreeMap<String, PathBuf>> {
     let step = Step::start(what);
     let mut command = bare_cargo(paths, "build");
-    command.args(package).args(["--release", "--message-format", "json-render-diagnostics"]);
+    command.args(package).args(how).args(["--message-format", "json-render-diagnostics"]);
     let color = if ui::on_terminal() { "always" } else { "auto" };
     command.env("CARGO_TERM_COLOR", color).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("{what}: cannot start cargo"))?;

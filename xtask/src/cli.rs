@@ -23,7 +23,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build the kernel, the user programs and the initramfs
-    Build(InstallArgs),
+    Build(BuildArgs),
     /// Boot, and run the programs that carry an expectation, or one program
     Run(RunArgs),
     /// Run the unit tests and the tests that boot
@@ -81,6 +81,17 @@ impl InstallArgs {
     pub fn install(&self) -> Install {
         if self.no_install { Install::Forbidden } else { Install::Allowed }
     }
+}
+
+/// What to build.
+#[derive(Debug, Clone, Args)]
+pub struct BuildArgs {
+    /// Also the kernels that only tests boot
+    #[arg(long)]
+    pub test_kernels: bool,
+    /// Installing.
+    #[command(flatten)]
+    pub install: InstallArgs,
 }
 
 /// The machine to boot on.
@@ -254,7 +265,14 @@ pub struct ImageArgs {
 /// Does what the command line asks.
 pub fn main() -> Result<ExitCode> {
     match Cli::parse().command {
-        Command::Build(args) => build::all(&Paths::find()?, args.install()).map(|()| ExitCode::SUCCESS),
+        Command::Build(args) => {
+            let (paths, install) = (Paths::find()?, args.install.install());
+            build::all(&paths, install)?;
+            if args.test_kernels {
+                build::test_kernels(&paths, install)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Run(args) => run::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Bench(Bench::Boot(args)) => bench::boot(&args),

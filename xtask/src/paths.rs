@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Where sources and build products are.
 
+use crate::build::Variant;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,7 +37,12 @@ impl Paths {
 
     /// The bootable kernel.
     pub fn kernel(&self) -> PathBuf {
-        self.out().join("kernel")
+        self.kernel_variant(Variant::Plain)
+    }
+
+    /// The kernel, built as `variant` says.
+    pub fn kernel_variant(&self, variant: Variant) -> PathBuf {
+        self.out().join(variant.file_name())
     }
 
     /// The default initramfs.
@@ -51,18 +57,23 @@ impl Paths {
 
     /// The kernel as a build left it, or the sentence that says what to do.
     pub fn built_kernel(&self) -> Result<PathBuf> {
-        built(self.kernel())
+        built(self.kernel(), "cargo xtask build")
+    }
+
+    /// A kernel that only tests boot, as a build left it.
+    pub fn built_test_kernel(&self, variant: Variant) -> Result<PathBuf> {
+        built(self.kernel_variant(variant), "cargo xtask build --test-kernels")
     }
 
     /// The default initramfs as a build left it.
     pub fn built_rootfs(&self) -> Result<PathBuf> {
-        built(self.rootfs())
+        built(self.rootfs(), "cargo xtask build")
     }
 }
 
-fn built(path: PathBuf) -> Result<PathBuf> {
+fn built(path: PathBuf, command: &str) -> Result<PathBuf> {
     if !path.is_file() {
-        bail!("{} is not there yet; run `cargo xtask build` first", path.display());
+        bail!("{} is not there yet; run `{command}` first", path.display());
     }
     Ok(path)
 }

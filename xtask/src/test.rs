@@ -23,6 +23,7 @@ pub fn main(args: &TestArgs) -> Result<ExitCode> {
         );
     }
     build::all(&paths, install)?;
+    build::test_kernels(&paths, install)?;
     let mut failed = Vec::new();
     for (what, selection) in selections() {
         ui::say(&format!("running {what}"));

@@ -37,11 +37,57 @@
 //! *From user mode* the thread's own stack is used, as Linux does since 4.3, and not the IST as the
 //! document has it: nothing there can be overwritten, whatever the handler hits, and the way back
 //! is everybody's.
+//!
+//! With the feature `broken_nmi_nesting` an NMI asks none of the three questions, and takes every NMI
+//! for the first. Nothing but the test that the proof notices (`tests/boot/nmi.rs`) builds it.
+
+/// Whether an NMI from kernel mode is nested; falls through if it is not.
+#[cfg(not(feature = "broken_nmi_nesting"))]
+macro_rules! nmi_if_nested {
+    () => {
+        r#"
+    lea rdx, [rip + repeat_nmi]
+    cmp [rsp + 8], rdx
+    jb 1f
+    lea rdx, [rip + end_repeat_nmi]
+    cmp [rsp + 8], rdx
+    /* The proof overwrites each of these three jumps, and must then fail. */
+    .globl nmi_if_repeating
+nmi_if_repeating:
+    jb nested_nmi_out
+1:  cmp dword ptr [rsp - 8], 1
+    .globl nmi_if_executing
+nmi_if_executing:
+    je nested_nmi
+    lea rdx, [rsp + 48]
+    cmp [rsp + 32], rdx
+    ja first_nmi
+    sub rdx, {ist_size}
+    cmp [rsp + 32], rdx
+    jb first_nmi
+    test byte ptr [rsp + 25], 4
+    .globl nmi_if_leaving
+nmi_if_leaving:
+    jnz nested_nmi
+    jmp first_nmi
+"#
+    };
+}
+
+/// No questions.
+#[cfg(feature = "broken_nmi_nesting")]
+macro_rules! nmi_if_nested {
+    () => {
+        "    jmp first_nmi\n"
+    };
+}
+pub(crate) use nmi_if_nested;
 
 /// The NMI's entry; a part of `idtentry_asm`.
 macro_rules! nmi_asm {
     () => {
-        r#"
+        concat!(
+            r#"
     .globl asm_nmi
     .balign 16
 asm_nmi:
@@ -71,26 +117,9 @@ asm_nmi:
 
     .globl nmi_from_kernel
 nmi_from_kernel:
-    lea rdx, [rip + repeat_nmi]
-    cmp [rsp + 8], rdx
-    jb 1f
-    lea rdx, [rip + end_repeat_nmi]
-    cmp [rsp + 8], rdx
-    jb nested_nmi_out
-1:  cmp dword ptr [rsp - 8], 1
-    /* The proof overwrites this jump, and must then fail. */
-    .globl nmi_if_executing
-nmi_if_executing:
-    je nested_nmi
-    lea rdx, [rsp + 48]
-    cmp [rsp + 32], rdx
-    ja first_nmi
-    sub rdx, {ist_size}
-    cmp [rsp + 32], rdx
-    jb first_nmi
-    test byte ptr [rsp + 25], 4
-    jz first_nmi
-
+"#,
+            $crate::arch::x86::entry::entry_64_nmi::nmi_if_nested!(),
+            r#"
     .globl nested_nmi
 nested_nmi:
     /* The copied frame: to repeat_nmi, with RSP on the saved frame. */
@@ -161,6 +190,7 @@ nmi_iret:
     .globl asm_nmi_end
 asm_nmi_end:
 "#
+        )
     };
 }
 pub(crate) use nmi_asm;
