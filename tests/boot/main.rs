@@ -13,6 +13,7 @@ mod nmi;
 mod oracle;
 mod programs;
 mod provoke;
+mod shell;
 
 use libtest_mimic::Arguments;
 
@@ -26,6 +27,7 @@ fn main() {
     trials.extend(machine_check::trials());
     trials.extend(nmi::trials());
     trials.extend(provoke::trials());
+    trials.extend(shell::trials());
     trials.extend(kunit::trials(&args));
     trials.extend(oracle::trials());
     trials.extend(programs::trials(&args));

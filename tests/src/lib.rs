@@ -12,6 +12,7 @@
 //! | [`monitor`] | QEMU's monitor |
 //! | [`nmi_proof`] | an NMI at every instruction of the entries |
 //! | [`programs`] | the user programs that carry an expectation |
+//! | [`pty`] | a program on a terminal of its own, and somebody who types |
 //! | [`x87_program`] | a C program of x87 code |
 
 pub mod c_program;
@@ -22,4 +23,5 @@ pub mod machine;
 pub mod monitor;
 pub mod nmi_proof;
 pub mod programs;
+pub mod pty;
 pub mod x87_program;

@@ -4,7 +4,7 @@
 use crate::paths::Paths;
 use crate::qemu;
 use crate::tools::Install;
-use crate::{bench, build, compare, explain, fuzz, image, run, test};
+use crate::{bench, build, compare, explain, fuzz, image, run, shell, test};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -143,6 +143,12 @@ pub struct RunArgs {
     /// An NMI so many milliseconds after the first line; may be given more than once
     #[arg(long, value_name = "MS")]
     pub nmi_at: Vec<u64>,
+    /// An interactive shell on this terminal, with the test programs to try (Ctrl-] X leaves)
+    #[arg(long, conflicts_with_all = ["rootfs", "json", "cores", "nmi_storm", "nmi_at", "prog"])]
+    pub shell: bool,
+    /// The shell on Linux instead: Debian's kernel, or the one in a file
+    #[arg(long, value_name = "FILE", requires = "shell", num_args = 0..=1, require_equals = true)]
+    pub linux: Option<Option<PathBuf>>,
     /// The machine.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -273,6 +279,7 @@ pub fn main() -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Run(args) if args.shell => shell::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Test(args) => test::main(&args),
         Command::Bench(Bench::Boot(args)) => bench::boot(&args),

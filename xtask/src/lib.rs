@@ -26,6 +26,7 @@
 //! | [`explain`] | what the kernel does, stage by stage |
 //! | [`symbols`] | where things are in the kernel |
 //! | [`fuzz`] | campaigns of the fuzzers |
+//! | [`shell`] | a machine to live in, on the terminal one is sitting at |
 //! | [`run`], [`test`], [`bench`], [`image`] | the commands themselves |
 
 pub mod bench;
@@ -49,6 +50,7 @@ pub mod paths;
 pub mod qemu;
 pub mod report;
 pub mod run;
+pub mod shell;
 pub mod symbols;
 pub mod test;
 pub mod tools;

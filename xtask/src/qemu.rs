@@ -127,6 +127,10 @@ fn with_path(prefix: &str, path: &Path, suffix: &str) -> OsString {
     format!("{prefix}{}{suffix}", path.display().to_string().replace(',', ",,")).into()
 }
 
+/// The key that wakes QEMU's monitor while somebody lives in a shell: Ctrl-], for Ctrl-A is
+/// the way to a line's beginning there.
+const SHELL_ESCAPE: &str = "0x1d";
+
 /// Who sees the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Console {
@@ -189,15 +193,13 @@ fn run_watched(
     let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
     let (console_file, report_file) = (dir.path().join("console"), dir.path().join("report"));
     let mut args = machine.arguments();
-    args.push("-chardev".into());
     match console {
-        Console::Terminal => {
-            args.push(with_path("stdio,id=console,mux=on,signal=off,logfile=", &console_file, ""));
-            args.extend(["-mon".into(), "chardev=console".into()]);
+        Console::Terminal => terminal_port(&mut args, &console_file),
+        Console::Captured => {
+            args.extend(["-chardev".into(), with_path("file,id=console,path=", &console_file, "")]);
+            args.extend(["-serial".into(), "chardev:console".into()]);
         }
-        Console::Captured => args.push(with_path("file,id=console,path=", &console_file, "")),
     }
-    args.extend(["-serial".into(), "chardev:console".into()]);
     args.extend(["-chardev".into(), with_path("file,id=report,path=", &report_file, "")]);
     args.extend(["-serial".into(), "chardev:report".into()]);
     watch(&console_file);
@@ -205,6 +207,28 @@ fn run_watched(
     outcome.console = text_of(&console_file);
     outcome.report = text_of(&report_file);
     Ok(outcome)
+}
+
+/// [`run`] for a shell at this terminal: Ctrl-] X leaves, all other keys are the guest's. Its
+/// second serial port is a socket at `link`.
+pub fn run_shell(machine: &Machine, link: &Path, timeout: Option<Duration>) -> Result<Outcome> {
+    let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
+    let console_file = dir.path().join("console");
+    let mut args = machine.arguments();
+    args.extend(["-echr".into(), SHELL_ESCAPE.into()]);
+    terminal_port(&mut args, &console_file);
+    args.extend(["-chardev".into(), with_path("socket,id=link,server=on,wait=off,path=", link, "")]);
+    args.extend(["-serial".into(), "chardev:link".into()]);
+    let mut outcome = run_arguments(&args, Console::Terminal, timeout)?;
+    outcome.console = text_of(&console_file);
+    Ok(outcome)
+}
+
+/// The first serial port on our terminal, what it carries kept in a file.
+fn terminal_port(args: &mut Vec<OsString>, log: &Path) {
+    args.push("-chardev".into());
+    args.push(with_path("stdio,id=console,mux=on,signal=off,logfile=", log, ""));
+    args.extend(["-mon", "chardev=console", "-serial", "chardev:console"].map(OsString::from));
 }
 
 /// [`run`], with NMIs as planned; also says how many there were.
