@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`start`] | `_start`, arguments, environment, auxiliary vector, panic |
 //! | [`syscall`] | the `syscall` instruction, [`Errno`] |
-//! | [`process`], [`signal`], [`file`], [`memory`], [`time`], [`ptrace`] | thin wrappers, one per system call |
+//! | [`process`], [`signal`], [`file`], [`memory`], [`time`], [`timer`], [`ptrace`] | thin wrappers, one per system call |
 //! | [`ucontext`] | what a signal handler is given |
 //! | [`probe`] | the instruction under test and its label |
 //! | [`expect`] | the macro by which a program states what must happen to it |
@@ -46,6 +46,7 @@ pub mod status;
 pub mod syscall;
 pub mod text;
 pub mod time;
+pub mod timer;
 pub mod ucontext;
 
 pub use syscall::{Errno, Result};

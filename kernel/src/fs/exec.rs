@@ -28,6 +28,7 @@ use crate::kernel::signal::sigset::{SIGCHLD, SIGSEGV};
 use crate::kernel::signal::state::rlimit;
 use crate::kernel::signal::{action, fatal_signal_pending, force_fatal_sig, kill_other_threads};
 use crate::kernel::task::{Current, Task, current, pf};
+use crate::kernel::time::posix_timers::{exit_itimers, flush_itimer_signals};
 use crate::mm::mm_struct::{SUID_DUMP_DISABLE, SUID_DUMP_USER};
 use crate::mm::page_alloc::Page;
 use crate::mm::util::READ_IMPLIES_EXEC;
@@ -236,6 +237,8 @@ impl Binprm {
         mm.lock().exe_file = Some(Arc::new(exe));
         self.set_dumpable(cur);
         exec_mmap(&mm);
+        exit_itimers(cur);
+        flush_itimer_signals(&cur);
         action::unshare_sighand(&cur);
         flush_thread();
         flush_ptrace_hw_breakpoint(cur);

@@ -25,6 +25,7 @@ use crate::kernel::ptrace::{exit_ptrace, ptrace_event};
 use crate::kernel::sched::schedule;
 use crate::kernel::signal::{begin_group_exit, do_notify_parent, exit_signals};
 use crate::kernel::task::{TASK_DEAD, Task, current};
+use crate::kernel::time::posix_timers::exit_itimers;
 use crate::locking::{irqs_enabled, local_irq_disable, local_irq_enable};
 use crate::mm::leave_mm;
 use crate::mm::mm_struct::SUID_DUMP_USER;
@@ -57,6 +58,7 @@ pub fn do_exit(code: i32) -> ! {
     cur.exit_code.store(code as u32, Ordering::Relaxed);
     if !others_live {
         cur.signal.itimers.cancel_all();
+        exit_itimers(cur);
     }
     exit_mm();
     drop(cur.files.lock().take());

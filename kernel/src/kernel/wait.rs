@@ -7,7 +7,7 @@ use crate::kernel::signal::{fatal_signal_pending, signal_pending};
 use crate::kernel::task::{
     TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_RUNNING, TASK_UNINTERRUPTIBLE, Task, current,
 };
-use crate::kernel::time::hrtimer::{HrTimer, TimerFn};
+use crate::kernel::time::hrtimer::{ClockBase, HrTimer, TimerFn};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::locking::IrqLock;
 use crate::mm::util::try_push;
@@ -116,7 +116,7 @@ impl WaitQueue {
         deadline: u64,
         mut cond: impl FnMut() -> bool,
     ) -> Result<bool> {
-        let sleeper = SleepTimer::start(deadline);
+        let sleeper = SleepTimer::start(ClockBase::Monotonic, deadline);
         let mut met = false;
         let r = self.wait_event_interruptible(|| {
             met = cond();
@@ -143,11 +143,11 @@ impl TimerFn for Wake {
 }
 
 impl SleepTimer {
-    fn start(deadline: u64) -> Self {
+    fn start(base: ClockBase, deadline: u64) -> Self {
         let wake: Arc<dyn TimerFn> = Arc::new(Wake(current().to_arc()));
         let timer = HrTimer::new();
         if deadline != u64::MAX {
-            timer.start(deadline, &wake);
+            timer.start_on(base, deadline, &wake);
         }
         Self { timer, _wake: wake }
     }
@@ -160,11 +160,17 @@ impl SleepTimer {
 /// set by [`set_current_state`] (`schedule_hrtimeout`). Returns whether the time
 /// has passed.
 pub fn schedule_hrtimeout(deadline: u64) -> bool {
-    let sleeper = SleepTimer::start(deadline);
-    if ktime_get() < deadline {
+    schedule_hrtimeout_on(ClockBase::Monotonic, deadline)
+}
+
+/// [`schedule_hrtimeout`] by any clock: a sleep by the wall clock ends earlier or later when that
+/// is set (`schedule_hrtimeout_range_clock`).
+pub fn schedule_hrtimeout_on(base: ClockBase, deadline: u64) -> bool {
+    let sleeper = SleepTimer::start(base, deadline);
+    if base.now() < deadline {
         schedule();
     }
     sleeper.cancel();
     set_current_state(TASK_RUNNING);
-    ktime_get() >= deadline
+    base.now() >= deadline
 }

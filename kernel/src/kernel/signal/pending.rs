@@ -4,16 +4,21 @@
 //!
 //! The signal that an instruction forces on its thread must not depend on the
 //! heap, so a queue holds its oldest entry inline and spills only the others.
+//! A POSIX timer's signal must not be lost either: the timer has a [`Sigqueue`]
+//! from the start, and a place for it is kept free.
 //! After Linux 6.1, `kernel/signal.c`, `__sigqueue_alloc`, `collect_signal`,
 //! `flush_sigqueue_mask`.
 
 use super::fatal::print_dropped_signal;
-use super::siginfo::{KernelSiginfo, SI_USER, SigFields};
+use super::siginfo::{KernelSiginfo, SI_TIMER, SI_USER, SigFields};
 use super::sigset::{SYNCHRONOUS, SigSet, next_signal};
 use super::{SigCell, Siglock};
+use crate::errno::{EAGAIN, Result};
+use crate::kernel::time::posix_timers::KItimer;
 use crate::locking::IrqLock;
 use alloc::collections::{BTreeMap, VecDeque};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Signals queued for user 0, who sends most of them here.
 static ROOT_PENDING: AtomicU32 = AtomicU32::new(0);
@@ -51,15 +56,93 @@ pub fn user_sigpending(uid: u32) -> u32 {
     if uid == 0 { ROOT_PENDING.load(Relaxed) } else { USER_PENDING.lock().get(&uid).copied().unwrap_or(0) }
 }
 
-/// A queued signal; it stays on its user's account until it is dropped.
+/// One entry on a user's account, until it is dropped.
+pub struct Charge {
+    uid: u32,
+}
+
+impl Charge {
+    /// Fails at the user's limit.
+    pub fn new(sig: i32, limit: QueueLimit) -> Option<Self> {
+        let count = charge(limit.uid);
+        let c = Self { uid: limit.uid };
+        if !limit.override_rlimit && u64::from(count) > limit.limit {
+            print_dropped_signal(sig);
+            return None;
+        }
+        Some(c)
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        uncharge(self.uid);
+    }
+}
+
+/// The one entry that a POSIX timer's signal has in a queue, made with the timer
+/// (`struct sigqueue` with `SIGQUEUE_PREALLOC`).
+pub struct Sigqueue {
+    _charge: Charge,
+    timer: Weak<KItimer>,
+    /// Whether the entry is in a queue; under the siglock.
+    queued: AtomicBool,
+    /// How often the timer expired while it was.
+    overrun: AtomicI32,
+}
+
+impl Sigqueue {
+    /// The entry of a timer (`sigqueue_alloc`).
+    pub fn new(charge: Charge, timer: Weak<KItimer>) -> Arc<Self> {
+        let (queued, overrun) = (AtomicBool::new(false), AtomicI32::new(0));
+        Arc::new(Self { _charge: charge, timer, queued, overrun })
+    }
+    /// If it is in a queue already: counts one more expiry.
+    pub(super) fn count_overrun(&self, _: &Siglock) -> bool {
+        let queued = self.queued.load(Relaxed);
+        if queued {
+            self.overrun.fetch_add(1, Relaxed);
+        }
+        queued
+    }
+}
+
+/// Whose place in a queue it is.
+enum Place {
+    /// One of the user's.
+    Charged(#[allow(dead_code)] Charge),
+    /// A timer's.
+    Timer(Arc<Sigqueue>),
+}
+
+/// A queued signal.
 struct Queued {
     info: KernelSiginfo,
-    uid: u32,
+    place: Place,
+}
+
+impl Queued {
+    /// The information as of now: a timer may have expired once more.
+    fn info(&self) -> KernelSiginfo {
+        match &self.place {
+            Place::Charged(_) => self.info,
+            Place::Timer(q) => self.info.with_overrun(q.overrun.load(Relaxed)),
+        }
+    }
+    /// The timer that sent it, unless that was deleted.
+    fn timer(&self) -> Option<Arc<KItimer>> {
+        match &self.place {
+            Place::Charged(_) => None,
+            Place::Timer(q) => q.timer.upgrade(),
+        }
+    }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        uncharge(self.uid);
+        if let Place::Timer(q) = &self.place {
+            q.queued.store(false, Relaxed);
+        }
     }
 }
 
@@ -69,6 +152,16 @@ struct Queue {
     /// Older than everything in `rest`.
     first: Option<Queued>,
     rest: VecDeque<Queued>,
+    /// Timers whose signals come here: each has room for one entry, whatever else is queued.
+    timers: usize,
+}
+
+/// What [`Queue::take`] has found.
+struct Taken {
+    info: KernelSiginfo,
+    timer: Option<Arc<KItimer>>,
+    /// Whether another one is queued for the same signal.
+    more: bool,
 }
 
 impl Queue {
@@ -78,21 +171,20 @@ impl Queue {
             self.first = Some(q);
             return true;
         }
-        let room = self.rest.try_reserve(1).is_ok();
+        let room = matches!(q.place, Place::Timer(_)) || self.rest.try_reserve(1 + self.timers).is_ok();
         if room {
             self.rest.push_back(q);
         }
         room
     }
 
-    fn iter(&self) -> impl Iterator<Item = &KernelSiginfo> {
-        self.first.iter().chain(self.rest.iter()).map(|q| &q.info)
+    fn iter(&self) -> impl Iterator<Item = &Queued> {
+        self.first.iter().chain(self.rest.iter())
     }
 
-    /// Removes the oldest entry that `pick` accepts. Also says whether another one
-    /// is queued for the same signal.
+    /// Removes the oldest entry that `pick` accepts.
     #[inline]
-    fn take(&mut self, pick: impl Fn(&KernelSiginfo) -> bool) -> Option<(KernelSiginfo, bool)> {
+    fn take(&mut self, pick: impl Fn(&KernelSiginfo) -> bool) -> Option<Taken> {
         let q = match &self.first {
             Some(q) if pick(&q.info) => self.first.take(),
             _ => {
@@ -100,13 +192,13 @@ impl Queue {
                 self.rest.remove(i)
             }
         }?;
-        let more = self.iter().any(|i| i.si_signo == q.info.si_signo);
-        Some((q.info, more))
+        let more = self.iter().any(|i| i.info.si_signo == q.info.si_signo);
+        Some(Taken { info: q.info(), timer: q.timer(), more })
     }
 
-    fn remove(&mut self, mask: SigSet) {
-        self.rest.retain(|q| !mask.contains(q.info.si_signo));
-        if self.first.as_ref().is_some_and(|q| mask.contains(q.info.si_signo)) {
+    fn remove(&mut self, which: impl Fn(&KernelSiginfo) -> bool) {
+        self.rest.retain(|q| !which(&q.info));
+        if self.first.as_ref().is_some_and(|q| which(&q.info)) {
             self.first = None;
         }
     }
@@ -151,18 +243,36 @@ impl SigPending {
     /// Queues a signal's information. Fails at the user's limit, or without memory.
     #[inline]
     pub fn enqueue(&self, l: &Siglock, info: &KernelSiginfo, limit: QueueLimit) -> bool {
-        let count = charge(limit.uid);
-        let q = Queued { info: *info, uid: limit.uid };
-        if !limit.override_rlimit && u64::from(count) > limit.limit {
-            print_dropped_signal(info.si_signo);
-            return false;
-        }
+        let Some(charge) = Charge::new(info.si_signo, limit) else { return false };
+        let q = Queued { info: *info, place: Place::Charged(charge) };
         self.queue.lock(l).push(q)
+    }
+
+    /// Keeps room for one more timer's signal.
+    ///
+    /// # Errors
+    /// `EAGAIN` without memory.
+    pub fn reserve_for_timer(&self, l: &Siglock) -> Result {
+        let mut q = self.queue.lock(l);
+        let timers = q.timers + 1;
+        q.rest.try_reserve(timers).map_err(|_| EAGAIN)?;
+        q.timers = timers;
+        Ok(())
+    }
+    /// A timer is gone whose signals came here.
+    pub fn unreserve(&self, l: &Siglock) {
+        self.queue.lock(l).timers -= 1;
+    }
+    /// Queues a timer's signal in the place that is kept for it.
+    pub(super) fn enqueue_timer(&self, l: &Siglock, info: &KernelSiginfo, q: &Arc<Sigqueue>) {
+        q.queued.store(true, Relaxed);
+        q.overrun.store(0, Relaxed);
+        self.queue.lock(l).push(Queued { info: *info, place: Place::Timer(q.clone()) });
     }
 
     /// The queued information number `at`, oldest first.
     pub fn nth(&self, l: &Siglock, at: usize) -> Option<KernelSiginfo> {
-        self.queue.lock(l).iter().nth(at).copied()
+        self.queue.lock(l).iter().nth(at).map(Queued::info)
     }
 
     /// Takes the next signal that `blocked` lets through.
@@ -172,13 +282,16 @@ impl SigPending {
         if sig == 0 {
             return None;
         }
-        let Some((info, more)) = self.queue.lock(l).take(|i| i.si_signo == sig) else {
+        let Some(Taken { mut info, timer, more }) = self.queue.lock(l).take(|i| i.si_signo == sig) else {
             // Sent without information, or there was no room for it.
             self.del(l, sig);
             return Some(KernelSiginfo::new(sig, SI_USER, SigFields::Kill { pid: 0, uid: 0 }));
         };
         if !more {
             self.del(l, sig);
+        }
+        if let Some(timer) = timer {
+            timer.rearm(l, &mut info);
         }
         Some(info)
     }
@@ -192,7 +305,7 @@ impl SigPending {
             return None;
         }
         let of_cpu = |i: &KernelSiginfo| i.si_code > SI_USER && SYNCHRONOUS.contains(i.si_signo);
-        let (info, more) = self.queue.lock(l).take(of_cpu)?;
+        let Taken { info, more, .. } = self.queue.lock(l).take(of_cpu)?;
         if !more {
             self.del(l, info.si_signo);
         }
@@ -205,7 +318,19 @@ impl SigPending {
             return;
         }
         self.set.store(self.set().without(mask).0, Relaxed);
-        self.queue.lock(l).remove(mask);
+        self.queue.lock(l).remove(|i| mask.contains(i.si_signo));
+    }
+
+    /// Forgets what timers have sent (`__flush_itimer_signals`).
+    pub fn flush_timers(&self, l: &Siglock) {
+        let mut q = self.queue.lock(l);
+        let signals = |of_timer: bool| {
+            let which = |q: &&Queued| (q.info.si_code == SI_TIMER) == of_timer;
+            q.iter().filter(which).fold(SigSet::EMPTY, |s, q| s.union(SigSet::of(q.info.si_signo)))
+        };
+        let gone = signals(true).without(signals(false));
+        q.remove(|i| i.si_code == SI_TIMER);
+        self.set.store(self.set().without(gone).0, Relaxed);
     }
 }
 

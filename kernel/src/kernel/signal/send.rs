@@ -13,7 +13,7 @@
 
 use super::action::{KSigaction, SIG_DFL};
 use super::jobctl::{clear_jobctl_pending, kill_group, signal_wake_up, wake_thread};
-use super::pending::{QueueLimit, SigPending};
+use super::pending::{QueueLimit, SigPending, Sigqueue};
 use super::siginfo::{KernelSiginfo, SI_KERNEL, SI_USER, SigFields};
 use super::sigset::{
     KERNEL_COREDUMP, KERNEL_IGNORE, KERNEL_ONLY, KERNEL_STOP, SIGCONT, SIGKILL, SIGRTMIN, SigSet,
@@ -24,6 +24,7 @@ use crate::errno::{EAGAIN, Result};
 use crate::kernel::ptrace::ptrace_trap_notify;
 use crate::kernel::sched::try_to_wake_up;
 use crate::kernel::task::{TASK_STOPPED, TASK_TRACED, Task, current, pf, tif};
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Whose signal it is.
@@ -346,6 +347,28 @@ pub(super) fn send_locked(
 #[inline]
 pub fn send_signal_locked(l: &mut Siglock, sig: i32, info: SendInfo<'_>, t: &Task, kind: PidType) -> Result {
     send_locked(l, sig, info, t, kind, info.is_forced())
+}
+
+/// Sends a timer's signal in the place that it has; false if the signal is ignored
+/// (`send_sigqueue`).
+pub fn send_sigqueue(
+    l: &mut Siglock,
+    q: &Arc<Sigqueue>,
+    info: &KernelSiginfo,
+    t: &Task,
+    kind: PidType,
+) -> bool {
+    let sig = info.si_signo;
+    if !prepare_signal(l, sig, t, false) {
+        return false;
+    }
+    if !q.count_overrun(l) {
+        let p = if kind == PidType::Pid { &t.sig.pending } else { &t.signal.shared_pending };
+        p.enqueue_timer(l, info, q);
+        p.add(l, sig);
+        complete_signal(l, sig, t, kind);
+    }
+    true
 }
 
 /// Sends a signal without asking for permission (`do_send_sig_info`).

@@ -267,6 +267,18 @@ impl KernelSiginfo {
     pub const fn typed(&self) -> SigFields {
         SigFields::decode(self.si_signo, self.si_code, &self.fields)
     }
+    /// A timer's, with `si_overrun`.
+    #[must_use]
+    pub const fn with_overrun(mut self, overrun: i32) -> Self {
+        self.fields[0] = pair(lo(self.fields[0]), overrun as u32);
+        self
+    }
+    /// A timer's, with `si_sys_private`.
+    #[must_use]
+    pub const fn with_sys_private(mut self, private: i32) -> Self {
+        self.fields[2] = private as u32 as u64;
+        self
+    }
     /// Whether user mode made it up (`si_fromuser`).
     pub const fn from_user(&self) -> bool {
         self.si_code <= 0

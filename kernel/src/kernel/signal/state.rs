@@ -9,6 +9,8 @@ use super::sigset::SigSet;
 use super::{SigCell, Siglock, with_siglock};
 use crate::kernel::task::{Task, current, tif};
 use crate::kernel::time::itimer::Itimers;
+use crate::kernel::time::posix_cpu_timers::CpuTimers;
+use crate::kernel::time::posix_timers::PosixTimers;
 use crate::kernel::wait::WaitQueue;
 use crate::locking::SpinLock;
 use alloc::sync::Arc;
@@ -81,6 +83,8 @@ pub struct TaskSignals {
     pub altstack: AltStack,
     /// The interrupted call; the thread's own.
     pub restart_block: SpinLock<RestartBlock>,
+    /// Armed timers on the thread's CPU time.
+    pub cpu_timers: CpuTimers,
 }
 
 impl Default for TaskSignals {
@@ -100,6 +104,7 @@ impl TaskSignals {
             jobctl: AtomicU32::new(0),
             altstack: AltStack::new(),
             restart_block: SpinLock::new(RestartBlock::NONE),
+            cpu_timers: CpuTimers::default(),
         }
     }
 
@@ -293,6 +298,10 @@ pub struct SignalStruct {
     rlim: [Rlimit; rlimit::NLIMITS],
     /// `setitimer`'s timers.
     pub itimers: Itimers,
+    /// `timer_create`'s timers.
+    pub posix_timers: PosixTimers,
+    /// Armed timers on the process's CPU time, its own or others'.
+    pub cpu_timers: CpuTimers,
     /// `wait4` sleeps here.
     pub wait_chldexit: WaitQueue,
     /// `execve` waits here until it is the only thread.
@@ -407,8 +416,10 @@ impl SignalStruct {
                 self.shared_pending.flush(l, SigSet::ALL);
             }
         });
+        t.sig.cpu_timers.cleanup();
         if self.nr_threads.load(Relaxed) == 0 {
             self.itimers.cancel_all();
+            self.cpu_timers.cleanup();
         }
         self.thread_gone.wake_up();
         drop(gone);

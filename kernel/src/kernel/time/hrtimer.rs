@@ -1,26 +1,83 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Timers (Linux 6.1, `kernel/time/hrtimer.c`): callbacks at a point of
-//! monotonic time, run by the local APIC timer's interrupt.
+//! Timers (Linux 6.1, `kernel/time/hrtimer.c`): callbacks at a point of monotonic
+//! or wall-clock time, run by the local APIC timer's interrupt.
 
-use crate::kernel::time::timekeeping::ktime_get;
+use crate::kernel::time::timekeeping::{ktime_get, ktime_get_real, real_offset};
 use crate::locking::IrqLock;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicU64, Ordering};
 
+/// The clock that a timer follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClockBase {
+    /// Nanoseconds since boot.
+    #[default]
+    Monotonic,
+    /// The wall clock: its timers move with `clock_settime`.
+    Real,
+}
+
+impl ClockBase {
+    /// What the clock shows.
+    pub fn now(self) -> u64 {
+        match self {
+            Self::Monotonic => ktime_get(),
+            Self::Real => ktime_get_real(),
+        }
+    }
+    /// What it shows more than the monotonic clock.
+    fn offset(self) -> u64 {
+        match self {
+            Self::Monotonic => 0,
+            Self::Real => real_offset(),
+        }
+    }
+    /// The monotonic time at which the clock shows `time`, if nobody sets it; 0 if that was before
+    /// the boot.
+    fn to_monotonic(self, time: u64) -> u64 {
+        time.saturating_sub(self.offset())
+    }
+}
+
 /// What a timer calls, in interrupt context, with interrupts off.
 pub trait TimerFn: Send + Sync {
-    /// The timer expired. Returning a time (nanoseconds since boot) starts it again.
+    /// The timer expired; its clock shows `now`. Returning a time starts it again.
     fn expired(&self, now: u64) -> Option<u64>;
 }
 
+/// Expiry and a number that is no other's.
 type Key = (u64, u64);
-type Armed = (Weak<dyn TimerFn>, Arc<HrTimer>);
 type Queue = BTreeMap<Key, Armed>;
 
-/// All armed timers, soonest first. The queue holds weak references: a timer
-/// whose owner is gone does nothing.
-static QUEUE: IrqLock<Queue> = IrqLock::new(BTreeMap::new());
+struct Armed {
+    /// A timer whose owner is gone does nothing.
+    call: Weak<dyn TimerFn>,
+    timer: Arc<HrTimer>,
+}
+
+/// All armed timers, soonest first, by clock.
+struct Bases {
+    monotonic: Queue,
+    real: Queue,
+}
+
+impl Bases {
+    fn of(&mut self, base: ClockBase) -> &mut Queue {
+        match base {
+            ClockBase::Monotonic => &mut self.monotonic,
+            ClockBase::Real => &mut self.real,
+        }
+    }
+    /// The monotonic time at which the first of all timers expires.
+    fn next(&self) -> u64 {
+        let first = |q: &Queue| q.first_key_value().map(|(k, _)| k.0);
+        let real = first(&self.real).map_or(u64::MAX, |t| ClockBase::Real.to_monotonic(t));
+        first(&self.monotonic).unwrap_or(u64::MAX).min(real)
+    }
+}
+
+static BASES: IrqLock<Bases> = IrqLock::new(Bases { monotonic: BTreeMap::new(), real: BTreeMap::new() });
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// When the soonest timer expires, so that a tick without one costs one load.
 static NEXT_EXPIRY: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -28,45 +85,53 @@ static NEXT_EXPIRY: AtomicU64 = AtomicU64::new(u64::MAX);
 /// One timer: armed at most once at a time.
 #[derive(Default)]
 pub struct HrTimer {
-    /// (expiry, id) while armed; expiry 0 when not.
-    key: IrqLock<Key>,
+    /// Where it is queued, while it is.
+    queued: IrqLock<Option<(ClockBase, Key)>>,
 }
 
 impl HrTimer {
     /// A timer that is not armed.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { key: IrqLock::new((0, 0)) })
+        Arc::default()
     }
 
     /// Arms it for `expires` (nanoseconds since boot), replacing an earlier time.
     pub fn start(self: &Arc<Self>, expires: u64, f: &Arc<dyn TimerFn>) {
-        let mut q = QUEUE.lock();
-        let mut key = self.key.lock();
-        q.remove(&*key);
-        *key = (expires.max(1), NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        q.insert(*key, (Arc::downgrade(f), self.clone()));
-        publish_next(&q);
+        self.start_on(ClockBase::Monotonic, expires, f);
+    }
+
+    /// Arms it for the moment at which the clock shows `expires`, replacing an earlier time.
+    pub fn start_on(self: &Arc<Self>, base: ClockBase, expires: u64, f: &Arc<dyn TimerFn>) {
+        let mut bases = BASES.lock();
+        let mut queued = self.queued.lock();
+        if let Some((base, key)) = queued.take() {
+            bases.of(base).remove(&key);
+        }
+        let key = (expires, NEXT_ID.fetch_add(1, Ordering::Relaxed));
+        *queued = Some((base, key));
+        bases.of(base).insert(key, Armed { call: Arc::downgrade(f), timer: self.clone() });
+        publish_next(&bases);
     }
 
     /// Disarms it; returns whether it was armed.
     pub fn cancel(&self) -> bool {
-        let mut q = QUEUE.lock();
-        let mut key = self.key.lock();
-        let was = q.remove(&*key).is_some();
-        *key = (0, 0);
-        publish_next(&q);
-        was
+        let mut bases = BASES.lock();
+        let Some((base, key)) = self.queued.lock().take() else { return false };
+        let gone = bases.of(base).remove(&key);
+        publish_next(&bases);
+        drop(bases);
+        gone.is_some()
     }
 
     /// Nanoseconds until it expires, if it is armed (at least 1).
     pub fn remaining(&self) -> Option<u64> {
-        let key = *self.key.lock();
-        (key.0 != 0).then(|| key.0.saturating_sub(ktime_get()).max(1))
+        let (base, (expires, _)) = (*self.queued.lock())?;
+        Some(expires.saturating_sub(base.now()).max(1))
     }
 }
 
-fn publish_next(q: &Queue) {
-    let next = q.first_key_value().map_or(u64::MAX, |(k, _)| k.0);
+fn publish_next(bases: &Bases) {
+    let next = bases.next();
     NEXT_EXPIRY.store(next, Ordering::Relaxed);
     crate::arch::x86::kernel::apic::program_next_event(next);
 }
@@ -76,28 +141,66 @@ pub fn next_expiry() -> u64 {
     NEXT_EXPIRY.load(Ordering::Relaxed)
 }
 
+/// The wall clock was set: its timers are due earlier or later.
+pub fn clock_was_set() {
+    publish_next(&BASES.lock());
+}
+
 /// Runs what has expired; called by the timer interrupt (`hrtimer_interrupt`).
 pub fn run_expired(now: u64) {
     while next_expiry() <= now {
-        let Some((f, timer)) = take_first(now) else {
+        let Some((base, armed)) = take_first(now) else {
             break;
         };
-        if let Some(f) = f.upgrade()
-            && let Some(again) = f.expired(now)
+        let shown = now + base.offset();
+        if let Some(f) = armed.call.upgrade()
+            && let Some(again) = f.expired(shown)
         {
-            timer.start(again.max(now + 1), &f);
+            armed.timer.start_on(base, again.max(shown + 1), &f);
         }
     }
 }
 
-fn take_first(now: u64) -> Option<Armed> {
-    let mut q = QUEUE.lock();
-    let first = q.first_entry()?;
-    if first.key().0 > now {
-        return None;
+fn take_first(now: u64) -> Option<(ClockBase, Armed)> {
+    let mut bases = BASES.lock();
+    for base in [ClockBase::Monotonic, ClockBase::Real] {
+        let first = bases.of(base).first_entry();
+        if let Some(e) = first.filter(|e| base.to_monotonic(e.key().0) <= now) {
+            let armed = e.remove();
+            *armed.timer.queued.lock() = None;
+            publish_next(&bases);
+            return Some((base, armed));
+        }
     }
-    let v = first.remove();
-    *v.1.key.lock() = (0, 0);
-    publish_next(&q);
-    Some(v)
+    // The clock was set meanwhile.
+    publish_next(&bases);
+    None
+}
+
+/// Moves an expiry that has passed on by whole intervals, to the first one behind `now`; returns
+/// by how many (`hrtimer_forward`).
+pub fn forward(expires: &mut u64, now: u64, interval: u64) -> u64 {
+    let Some(late) = now.checked_sub(*expires) else { return 0 };
+    let interval = interval.max(1);
+    let passed = late / interval + 1;
+    // The end of time is signed (`KTIME_MAX`).
+    *expires = expires.saturating_add(interval.saturating_mul(passed)).min(i64::MAX as u64);
+    passed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_moves_by_whole_intervals_behind_now() {
+        let moved = |mut at: u64, now, interval| (forward(&mut at, now, interval), at);
+        assert_eq!(moved(100, 99, 30), (0, 100));
+        assert_eq!(moved(100, 100, 30), (1, 130));
+        assert_eq!(moved(100, 129, 30), (1, 130));
+        assert_eq!(moved(100, 130, 30), (2, 160));
+        assert_eq!(moved(100, 300, 30), (7, 310));
+        assert_eq!(moved(100, 300, 0), (201, 301));
+        assert_eq!(moved(5, 10, u64::MAX).1, i64::MAX as u64);
+    }
 }

@@ -4,7 +4,8 @@
 //! CPU time (`kernel/time/posix-cpu-timers.c`, `check_process_timers`).
 
 use super::Timeval;
-use super::hrtimer::{HrTimer, TimerFn};
+use super::hrtimer::{HrTimer, TimerFn, forward};
+use super::posix_cpu_timers::run_posix_cpu_timers;
 use super::timekeeping::ktime_get;
 use crate::arch::x86::kernel::apic::TICK_NSEC;
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
@@ -118,7 +119,8 @@ impl Itimers {
             if let Some(r) = r
                 && r.timer.remaining().is_none()
             {
-                let expires = forward(self.real_expires.load(Relaxed), incr, ktime_get());
+                let mut expires = self.real_expires.load(Relaxed);
+                forward(&mut expires, ktime_get(), incr);
                 self.real_expires.store(expires, Relaxed);
                 r.timer.start(expires, &r.callback);
             }
@@ -154,12 +156,6 @@ impl Itimers {
     pub fn watch_cpu_limit(&self, on: bool) {
         self.cpu_limited.store(on, Relaxed);
     }
-}
-
-/// The first of the times `last + n * incr` that is still to come (`hrtimer_forward`).
-fn forward(last: u64, incr: u64, now: u64) -> u64 {
-    let missed = now.saturating_sub(last) / incr;
-    last.saturating_add(incr.saturating_mul(missed + 1))
 }
 
 /// What `getitimer` says of a CPU timer: one that has expired but was not noticed yet
@@ -199,12 +195,13 @@ fn check_cpu_limit(used: u64, soft: u64, hard: u64) -> Option<(i32, u64)> {
 pub fn account_tick(t: &Current, _user: bool) {
     let timers = &t.signal.itimers;
     if timers.cpu_armed.load(Relaxed) || timers.cpu_limited.load(Relaxed) {
-        run_posix_cpu_timers(t);
+        check_process_timers(t);
     }
+    run_posix_cpu_timers(t);
 }
 
 #[cold]
-fn run_posix_cpu_timers(t: &Task) {
+fn check_process_timers(t: &Task) {
     let sig = &t.signal;
     let (utime, stime) = sig.cputime();
     let clocks = [(0, utime, SIGVTALRM), (1, utime + stime, SIGPROF)];
@@ -309,14 +306,6 @@ mod tests {
         assert_eq!(alarm_left(1), 1);
         assert_eq!(alarm_left(1_499_999_999), 1);
         assert_eq!(alarm_left(1_500_000_000), 2);
-    }
-
-    #[test]
-    fn intervals_stay_aligned() {
-        assert_eq!(forward(100, 30, 100), 130);
-        assert_eq!(forward(100, 30, 129), 130);
-        assert_eq!(forward(100, 30, 130), 160);
-        assert_eq!(forward(100, 30, 300), 310);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! `hrtimer_nanosleep`; `kernel/time/posix-timers.c`).
 
 use super::clock::{Clock, Sleep};
-use super::timekeeping::{ktime_get, ktime_get_real};
+use super::hrtimer::ClockBase;
+use super::timekeeping::ktime_get;
 use super::{TimeAbi, Timespec};
 use crate::arch::x86::kernel::apic::TICK_NSEC;
 use crate::errno::{EINVAL, EOPNOTSUPP, ERESTARTNOHAND, Result};
@@ -11,14 +12,14 @@ use crate::kernel::sched::set_current_state;
 use crate::kernel::signal::restart_block::set_restart_fn;
 use crate::kernel::signal::signal_pending;
 use crate::kernel::task::{TASK_INTERRUPTIBLE, current};
-use crate::kernel::wait::schedule_hrtimeout;
+use crate::kernel::wait::schedule_hrtimeout_on;
 use linux_raw_sys::general::{CLOCK_MONOTONIC, TIMER_ABSTIME};
 
-/// Sleeps until `expires` (nanoseconds since boot); false if a signal came first.
-fn sleep_until(expires: u64) -> bool {
+/// Sleeps until the clock shows `expires`; false if a signal came first.
+fn sleep_until(base: ClockBase, expires: u64) -> bool {
     loop {
         set_current_state(TASK_INTERRUPTIBLE);
-        if schedule_hrtimeout(expires) {
+        if schedule_hrtimeout_on(base, expires) {
             return true;
         }
         if signal_pending(&current()) {
@@ -50,7 +51,7 @@ impl Rest {
 /// Sleeps to a point of monotonic time. An interrupted sleep tells what is left, and goes on
 /// later unless a handler runs.
 fn sleep_monotonic(expires: u64, rest: Rest) -> Result<usize> {
-    if sleep_until(expires) {
+    if sleep_until(ClockBase::Monotonic, expires) {
         return Ok(0);
     }
     if rest.at != 0 {
@@ -78,7 +79,7 @@ fn sleep_cpu(clock: i32, expires: u64, rest: Rest, absolute: bool) -> Result<usi
             return Ok(0);
         }
         let due = ktime_get().saturating_add((expires - now).max(TICK_NSEC));
-        if sleep_until(due) {
+        if sleep_until(ClockBase::Monotonic, due) {
             continue;
         }
         if absolute {
@@ -92,12 +93,6 @@ fn sleep_cpu(clock: i32, expires: u64, rest: Rest, absolute: bool) -> Result<usi
 
 fn cpu_restart([expires, at, abi, clock, _]: [u64; 5]) -> Result<usize> {
     sleep_cpu(clock as i32, expires, Rest::from_words(at, abi), false)
-}
-
-/// The monotonic time at which the wall clock shows `real`.
-fn real_to_monotonic(real: u64) -> u64 {
-    let boot = ktime_get_real().saturating_sub(ktime_get());
-    real.saturating_sub(boot)
 }
 
 /// `nanosleep(2)`.
@@ -117,18 +112,16 @@ pub fn clock_nanosleep(which: i32, flags: u32, rqtp: usize, rmtp: usize, abi: Ti
     let time = Timespec::get(rqtp, abi)?.to_ns().ok_or(EINVAL)?;
     let absolute = flags & TIMER_ABSTIME != 0;
     let rest = Rest { at: if absolute { 0 } else { rmtp }, abi };
-    let expires = match kind {
+    let base = match kind {
         Sleep::CpuTime => {
             clock.check_cpu_sleep()?;
             let from = if absolute { 0 } else { clock.read()? };
             return sleep_cpu(which, from.saturating_add(time), rest, absolute);
         }
-        _ if !absolute => ktime_get().saturating_add(time),
-        Sleep::Monotonic => time,
-        Sleep::Real => real_to_monotonic(time),
+        // What is asked for as a span does not change when the clock is set.
+        _ if !absolute => return sleep_monotonic(ktime_get().saturating_add(time), rest),
+        Sleep::Monotonic => ClockBase::Monotonic,
+        Sleep::Real => ClockBase::Real,
     };
-    if absolute {
-        return if sleep_until(expires) { Ok(0) } else { Err(ERESTARTNOHAND) };
-    }
-    sleep_monotonic(expires, rest)
+    if sleep_until(base, time) { Ok(0) } else { Err(ERESTARTNOHAND) }
 }

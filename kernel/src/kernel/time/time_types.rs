@@ -41,6 +41,13 @@ pub enum TimeAbi {
 }
 
 impl TimeAbi {
+    /// Bytes of a time.
+    pub const fn time_size(self) -> usize {
+        match self {
+            Self::Time64 => size_of::<[i64; 2]>(),
+            Self::Time32 => size_of::<[i32; 2]>(),
+        }
+    }
     /// Reads a time's two words.
     pub fn get(self, at: usize) -> Result<[i64; 2]> {
         match self {

@@ -46,12 +46,18 @@ pub fn ktime_get_real() -> u64 {
     ktime_get().wrapping_add(REAL_BASE.load(Ordering::Relaxed))
 }
 
-/// Sets the wall clock (`do_settimeofday64`).
+/// What the wall clock shows more than the monotonic one.
+pub fn real_offset() -> u64 {
+    REAL_BASE.load(Ordering::Relaxed)
+}
+
+/// Sets the wall clock, and moves the timers on it (`do_settimeofday64`).
 ///
 /// # Errors
 /// `EINVAL` for a time at which the machine would not have been started yet.
 pub fn set_real(ns: u64) -> Result {
     REAL_BASE.store(ns.checked_sub(ktime_get()).ok_or(EINVAL)?, Ordering::Relaxed);
+    crate::kernel::time::hrtimer::clock_was_set();
     Ok(())
 }
 

@@ -175,6 +175,11 @@ ia32_syscalls! {
     244 get_thread_area => crate::arch::x86::kernel::tls::sys_get_thread_area, (bx);
     252 exit_group => crate::kernel::exit::sys_exit_group, (bx);
     258 set_tid_address => crate::kernel::fork::sys_set_tid_address, (bx);
+    259 timer_create => crate::arch::x86::ia32::time32::compat_sys_timer_create, (bx, cx, dx);
+    260 timer_settime => crate::arch::x86::ia32::time32::sys_timer_settime32, (bx, cx, dx, si);
+    261 timer_gettime => crate::arch::x86::ia32::time32::sys_timer_gettime32, (bx, cx);
+    262 timer_getoverrun => crate::kernel::time::posix_timers::sys_timer_getoverrun, (bx);
+    263 timer_delete => crate::kernel::time::posix_timers::sys_timer_delete, (bx);
     265 clock_gettime => crate::arch::x86::ia32::time32::sys_clock_gettime32, (bx, cx);
     266 clock_getres => crate::arch::x86::ia32::time32::sys_clock_getres_time32, (bx, cx);
     267 clock_nanosleep => crate::arch::x86::ia32::time32::sys_clock_nanosleep_time32, (bx, cx, dx, si);
@@ -209,6 +214,8 @@ ia32_syscalls! {
     403 clock_gettime64 => crate::kernel::time::clock::sys_clock_gettime, (bx, cx);
     406 clock_getres_time64 => crate::kernel::time::clock::sys_clock_getres, (bx, cx);
     407 clock_nanosleep_time64 => crate::kernel::time::nanosleep::sys_clock_nanosleep, (bx, cx, dx, si);
+    408 timer_gettime64 => crate::kernel::time::posix_timers::sys_timer_gettime, (bx, cx);
+    409 timer_settime64 => crate::kernel::time::posix_timers::sys_timer_settime, (bx, cx, dx, si);
     413 pselect6_time64 => crate::arch::x86::ia32::time32::compat_sys_pselect6_time64, (bx, cx, dx, si, di, bp);
     414 ppoll_time64 => crate::fs::select::sys_ppoll, (bx, cx, dx, si, di);
     421 rt_sigtimedwait_time64 => crate::arch::x86::ia32::time32::compat_sys_rt_sigtimedwait_time64, (bx, cx, dx, si);

@@ -62,6 +62,11 @@ syscalls! {
     __NR_getitimer => crate::kernel::time::itimer::sys_getitimer, (di, si);
     __NR_setitimer => crate::kernel::time::itimer::sys_setitimer, (di, si, dx);
     __NR_alarm => crate::kernel::time::itimer::sys_alarm, (di);
+    __NR_timer_create => crate::kernel::time::posix_timers::sys_timer_create, (di, si, dx);
+    __NR_timer_settime => crate::kernel::time::posix_timers::sys_timer_settime, (di, si, dx, r10);
+    __NR_timer_gettime => crate::kernel::time::posix_timers::sys_timer_gettime, (di, si);
+    __NR_timer_getoverrun => crate::kernel::time::posix_timers::sys_timer_getoverrun, (di);
+    __NR_timer_delete => crate::kernel::time::posix_timers::sys_timer_delete, (di);
     // --- kernel/sys.rs
     __NR_uname => crate::kernel::sys::sys_newuname, (di);
     __NR_sethostname => crate::kernel::sys::sys_sethostname, (di, si);

@@ -14,6 +14,7 @@ use crate::kernel::task::current;
 use crate::kernel::time::clock::Clock;
 use crate::kernel::time::itimer::{Setting, do_getitimer, do_setitimer};
 use crate::kernel::time::nanosleep::clock_nanosleep;
+use crate::kernel::time::posix_timers::{Sigevent, do_timer_create, timer_gettime, timer_settime};
 use crate::kernel::time::timekeeping::ktime_get_real;
 use crate::kernel::time::{TimeAbi, Timespec, Timeval};
 use linux_raw_sys::general::CLOCK_MONOTONIC;
@@ -95,6 +96,29 @@ pub fn compat_sys_setitimer(which: u32, value: usize, ovalue: usize) -> Result<u
         put_itimerval(ovalue, old)?;
     }
     Ok(0)
+}
+
+/// `timer_create`, with i386's `struct sigevent`.
+pub fn compat_sys_timer_create(clock: i32, event: usize, id: usize) -> Result<usize> {
+    let event = if event == 0 {
+        None
+    } else {
+        let [value, signo, notify, tid]: [i32; 4] = get_user(event)?;
+        // The whole of it has to be there.
+        let _: [u32; 12] = get_user(event + 16)?;
+        Some(Sigevent { notify, signo, value: value as u32 as u64, tid })
+    };
+    do_timer_create(clock, event, id)
+}
+
+/// `timer_settime`.
+pub fn sys_timer_settime32(id: i32, flags: u32, new: usize, old: usize) -> Result<usize> {
+    timer_settime(id, flags, new, old, TimeAbi::Time32)
+}
+
+/// `timer_gettime`.
+pub fn sys_timer_gettime32(id: i32, at: usize) -> Result<usize> {
+    timer_gettime(id, at, TimeAbi::Time32)
 }
 
 /// `pselect6`.
