@@ -3,6 +3,7 @@
 //! `cargo nextest`, where each test is a process, each boots only for itself.
 
 mod archives;
+mod bench;
 mod cores;
 mod doors;
 mod fuzz;
@@ -21,6 +22,7 @@ fn main() {
     let args = Arguments::from_args();
     let mut trials = doors::trials();
     trials.extend(archives::trials());
+    trials.extend(bench::trials());
     trials.extend(cores::trials());
     trials.extend(fuzz::trials());
     trials.extend(modes::trials());

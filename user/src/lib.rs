@@ -15,6 +15,7 @@
 //! | [`seen`] | a handler that keeps what it was given |
 //! | [`check`] | assertions that print what differed and go on |
 //! | [`runner`] | what `/init` is made of |
+//! | [`bench`] | what the measuring programs share |
 //! | [`fuzz`] | random numbers, options and children of the fuzzers |
 //! | [`fuzz_frame`] | what the fuzzers of code and frames share: fixed memory, the record, the log |
 //!
@@ -25,6 +26,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod bench;
 pub mod check;
 pub mod expect;
 pub mod file;

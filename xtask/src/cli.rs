@@ -66,6 +66,48 @@ pub struct ExplainArgs {
 pub enum Bench {
     /// Boot: guest instructions up to /init, and seconds of the whole QEMU process
     Boot(BenchArgs),
+    /// The common paths in guest instructions, beside Linux's and the budgets
+    Rows(RowsArgs),
+    /// The same with 50 000 mappings and 2 000 processes
+    Scale(ScaleArgs),
+    /// Which functions the instructions of one row are in
+    Profile(ProfileArgs),
+}
+
+/// How to measure the common paths.
+#[derive(Debug, Clone, Args)]
+pub struct RowsArgs {
+    /// Measure Linux too, this one, instead of showing what was recorded
+    #[arg(long, value_name = "FILE", value_parser = bench::other_kernel)]
+    pub kernel: Option<PathBuf>,
+    /// Measure Linux too [default: Debian's linux-image-cloud-amd64], and write tests/recorded/bench.txt
+    #[arg(long)]
+    pub record: bool,
+    /// Installing.
+    #[command(flatten)]
+    pub install: InstallArgs,
+}
+
+/// How to measure with much around.
+#[derive(Debug, Clone, Args)]
+pub struct ScaleArgs {
+    /// Measure another kernel, say Linux's
+    #[arg(long, value_name = "FILE", value_parser = bench::other_kernel)]
+    pub kernel: Option<PathBuf>,
+    /// Installing.
+    #[command(flatten)]
+    pub install: InstallArgs,
+}
+
+/// What to step through.
+#[derive(Debug, Clone, Args)]
+pub struct ProfileArgs {
+    /// A row of `bench rows`
+    #[arg(value_name = "ROW")]
+    pub row: String,
+    /// Installing.
+    #[command(flatten)]
+    pub install: InstallArgs,
 }
 
 /// May missing tools be installed?
@@ -282,7 +324,7 @@ pub fn main() -> Result<ExitCode> {
         Command::Run(args) if args.shell => shell::main(&args),
         Command::Run(args) => run::main(&args),
         Command::Test(args) => test::main(&args),
-        Command::Bench(Bench::Boot(args)) => bench::boot(&args),
+        Command::Bench(what) => bench::main(&what),
         Command::Compare(args) => compare::main(&args),
         Command::Fuzz(args) => fuzz::main(&args),
         Command::Explain(args) => explain::main(&args).map(|()| ExitCode::SUCCESS),

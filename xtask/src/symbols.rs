@@ -34,6 +34,12 @@ impl Symbols {
         self.by_name.get(name).copied().with_context(|| format!("the kernel has no symbol {name}"))
     }
 
+    /// The function (or label) that an address of the kernel's image is in, by its whole path.
+    pub fn function(&self, addr: u64) -> Option<String> {
+        (addr >= 0xffff_ffff_8000_0000).then_some(())?;
+        Some(self.by_address.range(..=addr).next_back()?.1.clone())
+    }
+
     /// The symbol at or before an address of the kernel's image, and how far.
     pub fn label(&self, addr: u64) -> Option<String> {
         if addr < 0xffff_ffff_8000_0000 {

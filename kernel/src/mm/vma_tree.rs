@@ -4,9 +4,10 @@
 //! A tree of two levels: an array of chunks, each an array of up to [`CHUNK`]
 //! mappings. A lookup is two bisections; the array of chunks also keeps an upper
 //! bound of the gaps within each chunk, so that the search for free address
-//! space skips whole chunks. With Linux's limit of 65530 mappings the upper
-//! array has about two thousand entries at most, and a typical process has one
-//! chunk, which is a sorted array.
+//! space skips whole chunks, and begins where the last one found that there is
+//! nothing above. With Linux's limit of 65530 mappings the upper array has about
+//! two thousand entries at most, and a typical process has one chunk, which is a
+//! sorted array.
 
 use crate::errno::{ENOMEM, Result};
 use crate::mm::slab;
@@ -61,12 +62,14 @@ pub struct VmaTree {
     len: usize,
     /// Where the last lookup ended (Linux 5's `vmacache`, one entry).
     last: Option<Pos>,
+    /// What the last search for free space learned.
+    full: gaps::Full,
 }
 
 impl VmaTree {
     /// No mappings.
     pub const fn new() -> Self {
-        Self { chunks: Vec::new(), len: 0, last: None }
+        Self { chunks: Vec::new(), len: 0, last: None, full: gaps::Full::NOTHING }
     }
 
     /// Makes room for some more mappings, where there may be very many: the array of
@@ -226,8 +229,10 @@ impl VmaTree {
 
     /// Widens the bound of the chunk of `p` to the gap now before `p`.
     fn note_gap(&mut self, p: Option<Pos>) {
-        let Some(p) = p else { return };
-        let gap = self.get(p).start - self.prev_end(p);
+        let Some(p) = p else { return self.full = gaps::Full::NOTHING };
+        let start = self.get(p).start;
+        let gap = start - self.prev_end(p);
+        self.full.note(start, gap);
         let c = &mut self.chunks[p.chunk()];
         if c.gap < gap {
             c.gap = gap;

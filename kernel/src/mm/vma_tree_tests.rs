@@ -133,6 +133,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (range(), 1u64..4).prop_map(|((s, n), f)| Op::Map(s, n, f)),
         2 => range().prop_map(|(s, n)| Op::Unmap(s, n)),
         2 => (range(), 1u64..4).prop_map(|((s, n), f)| Op::Protect(s, n, f)),
+        // Mostly from the same top, as programs search: what one search learns, the next one uses.
+        4 => (1usize..9).prop_map(|n| Op::GapDown(n, 0, PAGES)),
         1 => (1usize..9, 0..PAGES, 0..PAGES).prop_map(|(n, a, b)| Op::GapDown(n, a.min(b), a.max(b))),
         1 => (1usize..9, 0..PAGES, 0..PAGES).prop_map(|(n, a, b)| Op::GapUp(n, a.min(b), a.max(b))),
     ]

@@ -3,6 +3,40 @@
 
 use super::{Chunk, Pos, VmaTree};
 
+/// What a search from the top has found to be full: no free range of `len` bytes or more below `high`
+/// ends above `below`. (Linux 2.6 kept a `free_area_cache` and `cached_hole_size` for the same end.)
+#[derive(Clone, Copy, Default)]
+pub(super) struct Full {
+    high: usize,
+    len: usize,
+    below: usize,
+}
+
+impl Full {
+    /// Nothing is known (no search has this `high`).
+    pub(super) const NOTHING: Self = Self { high: 0, len: 0, below: 0 };
+
+    /// A gap of so many bytes has come to be before `end`.
+    #[inline]
+    pub(super) fn note(&mut self, end: usize, gap: usize) {
+        if gap >= self.len && end > self.below {
+            self.below = end;
+        }
+    }
+
+    /// Where a search for `len` bytes below `high` may begin.
+    fn start(&self, len: usize, high: usize) -> usize {
+        if self.high == high && len >= self.len { self.below.min(high) } else { high }
+    }
+
+    /// Nothing was found above `below`. What is known of smaller ranges is worth more.
+    fn learn(&mut self, len: usize, high: usize, below: usize) {
+        if self.high != high || len <= self.len {
+            *self = Self { high, len, below };
+        }
+    }
+}
+
 impl VmaTree {
     /// The last mapping that starts below `addr`.
     fn last_starting_below(&self, addr: usize) -> Option<Pos> {
@@ -14,6 +48,14 @@ impl VmaTree {
     /// The highest free range of `len` bytes within `[low, high)`, leaving stacks
     /// their guard gap (`vm_unmapped_area` with `VM_UNMAPPED_AREA_TOPDOWN`).
     pub fn gap_topdown(&mut self, len: usize, low: usize, high: usize) -> Option<usize> {
+        let found = self.search_down(len, low, self.full.start(len, high));
+        if let Some(at) = found {
+            self.full.learn(len, high, at + len);
+        }
+        found
+    }
+
+    fn search_down(&mut self, len: usize, low: usize, high: usize) -> Option<usize> {
         let mut p = self.last_starting_below(high);
         let above = match p {
             Some(q) => self.next(q),

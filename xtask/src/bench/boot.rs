@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `cargo xtask bench boot`: how long a boot takes, in guest instructions and
 //! in seconds of the whole QEMU process.
-//!
-//! The instructions are counted by QEMU (`-icount shift=0`), where one tick of
-//! the time-stamp counter is one executed instruction, from reset on; the
-//! first instruction of `/init` reads the counter. The processor has no ERMS
-//! and no PKU: with ERMS each byte of a `rep movsb` counts as an instruction,
-//! and PKU makes the translator slow out of proportion, so that either would
-//! measure QEMU and not a kernel.
 
+use super::{CPU, grouped};
 use crate::build;
 use crate::cli::BenchArgs;
 use crate::elf_writer::Elf;
@@ -19,18 +13,17 @@ use crate::run::CONSOLE;
 use crate::tools;
 use crate::ui::Step;
 use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const CPU: &str = "max,-la57,-erms,-pku";
 const RUNS: usize = 5;
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// What `/init` writes before the number.
 const MARK: &str = " at tsc=";
 
 /// Runs the command.
-pub fn boot(args: &BenchArgs) -> Result<ExitCode> {
+pub fn main(args: &BenchArgs) -> Result<ExitCode> {
     let paths = Paths::find()?;
     let install = args.install.install();
     tools::need_qemu(install)?;
@@ -108,18 +101,6 @@ fn stamp(console: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// An initramfs whose `/init` is [`stamp_program`] and nothing more.
 fn tiny_initramfs() -> Vec<u8> {
     let mut archive = Archive::new();
@@ -164,22 +145,14 @@ fn stamp_program() -> Vec<u8> {
     Elf::program(&CODE).bytes()
 }
 
-/// Where `bench boot` may look for another kernel.
-pub fn other_kernel(path: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(path);
-    if path.is_file() { Ok(path) } else { Err("no such file".into()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_found_and_grouped() {
+    fn the_number_is_found() {
         assert_eq!(stamp("[ 0.1] Run /init\r\n at tsc=1234567\r\n"), Some(1_234_567));
         assert_eq!(stamp("nothing"), None);
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(grouped(999), "999");
     }
 
     #[test]

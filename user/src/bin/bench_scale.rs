@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What the common paths cost when there is much of everything: `cargo xtask bench scale` reads it. Run
+//! as a test there is little, and nothing is said.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use user::bench::{Bench, Room, map_and_unmap, protect_pair, rdtsc};
+use user::memory::{PROT_READ, PROT_WRITE};
+use user::prelude::*;
+use user::program;
+use user::signal::{SIG_BLOCK, SIGKILL, SIGSEGV, SIGUSR1, SIGUSR2, sigprocmask, sigtimedwait};
+
+expect! { end: exit(0) }
+program!(run);
+
+fn run() {
+    if getpid() != 1 {
+        return rows();
+    }
+    let measured = wait(child(|| {
+        rows();
+        i32::from(user::check::failures() != 0)
+    }));
+    check_eq!(measured, Ok(WaitStatus::exited(0)), "measuring");
+    user::runner::machine::power_off();
+}
+
+fn rows() {
+    let mut b = Bench::new();
+    for (many, names) in [
+        (5, ["page_fault@10", "mmap_munmap@10", "mprotect_pair@10", "segv@10"]),
+        (b.count(25_000), ["page_fault@50000", "mmap_munmap@50000", "mprotect_pair@50000", "segv@50000"]),
+    ] {
+        with_mappings(&mut b, many, names);
+    }
+    signal_pingpong(&mut b, 2, "signal_pingpong@2");
+    let many = b.count(2000);
+    signal_pingpong(&mut b, many, "signal_pingpong@2000");
+}
+
+extern "C" fn skip(_: i32, _: &mut SigInfo, uc: &mut UContext) {
+    uc.mcontext.ip += 3;
+}
+
+/// Each of `2 * many` pages is a mapping of its own; what is measured happens in their middle.
+fn with_mappings(b: &mut Bench, many: usize, [fault, mmap, mprotect, segv]: [&str; 4]) {
+    let Ok(room) = Room::new(2 * many, 0) else { return check!(false, "no room") };
+    for i in 0..many {
+        let made = room.protect(2 * i, PROT_READ);
+        check!(made.is_ok(), "mapping {i}: {made:?}");
+    }
+    let middle = many / 2 * 2;
+    b.spans(fault, 256, || {
+        let _ = room.renew(middle, PROT_READ | PROT_WRITE);
+        let before = rdtsc();
+        room.touch(middle, 1);
+        rdtsc() - before
+    });
+    b.row(mmap, 256, || assert!(map_and_unmap().is_ok()));
+    b.row(mprotect, 256, || assert!(protect_pair(&room, middle).is_ok()));
+    check!(sigaction(SIGSEGV, Action::Handle(skip), 0, 0).is_ok(), "sigaction");
+    b.row(segv, 256, || room.trespass(middle + 1));
+    let _ = sigaction(SIGSEGV, Action::Default, 0, 0);
+    check!(room.unmap().is_ok(), "munmap of all");
+}
+
+/// A signal to one of `many` sleeping processes, and one back.
+fn signal_pingpong(b: &mut Bench, many: usize, name: &str) {
+    check!(sigprocmask(SIG_BLOCK, bit(SIGUSR1) | bit(SIGUSR2)).is_ok(), "mask");
+    let me = getpid();
+    let mut sleepers = [0i32; 2000];
+    for sleeper in &mut sleepers[..many] {
+        *sleeper = child(|| {
+            while sigtimedwait(bit(SIGUSR1), None).is_ok() {
+                let _ = kill(me, SIGUSR2);
+            }
+            1
+        });
+        check!(*sleeper > 0, "fork: {sleeper}");
+    }
+    let one = sleepers[many / 2];
+    b.row(name, 256, || {
+        let _ = kill(one, SIGUSR1);
+        assert!(sigtimedwait(bit(SIGUSR2), None).is_ok());
+    });
+    for sleeper in &sleepers[..many] {
+        let _ = (kill(*sleeper, SIGKILL), wait(*sleeper));
+    }
+}
