@@ -93,6 +93,7 @@ fn boot(info: &mut BootInfo) -> ! {
     crate::arch::x86::kernel::fpu::xstate::fpu_init_system();
     crate::arch::x86::kernel::mce::mcheck_cpu_init();
     crate::arch::x86::kernel::hw_breakpoint::init_hw_breakpoint();
+    crate::arch::x86::kernel::hw_nmi::register_nmi_cpu_backtrace_handler();
     crate::arch::x86::kernel::nmi_selftest::init();
     crate::arch::x86::entry::vsyscall_64::map_vsyscall();
     crate::arch::x86::kernel::alternative::int3_selftest();
@@ -119,6 +120,7 @@ fn boot(info: &mut BootInfo) -> ! {
 
 /// The idle task: sleeps until an interrupt makes somebody runnable (`do_idle`).
 #[cfg(target_os = "none")]
+#[unsafe(link_section = ".cpuidle.text")]
 fn cpu_idle() -> ! {
     loop {
         sched::schedule();

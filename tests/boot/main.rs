@@ -15,6 +15,7 @@ mod oracle;
 mod programs;
 mod provoke;
 mod shell;
+mod sysrq;
 
 use libtest_mimic::Arguments;
 
@@ -30,6 +31,7 @@ fn main() {
     trials.extend(nmi::trials());
     trials.extend(provoke::trials());
     trials.extend(shell::trials());
+    trials.extend(sysrq::trials());
     trials.extend(kunit::trials(&args));
     trials.extend(oracle::trials());
     trials.extend(programs::trials(&args));

@@ -17,6 +17,7 @@ pub mod panic;
 pub mod ptrace;
 pub mod reboot;
 pub mod sched;
+pub mod sched_show;
 pub mod sched_syscalls;
 pub mod setid;
 pub mod signal;

@@ -49,6 +49,7 @@ pub fn setup_param(name: &str, value: Option<&str>) -> bool {
         || crate::arch::x86::kernel::mce::setup(name, value)
         || crate::kernel::signal::fatal::setup(name, value)
         || trace::setup(name, value)
+        || crate::drivers::tty::sysrq::setup(name, value)
 }
 
 /// Handles one command-line parameter; false if it is not one of these.
@@ -171,7 +172,7 @@ pub fn print_modules() {
 }
 
 /// Busy-waits.
-fn mdelay(ms: u64) {
+pub fn mdelay(ms: u64) {
     use crate::kernel::time::timekeeping::{rdtsc, tsc_khz};
     // Before calibration: as if it were 4 GHz.
     let khz = if tsc_khz() == 0 { 4_000_000 } else { tsc_khz() };

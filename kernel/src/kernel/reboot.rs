@@ -14,6 +14,12 @@ const MAGIC2: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
 /// Longest command of a restart that has one; the rest is cut off.
 const COMMAND_MAX: usize = 255;
 
+/// Switches the machine off (`kernel_power_off`).
+pub fn kernel_power_off() -> ! {
+    crate::pr_emerg!("reboot: Power down\n");
+    machine_power_off()
+}
+
 /// `reboot(2)`: restart, halt, power off; what Ctrl-Alt-Del does.
 pub fn sys_reboot(magic1: u32, magic2: u32, cmd: u32, arg: usize) -> Result<usize> {
     if !capable(CAP_SYS_BOOT) {
@@ -36,10 +42,7 @@ pub fn sys_reboot(magic1: u32, magic2: u32, cmd: u32, arg: usize) -> Result<usiz
             crate::pr_emerg!("reboot: System halted\n");
             machine_halt()
         }
-        0x4321_fedc => {
-            crate::pr_emerg!("reboot: Power down\n");
-            machine_power_off()
-        }
+        0x4321_fedc => kernel_power_off(),
         // Ctrl-Alt-Del does not reach a serial console.
         0 | 0x89ab_cdef => Ok(0),
         _ => Err(EINVAL),

@@ -6,4 +6,5 @@ pub mod cpio;
 pub mod cpio_pieces;
 pub mod decompress_inflate;
 pub mod iov_iter;
+pub mod nmi_backtrace;
 pub mod ratelimit;

@@ -13,6 +13,7 @@
 //! | [`shmem`] | shared anonymous memory |
 //! | [`util`] | limits and promises of memory |
 //! | [`oom_kill`] | when it runs out |
+//! | [`show_mem`] | how much there is, for the log |
 //! | [`maccess`] | reading memory that may not be there |
 pub mod gup;
 pub mod maccess;
@@ -29,6 +30,7 @@ pub mod mremap;
 pub mod oom_kill;
 pub mod page_alloc;
 pub mod shmem;
+pub mod show_mem;
 pub mod slab;
 pub mod stack;
 pub mod util;

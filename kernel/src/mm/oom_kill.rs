@@ -149,7 +149,7 @@ pub fn relieve() {
 
 /// Chooses and kills, or waits for one who was killed before; whether there was any
 /// (`out_of_memory`, and the pause that `__alloc_pages_may_oom` makes).
-fn out_of_memory() -> bool {
+pub fn out_of_memory() -> bool {
     match select_bad_process() {
         Victim::Chosen(t) => {
             crate::pr_warn!("{} invoked oom-killer\n", String::from_utf8_lossy(&current().comm()));

@@ -11,7 +11,8 @@ pub mod sysctl;
 mod task_mmu;
 mod text;
 
-use crate::errno::Result;
+use crate::drivers::tty::sysrq::write_sysrq_trigger;
+use crate::errno::{EIO, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::*;
@@ -89,6 +90,8 @@ fn make() -> Arc<Dentry> {
         });
         add_file(&root, name, 0o444, file);
     }
+    let trigger = ProcFile::new(|_| Err(EIO)).with_store(write_sysrq_trigger);
+    add_file(&root, "sysrq-trigger", 0o200, trigger);
     for s in sysctl::TABLE {
         let file = ProcFile::new(|out| {
             (s.show)(out);

@@ -132,6 +132,7 @@ pub static TABLE: &[Sysctl] = &[
     bool_entry!("kernel/panic_on_oops", PANIC_ON_OOPS),
     switch_entry!("kernel/panic_on_warn", PANIC_ON_WARN),
     atomic_entry!("kernel/oops_limit", OOPS_LIMIT, u32),
+    atomic_entry!("kernel/sysrq", crate::drivers::tty::sysrq::SYSRQ_ENABLED, i32),
     switch_entry!("kernel/dmesg_restrict", syslog::DMESG_RESTRICT),
     atomic_entry!("kernel/panic", PANIC_TIMEOUT, i32),
     atomic_entry!("kernel/print-fatal-signals", PRINT_FATAL_SIGNALS, i32),

@@ -50,17 +50,19 @@ static BOOT_RING: RingBuffer = STORAGE.ring();
 static RING: AtomicPtr<RingBuffer> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Messages of a lower level than this are shown on the console.
-pub static CONSOLE_LOGLEVEL: AtomicI32 = AtomicI32::new(7);
+pub static CONSOLE_LOGLEVEL: AtomicI32 = AtomicI32::new(CONSOLE_LOGLEVEL_DEFAULT);
 /// Level of messages that name none.
 pub static DEFAULT_MESSAGE_LOGLEVEL: AtomicI32 = AtomicI32::new(4);
 /// The lowest value that `CONSOLE_LOGLEVEL` may be set to by `syslog(2)`.
 pub static MINIMUM_CONSOLE_LOGLEVEL: AtomicI32 = AtomicI32::new(1);
 /// `CONSOLE_LOGLEVEL` at boot.
-pub static DEFAULT_CONSOLE_LOGLEVEL: AtomicI32 = AtomicI32::new(7);
+pub static DEFAULT_CONSOLE_LOGLEVEL: AtomicI32 = AtomicI32::new(CONSOLE_LOGLEVEL_DEFAULT);
+/// Shows all but debugging messages.
+pub const CONSOLE_LOGLEVEL_DEFAULT: i32 = 7;
 /// `quiet`.
 const CONSOLE_LOGLEVEL_QUIET: i32 = 4;
 /// `debug`.
-const CONSOLE_LOGLEVEL_DEBUG: i32 = 10;
+pub const CONSOLE_LOGLEVEL_DEBUG: i32 = 10;
 /// What an oops sets it to (`console_verbose`).
 const CONSOLE_LOGLEVEL_MOTORMOUTH: i32 = 15;
 

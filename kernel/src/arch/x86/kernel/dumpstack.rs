@@ -15,7 +15,7 @@ use crate::kernel::kallsyms::{Backtrace, Symbol};
 use crate::kernel::notifier::{DieVal, NotifyResult, notify_die};
 use crate::kernel::panic::{oops_begin, oops_end, show_regs_print_info};
 use crate::kernel::printk::KERN_DEFAULT;
-use crate::kernel::task::current;
+use crate::kernel::task::{Task, current};
 use crate::mm::maccess::{copy_from_kernel_nofault, copy_from_user_nofault, read_kernel_nofault};
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -305,13 +305,17 @@ fn show_trace(bp: usize, sp: usize, ip: Option<u64>, level: u8) {
         return;
     };
     printk!(level, " <{}>\n", stack.name);
-    let mut u = Unwind { bp, stack, at: sp.max(stack.begin) };
     if ip.is_some_and(|ip| !is_kernel_text(ip)) {
         // A call to nowhere: who made it has just pushed its return address.
         if let Some(ret) = read_kernel_nofault(sp).ok().filter(|&r| is_kernel_text(r)) {
             printk!(level, " {}\n", Backtrace(ret));
         }
     }
+    show_frames(Unwind { bp, stack, at: sp.max(stack.begin) }, level);
+}
+
+/// Prints the frames of a walk, and where it leaves its last stack.
+fn show_frames(mut u: Unwind, level: u8) {
     loop {
         match u.next_frame() {
             Frame::Return(ret) => printk!(level, " {}\n", Backtrace(ret)),
@@ -355,6 +359,24 @@ pub fn dump_stack() {
     show_regs_print_info(KERN_DEFAULT);
     let (bp, sp) = frame_pointer();
     show_trace(bp, sp, None, KERN_DEFAULT);
+}
+
+/// Prints the kernel stack of a task that is switched out, or of the one that runs (`show_stack`).
+pub fn show_stack(t: &Task, level: u8) {
+    if current().is(t) {
+        let (bp, sp) = frame_pointer();
+        return show_trace(bp, sp, None, level);
+    }
+    // SAFETY: there is one CPU, and the task is not on it: nobody writes the word.
+    let sp = unsafe { *(*t.thread.get()).sp.get() } as usize;
+    let stack = StackInfo { name: "TASK", begin: t.stack.bottom(), end: t.stack.top() };
+    printk!(level, "Call Trace:\n <TASK>\n");
+    // What `switch_to_asm` left there: six registers, RBP first, and where it returns to.
+    let (Ok(bp), Ok(ret)) = (read_kernel_nofault(sp + 40), read_kernel_nofault(sp + 48)) else {
+        return;
+    };
+    printk!(level, " {}\n", Backtrace(ret));
+    show_frames(Unwind { bp: bp as usize, stack, at: sp }, level);
 }
 
 /// Prints the call trace of where kernel code was with these registers (`show_stack_regs`).

@@ -9,6 +9,7 @@ pub mod dumpstack;
 pub mod espfix_64;
 pub mod fpu;
 pub mod hw_breakpoint;
+pub mod hw_nmi;
 pub mod idt;
 pub mod ioport;
 pub mod irq;
