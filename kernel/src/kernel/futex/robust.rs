@@ -2,6 +2,7 @@
 //! What a dying thread leaves behind: locks that it told the kernel of, and its thread id
 //! (Linux 6.1, `kernel/futex/core.c`, `exit_robust_list`; `kernel/fork.c`, `mm_release`).
 
+use super::pi::exit_pi_state_list;
 use super::waitwake::futex_wake;
 use crate::arch::x86::lib::usercopy::{cmpxchg_user, get_user, put_user};
 use crate::errno::{EINVAL, EPERM, ESRCH, Result};
@@ -45,7 +46,7 @@ pub fn sys_get_robust_list(pid: i32, head: usize, len: usize) -> Result<usize> {
 }
 
 /// A link of the list: the entry's address, and whether its lock is one with priority
-/// inheritance, which are not there.
+/// inheritance.
 fn fetch_entry(at: usize) -> Result<(usize, bool)> {
     let link: usize = get_user::<u64>(at)? as usize;
     Ok((link & !1, link & 1 != 0))
@@ -80,13 +81,27 @@ fn handle_futex_death(addr: usize, tid: u32, inherits: bool, taking: bool) -> Re
     Ok(())
 }
 
-/// Marks the locks that a thread holds as it dies or becomes another program
-/// (`exit_robust_list`). A broken list ends where it is broken.
-pub fn exit_robust_list(t: &Task) {
+/// Gives up the locks that a dying thread holds (`futex_exit_release`).
+pub fn futex_exit_release(t: &Task) {
+    release(t, false);
+}
+
+/// Gives up the locks that a thread holds which becomes another program
+/// (`futex_exec_release`).
+pub fn futex_exec_release(t: &Task) {
+    release(t, true);
+}
+
+/// Marks the locks that the thread told of; those that others wait for go to them. A broken list
+/// ends where it is broken (`exit_robust_list`).
+fn release(t: &Task, lives: bool) {
+    t.futex.begin_exit();
     let head = t.robust_list.swap(0, Ordering::Relaxed) as usize;
     if head != 0 {
         let _ = walk_robust_list(head, t.pid as u32);
     }
+    exit_pi_state_list(t);
+    t.futex.end_exit(lives);
 }
 
 fn walk_robust_list(head: usize, tid: u32) -> Result {

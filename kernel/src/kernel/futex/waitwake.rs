@@ -1,18 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Waiting for a word, and waking (Linux 6.1, `kernel/futex/waitwake.c`, `requeue.c`).
+//! Waiting for a word, and waking (Linux 6.1, `kernel/futex/waitwake.c`).
 
-use super::core::{Place, Waiter, requeue, wake};
+use super::core::{FUTEXES, FutexQ, Kind, Place, Ticket};
 use crate::arch::x86::lib::usercopy::{cmpxchg_user, get_user};
-use crate::errno::{EAGAIN, EINVAL, ENOSYS, ERESTARTSYS, ETIMEDOUT, Result};
+use crate::errno::{EAGAIN, EINVAL, ENOMEM, ENOSYS, ERESTARTSYS, ETIMEDOUT, Result};
 use crate::kernel::printk::ratelimit;
 use crate::kernel::signal::restart_block::set_restart_fn;
 use crate::kernel::signal::signal_pending;
 use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, current};
-use crate::kernel::time::timekeeping::ktime_get;
-use crate::kernel::wait::schedule_hrtimeout;
+use crate::kernel::time::hrtimer::ClockBase;
+use crate::kernel::wait::schedule_hrtimeout_on;
 use crate::lib::ratelimit::Ratelimit;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general as nr;
+
+/// When a wait ends at the latest.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline {
+    pub base: ClockBase,
+    /// What that clock shows then.
+    pub at: u64,
+}
+
+impl Deadline {
+    /// It does not end by itself.
+    pub const NEVER: Self = Self { base: ClockBase::Monotonic, at: u64::MAX };
+}
 
 /// Wakes up to `max` waiters for the word at `addr`.
 pub(super) fn futex_wake(addr: usize, shared: bool, max: i32, bitset: u32) -> Result<usize> {
@@ -20,72 +34,120 @@ pub(super) fn futex_wake(addr: usize, shared: bool, max: i32, bitset: u32) -> Re
         return Err(EINVAL);
     }
     let place = Place::new(addr, shared, false)?;
-    Ok(wake(place.key, max, bitset))
+    FUTEXES.lock().wake(place.key, max, bitset)
 }
 
-/// Waits until woken, while the word still is `val`. `deadline`: nanoseconds since boot.
-pub(super) fn futex_wait(addr: usize, shared: bool, val: u32, deadline: u64, bitset: u32) -> Result<usize> {
+/// Waits until woken, while the word still is `val`.
+pub(super) fn futex_wait(
+    addr: usize,
+    shared: bool,
+    val: u32,
+    deadline: Deadline,
+    bitset: u32,
+) -> Result<usize> {
     if bitset == 0 {
         return Err(EINVAL);
     }
-    let cur = current();
-    let w = Waiter::queue(Place::new(addr, shared, false)?, bitset);
-    let r = wait_while(&w, addr, val, deadline);
-    cur.state.store(TASK_RUNNING, Ordering::SeqCst);
-    w.unqueue();
+    let q = FutexQ::new(Place::new(addr, shared, false)?, bitset, Kind::Plain);
+    let ticket = queue_while(q, addr, val)?;
+    let r = sleep_until(deadline, || FUTEXES.lock().get(ticket).is_none());
+    let woken = !FUTEXES.lock().unqueue(ticket);
     match r {
-        Err(ERESTARTSYS) if deadline != u64::MAX => {
-            let args = [addr as u64, u64::from(val), deadline, u64::from(bitset), shared.into()];
-            Err(set_restart_fn(&cur, restart_wait, args))
+        _ if woken => Ok(0),
+        Err(ERESTARTSYS) if deadline.at != Deadline::NEVER.at => {
+            let real = deadline.base == ClockBase::Real;
+            let how = u64::from(shared) | u64::from(real) << 1;
+            let args = [addr as u64, u64::from(val), deadline.at, u64::from(bitset), how];
+            Err(set_restart_fn(&current(), restart_wait, args))
         }
-        r => r,
+        Err(e) => Err(e),
+        Ok(()) => Ok(0),
     }
 }
 
-fn wait_while(w: &Waiter, addr: usize, val: u32, deadline: u64) -> Result<usize> {
-    let cur = current();
+/// Queues a waiter for the word at `addr` if that is `val` (`futex_wait_setup`): from then on it
+/// is heard who wakes.
+pub(super) fn queue_while(q: FutexQ, addr: usize, val: u32) -> Result<Ticket> {
+    let mut futexes = FUTEXES.lock();
     if get_user::<u32>(addr)? != val {
         return Err(EAGAIN);
     }
-    loop {
+    futexes.queue(q)
+}
+
+/// Sleeps until `done`, a time (`ETIMEDOUT`) or a signal (`ERESTARTSYS`).
+pub(super) fn sleep_until(deadline: Deadline, mut done: impl FnMut() -> bool) -> Result {
+    let cur = current();
+    let r = loop {
         cur.state.store(TASK_INTERRUPTIBLE, Ordering::SeqCst);
-        if w.woken() {
-            return Ok(0);
+        if done() {
+            break Ok(());
         }
-        if ktime_get() >= deadline {
-            return Err(ETIMEDOUT);
+        if deadline.base.now() >= deadline.at {
+            break Err(ETIMEDOUT);
         }
         if signal_pending(&cur) {
-            return Err(ERESTARTSYS);
+            break Err(ERESTARTSYS);
         }
-        schedule_hrtimeout(deadline);
-    }
+        schedule_hrtimeout_on(deadline.base, deadline.at);
+    };
+    cur.state.store(TASK_RUNNING, Ordering::SeqCst);
+    r
 }
 
 fn restart_wait(a: [u64; 5]) -> Result<usize> {
-    futex_wait(a[0] as usize, a[4] != 0, a[1] as u32, a[2], a[3] as u32)
+    let base = if a[4] & 2 == 0 { ClockBase::Monotonic } else { ClockBase::Real };
+    futex_wait(a[0] as usize, a[4] & 1 != 0, a[1] as u32, Deadline { base, at: a[2] }, a[3] as u32)
 }
 
-/// Wakes some, lets others wait for the word at `to`; if there is `expected`, only while the
-/// first word is that.
-pub(super) fn futex_requeue(
-    [addr, to]: [usize; 2],
-    shared: bool,
-    [wake_max, move_max]: [i32; 2],
-    expected: Option<u32>,
-) -> Result<usize> {
-    let counts = [wake_max, move_max].map(usize::try_from);
-    let [Ok(wake_max), Ok(move_max)] = counts else { return Err(EINVAL) };
-    let from = Place::new(addr, shared, false)?;
-    let to = Place::new(to, shared, false)?;
-    if let Some(expected) = expected
-        && get_user::<u32>(addr)? != expected
-    {
-        return Err(EAGAIN);
+/// One word of `futex_waitv`.
+pub(super) struct Waitv {
+    pub addr: usize,
+    pub val: u32,
+    pub shared: bool,
+}
+
+/// Takes the waiters out; the last that was woken (`unqueue_multiple`).
+fn unqueue_multiple(tickets: &[Ticket]) -> Option<usize> {
+    let mut futexes = FUTEXES.lock();
+    let mut woken = None;
+    for (i, t) in tickets.iter().enumerate() {
+        if !futexes.unqueue(*t) {
+            woken = Some(i);
+        }
     }
-    Ok(requeue(from.key, &to, wake_max, move_max))
+    woken
 }
 
+/// Queues a waiter for each word (`futex_wait_multiple_setup`), as far as it comes.
+fn queue_multiple(words: &[Waitv], tickets: &mut Vec<Ticket>) -> Result {
+    let mut places = Vec::new();
+    places.try_reserve_exact(words.len()).map_err(|_| ENOMEM)?;
+    for w in words {
+        places.push(Place::new(w.addr, w.shared, false)?);
+    }
+    for (w, place) in words.iter().zip(places) {
+        tickets.push(queue_while(FutexQ::new(place, u32::MAX, Kind::Plain), w.addr, w.val)?);
+    }
+    Ok(())
+}
+
+/// Waits for any of the words to be woken, while all still are what they should be; returns
+/// which one was (`futex_wait_multiple`).
+pub(super) fn futex_wait_multiple(words: &[Waitv], deadline: Deadline) -> Result<usize> {
+    let mut tickets = Vec::new();
+    tickets.try_reserve_exact(words.len()).map_err(|_| ENOMEM)?;
+    let any_woken = |tickets: &[Ticket]| {
+        let futexes = FUTEXES.lock();
+        tickets.iter().any(|t| futexes.get(*t).is_none())
+    };
+    let r = queue_multiple(words, &mut tickets).and_then(|()| sleep_until(deadline, || any_woken(&tickets)));
+    match (unqueue_multiple(&tickets), r) {
+        (Some(i), _) => Ok(i),
+        (None, Err(e)) => Err(e),
+        (None, Ok(())) => Ok(0),
+    }
+}
 /// What `FUTEX_WAKE_OP` does with its second word, and then asks of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct WordOp {
@@ -172,10 +234,11 @@ pub(super) fn futex_wake_op(
         }
     }
     op.apply(0)?;
+    let mut futexes = FUTEXES.lock();
     let both = op.holds(change_word(addr2, op)?)?;
-    let mut n = wake(first.key, max, u32::MAX);
+    let mut n = futexes.wake(first.key, max, u32::MAX)?;
     if both {
-        n += wake(second.key, max2, u32::MAX);
+        n += futexes.wake(second.key, max2, u32::MAX)?;
     }
     Ok(n)
 }

@@ -137,8 +137,9 @@ syscalls! {
     __NR_waitid => crate::kernel::exit::sys_waitid, (di, si, dx, r10, r8);
     // --- kernel/ptrace
     __NR_ptrace => crate::kernel::ptrace::sys_ptrace, (di, si, dx, r10);
-    // --- kernel/futex.rs
+    // --- kernel/futex
     __NR_futex => crate::kernel::futex::sys_futex, (di, si, dx, r10, r8, r9);
+    __NR_futex_waitv => crate::kernel::futex::sys_futex_waitv, (di, si, dx, r10, r8);
     __NR_get_robust_list => crate::kernel::futex::sys_get_robust_list, (di, si, dx);
     // --- kernel/reboot.rs
     __NR_reboot => crate::kernel::reboot::sys_reboot, (di, si, dx, r10);
