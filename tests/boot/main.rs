@@ -7,6 +7,7 @@ mod bench;
 mod cores;
 mod doors;
 mod fuzz;
+mod kselftest;
 mod kunit;
 mod machine_check;
 mod modes;
@@ -26,6 +27,7 @@ fn main() {
     trials.extend(bench::trials());
     trials.extend(cores::trials());
     trials.extend(fuzz::trials());
+    trials.extend(kselftest::trials());
     trials.extend(modes::trials());
     trials.extend(machine_check::trials());
     trials.extend(nmi::trials());

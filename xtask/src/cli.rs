@@ -4,7 +4,7 @@
 use crate::paths::Paths;
 use crate::qemu;
 use crate::tools::Install;
-use crate::{bench, build, compare, explain, fuzz, image, run, shell, test};
+use crate::{bench, build, compare, explain, fuzz, image, run, selftests, shell, test};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -30,6 +30,8 @@ pub enum Command {
     Test(TestArgs),
     /// Boot Linux and Trapline alike, and show where they say different things
     Compare(CompareArgs),
+    /// Compile Linux's own self-tests, and run them on Linux and here
+    Kselftest(KselftestArgs),
     /// Hunt for panics, hangs, lost lines and differences from Linux with random cases
     Fuzz(FuzzArgs),
     /// Show what the kernel does, read from a running one
@@ -238,6 +240,32 @@ pub struct CompareArgs {
     pub what: Vec<String>,
 }
 
+/// Which of Linux's self-tests to run.
+#[derive(Debug, Clone, Args)]
+pub struct KselftestArgs {
+    /// The Linux kernel [default: Debian's linux-image-cloud-amd64, fetched and unpacked beside the build]
+    #[arg(long, value_name = "FILE", value_parser = bench::other_kernel)]
+    pub kernel: Option<PathBuf>,
+    /// Do not boot Linux: take what it said for tests/recorded/kselftest.txt
+    #[arg(long, conflicts_with = "record")]
+    pub recorded: bool,
+    /// Write how the tests end on Linux to tests/recorded/kselftest.txt
+    #[arg(long)]
+    pub record: bool,
+    /// Keep what the tests write in files in this directory
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// So many machines at a time [default: as many as there are processors]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Installing.
+    #[command(flatten)]
+    pub install: InstallArgs,
+    /// Directories of tools/testing/selftests, or tests in them [default: everything]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
 /// What to fuzz.
 #[derive(Debug, Clone, Args)]
 pub struct FuzzArgs {
@@ -326,6 +354,7 @@ pub fn main() -> Result<ExitCode> {
         Command::Test(args) => test::main(&args),
         Command::Bench(what) => bench::main(&what),
         Command::Compare(args) => compare::main(&args),
+        Command::Kselftest(args) => selftests::main(&args),
         Command::Fuzz(args) => fuzz::main(&args),
         Command::Explain(args) => explain::main(&args).map(|()| ExitCode::SUCCESS),
         Command::Image(args) => image::main(&args),

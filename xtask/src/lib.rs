@@ -21,10 +21,12 @@
 //! | [`ktap`] | the lines that in-kernel tests print |
 //! | [`oracle`] | the probes, and the boots that run them |
 //! | [`transcript`] | what two kernels said, row by row |
+//! | [`debian`] | packages, fetched but not installed |
 //! | [`linux`] | Debian's kernel, fetched but not installed |
 //! | [`compare`] | both kernels, side by side |
 //! | [`explain`] | what the kernel does, stage by stage |
 //! | [`symbols`] | where things are in the kernel |
+//! | [`selftests`] | Linux's own tests, on both kernels |
 //! | [`fuzz`] | campaigns of the fuzzers |
 //! | [`shell`] | a machine to live in, on the terminal one is sitting at |
 //! | [`run`], [`test`], [`bench`], [`image`] | the commands themselves |
@@ -50,6 +52,7 @@ pub mod paths;
 pub mod qemu;
 pub mod report;
 pub mod run;
+pub mod selftests;
 pub mod shell;
 pub mod symbols;
 pub mod test;

@@ -183,12 +183,28 @@ pub fn run(machine: &Machine, console: Console, timeout: Option<Duration>) -> Re
     run_watched(machine, console, timeout, |_| ())
 }
 
+/// Boots a machine and waits for its end, or until it has written to neither serial port for so
+/// long.
+pub fn run_until_quiet(machine: &Machine, quiet: Duration) -> Result<Outcome> {
+    run_ports(machine, Console::Captured, |_| (), |child, ports| wait_until_quiet(child, ports, quiet))
+}
+
 /// [`run`]; `watch` is told in which file the first serial port's output will be.
 fn run_watched(
     machine: &Machine,
     console: Console,
     timeout: Option<Duration>,
     watch: impl FnOnce(&Path),
+) -> Result<Outcome> {
+    run_ports(machine, console, watch, |child, _| wait_bounded(child, timeout))
+}
+
+/// Boots a machine whose serial ports go to files; `wait` gets the files and waits for the end.
+fn run_ports(
+    machine: &Machine,
+    console: Console,
+    watch: impl FnOnce(&Path),
+    wait: impl FnOnce(Child, &[&Path; 2]) -> std::io::Result<Option<ExitStatus>>,
 ) -> Result<Outcome> {
     let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
     let (console_file, report_file) = (dir.path().join("console"), dir.path().join("report"));
@@ -203,7 +219,7 @@ fn run_watched(
     args.extend(["-chardev".into(), with_path("file,id=report,path=", &report_file, "")]);
     args.extend(["-serial".into(), "chardev:report".into()]);
     watch(&console_file);
-    let mut outcome = run_arguments(&args, console, timeout)?;
+    let mut outcome = run_waiting(&args, console, |child| wait(child, &[&console_file, &report_file]))?;
     outcome.console = text_of(&console_file);
     outcome.report = text_of(&report_file);
     Ok(outcome)
@@ -273,6 +289,14 @@ pub fn spawn_debugged(machine: &Machine, socket: &Path, console: &Path) -> Resul
 /// Runs QEMU with exactly these arguments. `Captured` gives stdout as the
 /// console, for arguments that put the serial port there.
 pub fn run_arguments(args: &[OsString], console: Console, timeout: Option<Duration>) -> Result<Outcome> {
+    run_waiting(args, console, |child| wait_bounded(child, timeout))
+}
+
+fn run_waiting(
+    args: &[OsString],
+    console: Console,
+    wait: impl FnOnce(Child) -> std::io::Result<Option<ExitStatus>>,
+) -> Result<Outcome> {
     let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
     let file = |name: &str| -> Result<(PathBuf, File)> {
         let path = dir.path().join(name);
@@ -290,7 +314,7 @@ pub fn run_arguments(args: &[OsString], console: Console, timeout: Option<Durati
     let terminal = Terminal::remember();
     let started = Instant::now();
     let child = command.spawn().with_context(|| format!("cannot start {QEMU}"))?;
-    let status = wait_bounded(child, timeout).with_context(|| format!("lost track of {QEMU}"))?;
+    let status = wait(child).with_context(|| format!("lost track of {QEMU}"))?;
     let wall = started.elapsed();
     drop(terminal);
     Ok(Outcome {
@@ -324,6 +348,31 @@ fn wait_bounded(mut child: Child, timeout: Option<Duration>) -> std::io::Result<
     if let Some(status) = poll_until(&mut child, deadline)? {
         return Ok(Some(status));
     }
+    stop(child).map(|()| None)
+}
+
+/// Waits for the child's end; `None` if it had to be killed because none of its files grew.
+fn wait_until_quiet(
+    mut child: Child,
+    files: &[&Path; 2],
+    quiet: Duration,
+) -> std::io::Result<Option<ExitStatus>> {
+    let sizes = || files.map(|file| file.metadata().map_or(0, |meta| meta.len()));
+    let (mut seen, mut since) = (sizes(), Instant::now());
+    while since.elapsed() < quiet {
+        if let Some(status) = poll_until(&mut child, Instant::now() + Duration::from_millis(200))? {
+            return Ok(Some(status));
+        }
+        let now = sizes();
+        if now != seen {
+            (seen, since) = (now, Instant::now());
+        }
+    }
+    stop(child).map(|()| None)
+}
+
+/// Ends a child that does not end by itself.
+fn stop(mut child: Child) -> std::io::Result<()> {
     // Politely first: QEMU then puts the terminal right.
     if let Some(pid) = rustix::process::Pid::from_raw(child.id() as i32) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
@@ -332,7 +381,7 @@ fn wait_bounded(mut child: Child, timeout: Option<Duration>) -> std::io::Result<
         child.kill()?;
         child.wait()?;
     }
-    Ok(None)
+    Ok(())
 }
 
 fn poll_until(child: &mut Child, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
@@ -401,6 +450,19 @@ mod tests {
         let started = Instant::now();
         assert_eq!(wait_bounded(child, Some(Duration::from_millis(20))).unwrap(), None);
         assert!(started.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_child_that_goes_quiet_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, none) = (dir.path().join("out"), dir.path().join("none"));
+        let script =
+            format!("for i in 1 2 3; do echo $i >> {}; sleep 0.3; done; exec sleep 60", out.display());
+        let child = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+        let started = Instant::now();
+        assert_eq!(wait_until_quiet(child, &[&out, &none], Duration::from_millis(900)).unwrap(), None);
+        assert!(started.elapsed() < Duration::from_secs(30));
+        assert_eq!(std::fs::read_to_string(out).unwrap(), "1\n2\n3\n");
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub fn with_busybox(paths: &Paths) -> Result<Archive> {
 }
 
 /// Debian's static busybox: the one that was fetched before, or a fresh one.
-fn busybox(paths: &Paths) -> Result<PathBuf> {
+pub fn busybox(paths: &Paths) -> Result<PathBuf> {
     let dir = paths.out().join("busybox");
     // Where it is depends on the release.
     let find = || ["bin/busybox", "usr/bin/busybox"].map(|f| dir.join(f)).into_iter().find(|f| f.is_file());

@@ -5,7 +5,8 @@
 
 use core::arch::asm;
 use user::prelude::*;
-use user::syscall;
+use user::signal::SIGSTOP;
+use user::{ptrace, syscall};
 
 expect! { end: exit(0) }
 program!(run);
@@ -230,6 +231,25 @@ fn switches(low: usize) {
     check_eq!(wait(pid), Ok(WaitStatus::exited(0)), "the other process");
 }
 
+/// A tracer sees the bases of the segments that its tracee has loaded.
+fn traced_bases(low: usize) {
+    let (fs, gs) = (6u16 << 3 | 7, 5u16 << 3 | 7);
+    let pid = child(|| {
+        check_eq!(write(desc(6, low as u32 + 8, DATA)), 0, "write");
+        check_eq!(write(desc(5, low as u32, DATA)), 0, "write");
+        // SAFETY: nothing here uses them.
+        unsafe { asm!("mov fs, {0:x}", "mov gs, {1:x}", in(reg) fs, in(reg) gs) };
+        let _ = ptrace::trace_me();
+        let _ = kill(getpid(), SIGSTOP);
+        i32::from(user::check::failures() != 0)
+    });
+    check_eq!(ptrace::stop(pid), Ok(ptrace::stopped(SIGSTOP)), "the tracee");
+    let r = ptrace::registers(pid).unwrap_or_default();
+    check_eq!((r.fs as u16, r.gs as u16), (fs, gs), "selectors");
+    check_eq!((r.fs_base as usize, r.gs_base as usize), (low + 8, low), "their bases");
+    check_eq!(ptrace::go(ptrace::PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(0).0), "it goes on");
+}
+
 fn run() {
     use linux_raw_sys::general::{MAP_32BIT, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE};
     // SAFETY: a new mapping.
@@ -246,4 +266,5 @@ fn run() {
     vanishing_gs(low);
     switches(low);
     null_selectors(low);
+    traced_bases(low);
 }

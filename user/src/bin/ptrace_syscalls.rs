@@ -71,6 +71,17 @@ fn run() {
     check_eq!(tell(PTRACE_POKEUSR, pid, RAX, 55), Ok(0), "the tracer's");
     check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(55).0), "is what the child sees");
 
+    // What the tracer puts into RAX at the beginning stays only if there is no call at all.
+    for (number, want) in [(usize::MAX, 44), (4000, -(ENOSYS as i64)), (1 << 30, -(ENOSYS as i64))] {
+        let pid = tracee(PTRACE_O_TRACESYSGOOD);
+        check_eq!(tell(PTRACE_POKEUSR, pid, ORIG_RAX, number), Ok(0), "number {number}");
+        check_eq!(tell(PTRACE_POKEUSR, pid, RAX, 44), Ok(0), "a result before the call");
+        check_eq!(go(PTRACE_SYSCALL, pid, 0), Ok(stopped(SYSGOOD)), "it ends");
+        check_eq!(registers(pid).map(|r| r.rax as i64), Ok(want), "what is left of it ({number})");
+        check_eq!(tell(PTRACE_POKEUSR, pid, RAX, 3), Ok(0), "the tracer's");
+        check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(3).0), "is what the child sees");
+    }
+
     let pid = tracee(PTRACE_O_TRACESYSGOOD);
     check_eq!(go(PTRACE_SYSCALL, pid, 0), Ok(stopped(SYSGOOD)), "getppid ends");
     check_eq!(registers(pid).map(|r| r.rax as i32 & 0x7f), Ok(me), "with this");

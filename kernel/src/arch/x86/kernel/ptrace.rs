@@ -6,7 +6,9 @@
 
 use crate::arch::x86::kernel::fpu::xstate::{self, FXSAVE_SIZE, XSAVE_HDR_OFFSET, XstateHeader, xfeature};
 use crate::arch::x86::kernel::hw_breakpoint::{ptrace_get_debugreg, ptrace_set_debugreg};
+use crate::arch::x86::kernel::ldt::UserDesc;
 use crate::arch::x86::kernel::process_64::Thread;
+use crate::arch::x86::lib::insn_eval::descriptor_of;
 use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user};
 use crate::arch::x86::ptrace::{PtRegs, eflags};
 use crate::errno::{EFAULT, EINVAL, EIO, ENODEV, EPERM, Result};
@@ -14,6 +16,7 @@ use crate::kernel::ptrace::Tracee;
 use crate::kernel::task::{Task, tif};
 use crate::mm::util::kvcalloc;
 use alloc::vec::Vec;
+use core::cell::Cell;
 use linux_raw_sys::ptrace as nr;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -85,12 +88,23 @@ pub unsafe fn user_regs(t: &Task) -> [u64; USER_REGS] {
     if t.test_flag(tif::FORCED_TF) {
         all[word::FLAGS] &= !eflags::TF;
     }
-    all[word::FS_BASE] = s.fsbase.get();
-    all[word::GS_BASE] = s.gsbase.get();
+    all[word::FS_BASE] = read_base(t, s, &s.fsbase, &s.fsindex);
+    all[word::GS_BASE] = read_base(t, s, &s.gsbase, &s.gsindex);
     for (at, sel) in [(word::DS, &s.ds), (word::ES, &s.es), (word::FS, &s.fsindex), (word::GS, &s.gsindex)] {
         all[at] = u64::from(sel.get());
     }
     all
+}
+
+/// The base that goes with a thread's FS or GS: what `arch_prctl` set while the selector is null,
+/// else its descriptor's (Linux 6.1, `arch/x86/kernel/process_64.c`, `x86_gsbase_read_task` without
+/// FSGSBASE).
+fn read_base(task: &Task, thread: &Thread, base: &Cell<u64>, index: &Cell<u16>) -> u64 {
+    match index.get() {
+        0 => base.get(),
+        selector => descriptor_of(task, thread, selector)
+            .map_or(0, |d| u64::from(UserDesc::from_descriptor(0, d).base_addr)),
+    }
 }
 
 /// A selector that user mode cannot have (`invalid_selector`).
@@ -374,7 +388,7 @@ fn arch_prctl(t: &Tracee, option: usize, arg: usize) -> Result<usize> {
         _ => return Err(EINVAL),
     };
     if option == ARCH_GET_FS || option == ARCH_GET_GS {
-        put_user(arg, &base.get())?;
+        put_user(arg, &read_base(t, thread, base, index))?;
     } else if arg >= TASK_SIZE_MAX {
         return Err(EPERM);
     } else {

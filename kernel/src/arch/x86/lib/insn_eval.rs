@@ -3,10 +3,11 @@
 //! (Linux 6.1, `arch/x86/lib/insn-eval.c`). Decoding is `iced-x86`'s.
 
 use crate::arch::x86::kernel::ldt::{TI_LDT, UserDesc};
+use crate::arch::x86::kernel::process_64::Thread;
 use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user_partial};
 use crate::arch::x86::ptrace::PtRegs;
 use crate::arch::x86::segment::{GDT_ENTRY_TLS_MIN, USER_CS, USER_DS, USER32_CS};
-use crate::kernel::task::current;
+use crate::kernel::task::{Task, current};
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Register};
 
 /// Longest instruction (`MAX_INSN_SIZE`).
@@ -16,11 +17,16 @@ pub const MAX_INSN_SIZE: usize = 15;
 /// thread-local ones.
 fn program_descriptor(selector: u16) -> Option<u64> {
     let cur = current();
+    descriptor_of(&cur, cur.thread(), selector)
+}
+
+/// The same for any task, whose architecture state is `thread`.
+pub fn descriptor_of(task: &Task, thread: &Thread, selector: u16) -> Option<u64> {
     if selector & TI_LDT != 0 {
-        return cur.get_mm()?.ldt.descriptor(selector);
+        return task.get_mm()?.ldt.descriptor(selector);
     }
     let n = usize::from(selector >> 3).checked_sub(GDT_ENTRY_TLS_MIN)?;
-    Some(cur.thread().tls.get(n)?.get())
+    Some(thread.tls.get(n)?.get())
 }
 
 /// The base of the segment that `selector` names; `None` if it names none
