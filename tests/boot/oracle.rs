@@ -68,6 +68,11 @@ fn trial(set: &Set, group: String) -> Trial {
         if set.probes && xtask::tools::which("gcc").is_none() {
             return Ok(Completion::ignored_with("there is no gcc here to compile the probes"));
         }
+        if set.scripts
+            && let Err(why) = xtask::shell::with_busybox(PATHS.as_ref().map_err(Clone::clone)?)
+        {
+            return Ok(Completion::ignored_with(format!("{why:#}")));
+        }
         judge(&set, &group).map(|()| Completion::Completed)
     })
 }

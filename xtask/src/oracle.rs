@@ -11,8 +11,10 @@ use crate::paths::Paths;
 use crate::qemu::{self, Console, Machine, Outcome};
 use crate::report::Report;
 use crate::run::CONSOLE;
+use crate::shell;
 use crate::tools::which;
 use anyhow::{Context, Result, bail};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -32,6 +34,8 @@ pub struct Set {
     pub programs: Vec<String>,
     /// Whether the commands are those of `user/oracle/`.
     pub probes: bool,
+    /// Whether they are the shell's, with the scripts of `tests/scripts/`.
+    pub scripts: bool,
 }
 
 impl Set {
@@ -44,7 +48,16 @@ impl Set {
             commands,
             programs: Vec::new(),
             probes,
+            scripts: false,
         }
+    }
+
+    /// The scripts of `tests/scripts/`, run by Debian's `ash`, each in a session of its own.
+    fn scripts() -> Self {
+        let run = |name: &&str| format!("/bin/timeout 100 /bin/setsid sh /scripts/{name}.sh");
+        let install = "/bin/busybox --install -s /bin".to_owned();
+        let commands = [install].into_iter().chain(SCRIPTS.iter().map(run)).collect();
+        Self { commands, scripts: true, ..Self::new("scripts", qemu::CPU, "", &[], false) }
     }
 
     /// User programs, run by `/init`: some, or all.
@@ -80,6 +93,9 @@ const RECORDED_CASES: u64 = 800;
 /// The set of all user programs.
 pub const PROGRAMS: &str = "programs";
 
+/// The scripts of `tests/scripts/`.
+const SCRIPTS: [&str; 7] = ["files", "language", "mounts", "pipes", "procs", "text", "traps"];
+
 /// Everything that is recorded.
 pub fn sets() -> Vec<Set> {
     let probe = |name, cpu, append, commands: &[&str]| Set::new(name, cpu, append, commands, true);
@@ -93,6 +109,7 @@ pub fn sets() -> Vec<Set> {
         Set::fuzz("code", 1, 0, RECORDED_CASES),
         Set::fuzz("sigreturn", 1, 0, RECORDED_CASES),
         Set::fuzz("sigreturn32", 1, 0, RECORDED_CASES),
+        Set::scripts(),
     ]
 }
 
@@ -140,11 +157,15 @@ pub fn build_probes(paths: &Paths) -> Result<Option<Vec<PathBuf>>> {
 /// The initramfs of a set: the default one's programs, the probes, and the list of commands.
 pub fn archive(paths: &Paths, set: &Set, probes: &[PathBuf]) -> Result<Vec<u8>> {
     let rootfs = std::fs::read(paths.built_rootfs()?).context("cannot read the initramfs")?;
-    let mut archive = Archive::new();
+    let mut archive = if set.scripts { shell::with_busybox(paths)? } else { Archive::new() };
     for dir in ["bin", "dev", "proc", "sys", "tmp", "oracle"] {
         archive.dir(dir);
     }
     archive.char_device("dev/console", 0o600, (5, 1));
+    for name in SCRIPTS.iter().filter(|_| set.scripts) {
+        let script = format!("scripts/{name}.sh");
+        archive.program(&script, &paths.root.join("tests").join(&script))?;
+    }
     let wanted = |name: &str| name == "bin/batch" || set.commands.iter().any(|c| names(c, name));
     for (name, data) in files(&rootfs).into_iter().filter(|(name, _)| wanted(name)) {
         archive.file(&name, 0o755, data);
@@ -193,6 +214,9 @@ pub fn transcript(set: &Set, outcome: &Outcome) -> String {
     if set.probes {
         return outcome.report.clone();
     }
+    if set.scripts {
+        return script_rows(&outcome.report);
+    }
     if !set.commands.is_empty() {
         return outcome.report.lines().map(|line| without_mapping(&log(line)) + "\n").collect();
     }
@@ -200,6 +224,22 @@ pub fn transcript(set: &Set, outcome: &Outcome) -> String {
         format!("{} {} {} | {}\n", o.program, o.mode, o.got, without_places(&log(&o.log)))
     };
     Report::parse(&outcome.report).results.iter().map(line).collect()
+}
+
+/// What scripts said, each line with its script's name.
+fn script_rows(report: &str) -> String {
+    let mut rows = String::new();
+    let mut name = "";
+    for line in report.lines() {
+        if let Some(path) = line.strip_prefix("== ").and_then(|l| l.split('/').next_back()) {
+            name = path.strip_suffix(".sh").unwrap_or(name);
+            let ended = line.strip_prefix("== ended ").map(|how| format!("{name}: script ended {how}\n"));
+            rows.push_str(ended.as_deref().filter(|_| !name.is_empty()).unwrap_or(""));
+        } else {
+            let _ = writeln!(rows, "{name}: {line}");
+        }
+    }
+    rows
 }
 
 /// A log line without what differs from boot to boot: process ids, the stack, hashed addresses.
@@ -314,6 +354,12 @@ mod tests {
         assert_eq!(without_places(line), want);
         assert_eq!(without_mapping("at 0 in x[400000+2000] likely"), "at 0 in x[VMA] likely");
         assert_eq!(without_places("trap ip:40 Code: Unable to access"), "trap ip:IP Code: Unable to access");
+    }
+
+    #[test]
+    fn scripts_lines_have_their_names() {
+        let report = "== /bin/busybox --install -s /bin\n== ended exit 0\n== /bin/sh /scripts/a.sh\none\ntwo\n== ended exit 0\n== done\n";
+        assert_eq!(script_rows(report), "a: one\na: two\na: script ended exit 0\n");
     }
 
     #[test]

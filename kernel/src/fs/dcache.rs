@@ -120,6 +120,7 @@ impl Dentry {
         self.inode.sb.charge_inode()?;
         d.counted.store(true, Ordering::Relaxed);
         c.insert(d.name(), d.clone());
+        self.inode.ops.name_added();
         Ok(d)
     }
     /// Finds a child that hangs here.
@@ -159,6 +160,7 @@ impl Dentry {
             let name = self.name();
             if c.get(&name).is_some_and(|d| Arc::ptr_eq(d, self)) {
                 c.remove(&name);
+                p.inode.ops.name_removed();
             }
         }
         self.unhashed.store(true, Ordering::Relaxed);
@@ -171,6 +173,7 @@ impl Dentry {
         self.seq.store(NEXT_SEQ.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         self.unhashed.store(false, Ordering::Relaxed);
         dir.children.lock().insert(name, self.clone());
+        dir.inode.ops.name_added();
     }
 
     /// Whether `self` is `of` or lies below it.

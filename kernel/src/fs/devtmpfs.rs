@@ -22,7 +22,7 @@ fn mount(_: &[u8]) -> Result<Arc<Dentry>> {
 
 fn populate() -> Arc<Dentry> {
     let pages = totalram_pages() / 2;
-    let options = format!(",size={}k,nr_inodes={pages},mode=755", pages * 4);
+    let options = format!(",size={}k,nr_inodes={pages},mode=755,inode64", pages * 4);
     let sb = SuperBlock::new(&FS_TYPE, options, pages, pages);
     let root = ramfs::new_root(&sb, 0o755);
     char_dev::for_each_device(|name, dev, mode| {

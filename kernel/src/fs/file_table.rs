@@ -141,6 +141,9 @@ impl File {
     /// An open file at `path`; `wrote_access`: it holds write access to the inode.
     pub fn new(path: Path, flags: u32, op: Arc<dyn FileOps>, wrote_access: bool) -> Arc<Self> {
         let inode = path.dentry.inode.clone();
+        if wrote_access {
+            path.mnt.writers.fetch_add(1, Ordering::Relaxed);
+        }
         let is_place = flags & O_PATH != 0;
         let access = flags & O_ACCMODE;
         Arc::new(Self {
@@ -225,6 +228,7 @@ impl Drop for File {
         self.op.release(self);
         if self.wrote_access {
             self.inode.put_write_access();
+            self.path.mnt.writers.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

@@ -132,6 +132,15 @@ pub trait InodeOps: Send + Sync {
     fn can_create(&self) -> bool {
         false
     }
+    /// What even those get who would make a name that is not there: `ENOENT` where finding
+    /// names is the kernel's own (`proc`'s lookups fail, others find nothing).
+    fn absent(&self) -> Result {
+        Ok(())
+    }
+    /// A name was hung below the directory.
+    fn name_added(&self) {}
+    /// A name was taken away.
+    fn name_removed(&self) {}
     /// Where a symbolic link leads.
     fn get_link(&self) -> Result<Link> {
         Err(EINVAL)

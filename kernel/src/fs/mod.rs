@@ -56,6 +56,7 @@ pub mod statfs;
 pub mod superblock;
 pub mod sync;
 pub mod sysfs;
+pub mod tmpfs;
 pub mod utimes;
 
 pub use file::FilesStruct;

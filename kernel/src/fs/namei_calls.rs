@@ -94,6 +94,7 @@ pub fn create_at(dfd: i32, name: &[u8], what: &New<'_>, mode: u32) -> Result<Pat
     if p.dir.dentry.lookup(last)?.is_some() {
         return Err(EEXIST);
     }
+    p.dir.dentry.inode.ops.absent()?;
     if p.trailing && !matches!(what, New::Dir) {
         return Err(ENOENT);
     }
@@ -188,6 +189,7 @@ pub fn do_link(old: &Path, newdfd: i32, newname: &[u8]) -> Result {
     if p.dir.dentry.lookup(last)?.is_some() {
         return Err(EEXIST);
     }
+    p.dir.dentry.inode.ops.absent()?;
     if p.trailing {
         return Err(ENOENT);
     }

@@ -8,9 +8,11 @@ use crate::fs::fs_struct::current_fs;
 use crate::fs::inode::mode::S_IFDIR;
 use crate::fs::namei::{self, Follow};
 use crate::fs::superblock::get_fs_type;
+use crate::fs::tmpfs::{self, TMPFS_MAGIC};
 use crate::kernel::capability::capable;
 use crate::locking::SpinLock;
 use crate::mm::util::kvcalloc;
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +26,8 @@ pub struct Mount {
     covers: SpinLock<Option<Path>>,
     /// `MS_*` flags of this mount.
     pub flags: AtomicU32,
+    /// Regular files that are open for writing through it.
+    pub writers: AtomicU32,
     /// Number in `mountinfo`.
     pub id: u32,
     /// The device or other word that was given to `mount`.
@@ -49,6 +53,7 @@ impl Mount {
             root,
             covers: SpinLock::new(None),
             flags: AtomicU32::new(flags),
+            writers: AtomicU32::new(0),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             source: source.to_vec(),
         })
@@ -60,6 +65,33 @@ impl Mount {
     /// Whether nothing may be written through it.
     pub fn is_readonly(&self) -> bool {
         self.flags.load(Ordering::Relaxed) & abi::MS_RDONLY != 0
+            || self.root.inode.sb.readonly.load(Ordering::Relaxed)
+    }
+    /// `f_flags` of `statfs` (Linux 6.1, fs/statfs.c, `calculate_f_flags`): the bits of
+    /// `mount`, but for one.
+    pub fn statfs_flags(&self) -> u32 {
+        const ST_RELATIME: u32 = 0x1000;
+        let flags = self.flags.load(Ordering::Relaxed);
+        let relatime = if flags & abi::MS_RELATIME != 0 { ST_RELATIME } else { 0 };
+        let readonly = if self.is_readonly() { abi::MS_RDONLY } else { 0 };
+        flags & !abi::MS_RELATIME | relatime | readonly
+    }
+    /// Its options as `/proc/mounts` has them, the file system's behind its own (Linux 6.1,
+    /// fs/proc_namespace.c, `show_mnt_opts`).
+    pub fn options(&self) -> String {
+        const WORDS: [(u32, &str); 6] = [
+            (abi::MS_NOSUID, ",nosuid"),
+            (abi::MS_NODEV, ",nodev"),
+            (abi::MS_NOEXEC, ",noexec"),
+            (abi::MS_NOATIME, ",noatime"),
+            (abi::MS_NODIRATIME, ",nodiratime"),
+            (abi::MS_RELATIME, ",relatime"),
+        ];
+        let flags = self.flags.load(Ordering::Relaxed);
+        let mut text = String::from(if self.is_readonly() { "ro" } else { "rw" });
+        WORDS.iter().filter(|w| flags & w.0 != 0).for_each(|w| text.push_str(w.1));
+        text.push_str(&self.root.inode.sb.options.lock());
+        text
     }
     /// Its root as a path.
     pub fn root_path(self: &Arc<Self>) -> Path {
@@ -71,7 +103,7 @@ impl Mount {
 pub fn rootfs() -> Path {
     static ROOT: spin::Once<Weak<Mount>> = spin::Once::new();
     let weak = ROOT.call_once(|| {
-        let root = crate::fs::ramfs::new_rootfs();
+        let root = crate::fs::tmpfs::new_rootfs();
         let m = Mount::new(root, b"rootfs", 0);
         MOUNTS.lock().push(m.clone());
         Arc::downgrade(&m)
@@ -228,13 +260,10 @@ pub fn attach(root: Arc<Dentry>, source: &[u8], at: &Path, flags: u32) -> Result
 }
 
 /// Flags of a mount, as opposed to flags of the call.
-const MNT_FLAGS: u32 = abi::MS_RDONLY
-    | abi::MS_NOSUID
-    | abi::MS_NODEV
-    | abi::MS_NOEXEC
-    | abi::MS_NOATIME
-    | abi::MS_NODIRATIME
-    | abi::MS_RELATIME;
+const MNT_FLAGS: u32 =
+    abi::MS_RDONLY | abi::MS_NOSUID | abi::MS_NODEV | abi::MS_NOEXEC | abi::MS_NOATIME | abi::MS_NODIRATIME;
+/// How times of reading are kept.
+const ATIME: u32 = abi::MS_NOATIME | abi::MS_NODIRATIME | abi::MS_RELATIME | abi::MS_STRICTATIME;
 const PROPAGATION: u32 = abi::MS_SHARED | abi::MS_PRIVATE | abi::MS_SLAVE | abi::MS_UNBINDABLE;
 
 /// `mount(2)`.
@@ -268,11 +297,7 @@ fn copy_mount_options(data: usize) -> Result<Vec<u8>> {
 
 fn do_mount(source: &[u8], at: &Path, kind: Option<&[u8]>, flags: u32, data: &[u8]) -> Result {
     if flags & abi::MS_REMOUNT != 0 {
-        if !at.is_mount_root() {
-            return Err(EINVAL);
-        }
-        at.mnt.flags.store(flags & MNT_FLAGS, Ordering::Relaxed);
-        return Ok(());
+        return do_remount(at, flags, data);
     }
     if flags & abi::MS_BIND != 0 {
         let from = namei::user_path_at(abi::AT_FDCWD, source, Follow::Yes)?;
@@ -280,7 +305,7 @@ fn do_mount(source: &[u8], at: &Path, kind: Option<&[u8]>, flags: u32, data: &[u
         if !both_dirs {
             return Err(ENOTDIR);
         }
-        attach(from.dentry.clone(), &from.mnt.source, at, flags & MNT_FLAGS)?;
+        attach(from.dentry.clone(), &from.mnt.source, at, from.mnt.flags.load(Ordering::Relaxed))?;
         return Ok(());
     }
     if flags & PROPAGATION != 0 {
@@ -296,7 +321,54 @@ fn do_mount(source: &[u8], at: &Path, kind: Option<&[u8]>, flags: u32, data: &[u
     if at.is_mount_root() && Arc::ptr_eq(&at.mnt.root, &root) {
         return Err(EBUSY);
     }
-    attach(root, source, at, flags & MNT_FLAGS)?;
+    if flags & abi::MS_RDONLY != 0 {
+        root.inode.sb.readonly.store(true, Ordering::Relaxed);
+    }
+    attach(root, source, at, mount_flags(flags))?;
+    Ok(())
+}
+
+/// What the call's flags make of the mount's: times of reading are kept now and then unless
+/// it says otherwise (`path_mount`).
+fn mount_flags(flags: u32) -> u32 {
+    let kept = flags & MNT_FLAGS;
+    match () {
+        () if flags & abi::MS_STRICTATIME != 0 => kept & !abi::MS_NOATIME,
+        () if flags & abi::MS_NOATIME != 0 => kept,
+        () => kept | abi::MS_RELATIME,
+    }
+}
+
+/// Other flags for a mount, and, unless it is about this mount alone, other options for the
+/// file system (`do_remount`, `do_reconfigure_mnt`).
+fn do_remount(at: &Path, flags: u32, data: &[u8]) -> Result {
+    if !at.is_mount_root() {
+        return Err(EINVAL);
+    }
+    let (m, sb) = (&at.mnt, &at.mnt.root.inode.sb);
+    let readonly = flags & abi::MS_RDONLY != 0;
+    let writers = |m: &Mount| m.writers.load(Ordering::Relaxed) != 0;
+    if readonly && !m.is_readonly() {
+        let busy = if flags & abi::MS_BIND != 0 {
+            writers(m)
+        } else {
+            MOUNTS.lock().iter().any(|o| Arc::ptr_eq(&o.root.inode.sb, sb) && writers(o))
+        };
+        if busy {
+            return Err(EBUSY);
+        }
+    }
+    if flags & abi::MS_BIND == 0 {
+        if sb.fs.magic == TMPFS_MAGIC {
+            tmpfs::reconfigure(sb, data)?;
+        }
+        sb.readonly.store(readonly, Ordering::Relaxed);
+    }
+    let mut new = mount_flags(flags);
+    if flags & ATIME == 0 {
+        new = new & !ATIME | m.flags.load(Ordering::Relaxed) & ATIME;
+    }
+    m.flags.store(new, Ordering::Relaxed);
     Ok(())
 }
 

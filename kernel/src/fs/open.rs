@@ -141,6 +141,7 @@ fn last_step(walk: &Walk, p: &Parent, how: How) -> Result<(Path, bool)> {
     if !how.has(O_CREAT) {
         return Err(ENOENT);
     }
+    p.dir.dentry.inode.ops.absent()?;
     may_change(&p.dir, walk.cred()).map_err(|e| if e == EPERM { EACCES } else { e })?;
     let umask = current_fs().umask();
     let d = create_in(&p.dir, name, &New::File, how.mode & !umask, walk.cred())?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Files in memory: the root that the initramfs is unpacked to, `tmpfs`, `ramfs`
-//! (Linux 6.1, `fs/ramfs/`, `mm/shmem.c`).
+//! Files in memory: what is in a `ramfs`, a `tmpfs`, and the root that the initramfs is
+//! unpacked to (Linux 6.1, `fs/ramfs/`, `mm/shmem.c`).
 
-use crate::errno::{EINVAL, EPERM, Result};
+use crate::errno::{EPERM, Result};
 use crate::fs::char_dev;
 use crate::fs::dcache::Dentry;
 use crate::fs::file_table::{File, FileOps, Mapping};
@@ -12,117 +12,50 @@ use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::DirOps;
 use crate::fs::pipe::{self, FifoSlot};
 use crate::fs::superblock::{FsType, SuperBlock};
+use crate::fs::tmpfs::{self, TMPFS_MAGIC};
 use crate::kernel::capability::capable;
 use crate::lib::iov_iter::IovIter;
-use crate::mm::page_alloc::{Page, totalram_pages};
+use crate::mm::page_alloc::Page;
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use linux_raw_sys::general::CAP_FSETID;
 
-const TMPFS_MAGIC: u64 = 0x0102_1994;
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
 
-/// `tmpfs`: half of the memory unless `size=` says otherwise.
-pub static TMPFS: FsType = FsType { name: "tmpfs", magic: TMPFS_MAGIC, noexec: false, mount: mount_tmpfs };
 /// `ramfs`: no limit but the memory.
 pub static RAMFS: FsType = FsType { name: "ramfs", magic: RAMFS_MAGIC, noexec: false, mount: mount_ramfs };
-/// The first file system: a `tmpfs` by another name.
-static ROOTFS: FsType = FsType { name: "rootfs", magic: TMPFS_MAGIC, noexec: false, mount: |_| Err(EPERM) };
-
 /// The root of a new file system.
 pub fn new_root(sb: &Arc<SuperBlock>, mode: u32) -> Arc<Dentry> {
     Dentry::root(new_dir(sb, mode))
 }
 
-/// The root of the file system that everything is mounted on.
-pub fn new_rootfs() -> Arc<Dentry> {
-    let pages = totalram_pages() / 2;
-    let options = format!(",size={}k,nr_inodes={}", pages * 4, pages);
-    new_root(&SuperBlock::new(&ROOTFS, options, pages, pages), 0o755)
-}
-
 fn mount_ramfs(data: &[u8]) -> Result<Arc<Dentry>> {
-    let o = Options::parse(data)?;
+    let o = tmpfs::Options::parse(data)?;
     Ok(new_root(&SuperBlock::new(&RAMFS, String::new(), usize::MAX, usize::MAX), o.mode.unwrap_or(0o755)))
 }
 
-fn mount_tmpfs(data: &[u8]) -> Result<Arc<Dentry>> {
-    let o = Options::parse(data)?;
-    let pages = o.pages.unwrap_or(totalram_pages() / 2);
-    let mut shown = String::new();
-    if let Some(p) = o.pages {
-        shown = format!(",size={}k", p * 4);
-    }
-    let inodes = o.inodes.unwrap_or(totalram_pages() / 2);
-    if o.inodes.is_some() {
-        shown = format!("{shown},nr_inodes={inodes}");
-    }
-    if let Some(m) = o.mode {
-        shown = format!("{shown},mode={m:o}");
-    }
-    let root = new_root(&SuperBlock::new(&TMPFS, shown, pages, inodes), o.mode.unwrap_or(0o1777));
-    let mut a = root.inode.attr.lock();
-    a.uid = o.uid;
-    a.gid = o.gid;
-    drop(a);
-    Ok(root)
-}
+/// What one name adds to the size that a directory of a `tmpfs` shows (`BOGO_DIRENT_SIZE`).
+const BOGO_DIRENT_SIZE: u64 = 20;
 
-/// What `mount -o` says to a `tmpfs`.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Options {
-    pages: Option<usize>,
-    inodes: Option<usize>,
-    mode: Option<u32>,
-    uid: u32,
-    gid: u32,
+struct DirInode {
+    /// What each name adds to the size, and what the size is.
+    per_name: u64,
+    size: AtomicU64,
 }
-
-impl Options {
-    fn parse(data: &[u8]) -> Result<Self> {
-        let text = core::str::from_utf8(data).map_err(|_| EINVAL)?;
-        let mut o = Self::default();
-        for word in text.split(',').filter(|w| !w.is_empty()) {
-            let (name, value) = word.split_once('=').unwrap_or((word, ""));
-            match name {
-                "size" => o.pages = Some(size(value)?.div_ceil(4096)),
-                "nr_blocks" => o.pages = Some(size(value)?),
-                "mode" => o.mode = Some(u32::from_str_radix(value, 8).map_err(|_| EINVAL)? & 0o7777),
-                "uid" => o.uid = value.parse().map_err(|_| EINVAL)?,
-                "gid" => o.gid = value.parse().map_err(|_| EINVAL)?,
-                "nr_inodes" => o.inodes = Some(size(value)?),
-                "huge" | "mpol" | "inode32" | "inode64" => {}
-                _ => return Err(EINVAL),
-            }
-        }
-        // 0: no limit.
-        for limit in [&mut o.pages, &mut o.inodes] {
-            if *limit == Some(0) {
-                *limit = Some(usize::MAX);
-            }
-        }
-        Ok(o)
-    }
-}
-
-/// A size with one of Linux's suffixes; `%` means percent of the memory.
-fn size(v: &str) -> Result<usize> {
-    let (digits, unit) = match v.as_bytes().last() {
-        Some(b'k' | b'K') => (&v[..v.len() - 1], 1 << 10),
-        Some(b'm' | b'M') => (&v[..v.len() - 1], 1 << 20),
-        Some(b'g' | b'G') => (&v[..v.len() - 1], 1 << 30),
-        Some(b'%') => (&v[..v.len() - 1], totalram_pages() * 4096 / 100),
-        _ => (v, 1),
-    };
-    digits.parse::<usize>().ok().and_then(|n| n.checked_mul(unit)).ok_or(EINVAL)
-}
-
-struct DirInode;
 
 impl InodeOps for DirInode {
+    fn size(&self) -> u64 {
+        self.size.load(Relaxed)
+    }
+    fn name_added(&self) {
+        self.size.fetch_add(self.per_name, Relaxed);
+    }
+    fn name_removed(&self) {
+        self.size.fetch_sub(self.per_name, Relaxed);
+    }
     fn can_create(&self) -> bool {
         true
     }
@@ -133,7 +66,10 @@ impl InodeOps for DirInode {
 
 /// A new, empty directory.
 pub fn new_dir(sb: &Arc<SuperBlock>, mode: u32) -> Arc<Inode> {
-    Inode::new(sb, S_IFDIR | mode & S_IALLUGO, Dev::default(), Box::new(DirInode))
+    let per_name = if sb.fs.magic == TMPFS_MAGIC { BOGO_DIRENT_SIZE } else { 0 };
+    // It has itself and its parent.
+    let ops = DirInode { per_name, size: AtomicU64::new(2 * per_name) };
+    Inode::new(sb, S_IFDIR | mode & S_IALLUGO, Dev::default(), Box::new(ops))
 }
 
 struct RegInode(AddressSpace);
@@ -244,19 +180,5 @@ fn drop_privileges(inode: &Inode) {
     a.mode &= !S_ISUID;
     if a.mode & 0o010 != 0 {
         a.mode &= !S_ISGID;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_of_tmpfs() {
-        let o = Options::parse(b"size=1m,mode=700,uid=5").unwrap();
-        assert_eq!(o, Options { pages: Some(256), inodes: None, mode: Some(0o700), uid: 5, gid: 0 });
-        assert_eq!(Options::parse(b"size=x"), Err(EINVAL));
-        assert_eq!(Options::parse(b"what"), Err(EINVAL));
-        assert_eq!(Options::parse(b"").unwrap(), Options::default());
     }
 }

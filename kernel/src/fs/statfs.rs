@@ -7,7 +7,7 @@ use crate::fs::file::fget_raw;
 use crate::fs::namei::user_path_at_empty;
 use crate::fs::namespace::Path;
 use core::sync::atomic::Ordering;
-use linux_raw_sys::general::{AT_FDCWD, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY};
+use linux_raw_sys::general::AT_FDCWD;
 use zerocopy::{Immutable, IntoBytes};
 
 /// `struct statfs`.
@@ -36,14 +36,13 @@ const ST_VALID: u32 = 0x20;
 
 fn fill(p: &Path) -> Statfs {
     let sb = &p.dentry.inode.sb;
-    let (max, used) = (sb.max_pages, sb.pages.load(Ordering::Relaxed));
+    let (max, used) = (sb.max_pages.load(Ordering::Relaxed), sb.pages.load(Ordering::Relaxed));
     let room = |max: usize, used: usize| {
         let limited = max != 0 && max != usize::MAX;
         if limited { (max, max.saturating_sub(used)) } else { (0, 0) }
     };
     let (blocks, free) = room(max, used);
-    let (files, ffree) = room(sb.max_inodes, sb.inodes.load(Ordering::Relaxed));
-    let flags = p.mnt.flags.load(Ordering::Relaxed) & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    let (files, ffree) = room(sb.max_inodes.load(Ordering::Relaxed), sb.inodes.load(Ordering::Relaxed));
     Statfs {
         kind: sb.fs.magic,
         bsize: 4096,
@@ -55,7 +54,7 @@ fn fill(p: &Path) -> Statfs {
         fsid: sb.dev.user(),
         namelen: 255,
         frsize: 4096,
-        flags: u64::from(flags | ST_VALID),
+        flags: u64::from(p.mnt.statfs_flags() | ST_VALID),
         spare: [0; 4],
     }
 }

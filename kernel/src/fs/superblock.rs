@@ -6,10 +6,11 @@ use crate::errno::{ENOSPC, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::inode::Dev;
 use crate::fs::seq_file::SeqFile;
+use crate::locking::SpinLock;
 use crate::mm::page_alloc::{nr_free_pages, wmark_user};
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 /// A kind of file system.
 pub struct FsType {
@@ -26,7 +27,7 @@ pub struct FsType {
 /// What can be mounted, in the order of `/proc/filesystems`.
 pub static FILESYSTEMS: &[&FsType] = &[
     &crate::fs::sysfs::FS_TYPE,
-    &crate::fs::ramfs::TMPFS,
+    &crate::fs::tmpfs::TMPFS,
     &crate::fs::proc::FS_TYPE,
     &crate::fs::devtmpfs::FS_TYPE,
     &crate::fs::debugfs::FS_TYPE,
@@ -45,15 +46,17 @@ pub struct SuperBlock {
     /// Its (anonymous) device number.
     pub dev: Dev,
     /// Mount options, with a leading comma, as `/proc/mounts` shows them.
-    pub options: String,
+    pub options: SpinLock<String>,
     /// Most pages that its files may have.
-    pub max_pages: usize,
+    pub max_pages: AtomicUsize,
     /// Pages that they have.
     pub pages: AtomicUsize,
     /// Most names that there may be (`nr_inodes=`; a link counts as an inode does).
-    pub max_inodes: usize,
+    pub max_inodes: AtomicUsize,
     /// Names that there are.
     pub inodes: AtomicUsize,
+    /// Nothing may be written to it, whichever mount it is reached through (`SB_RDONLY`).
+    pub readonly: AtomicBool,
 }
 
 static NEXT_DEV: AtomicU32 = AtomicU32::new(1);
@@ -63,12 +66,23 @@ impl SuperBlock {
     pub fn new(fs: &'static FsType, options: String, max_pages: usize, max_inodes: usize) -> Arc<Self> {
         let dev = Dev::new(0, NEXT_DEV.fetch_add(1, Ordering::Relaxed));
         let (pages, inodes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { fs, dev, options, max_pages, pages, max_inodes, inodes })
+        Arc::new(Self {
+            fs,
+            dev,
+            options: SpinLock::new(options),
+            max_pages: AtomicUsize::new(max_pages),
+            pages,
+            max_inodes: AtomicUsize::new(max_inodes),
+            inodes,
+            readonly: AtomicBool::new(false),
+        })
     }
 
     /// Accounts for one more name; `ENOSPC` as for pages (`shmem_reserve_inode`).
     pub fn charge_inode(&self) -> Result {
-        if nr_free_pages() <= wmark_user() || self.inodes.load(Ordering::Relaxed) >= self.max_inodes {
+        if nr_free_pages() <= wmark_user()
+            || self.inodes.load(Ordering::Relaxed) >= self.max_inodes.load(Ordering::Relaxed)
+        {
             return Err(ENOSPC);
         }
         self.inodes.fetch_add(1, Ordering::Relaxed);
@@ -82,7 +96,9 @@ impl SuperBlock {
     /// Accounts for one more page of a file; `ENOSPC` if the file system is full or
     /// the machine's memory nearly so.
     pub fn charge_page(&self) -> Result {
-        if nr_free_pages() <= wmark_user() || self.pages.load(Ordering::Relaxed) >= self.max_pages {
+        if nr_free_pages() <= wmark_user()
+            || self.pages.load(Ordering::Relaxed) >= self.max_pages.load(Ordering::Relaxed)
+        {
             return Err(ENOSPC);
         }
         self.pages.fetch_add(1, Ordering::Relaxed);

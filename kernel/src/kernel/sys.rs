@@ -72,10 +72,27 @@ pub fn sys_newuname(name: usize) -> Result<usize> {
     set(1, &names[0]);
     set(2, UTS_RELEASE.as_bytes());
     set(3, UTS_VERSION.as_bytes());
-    set(4, b"x86_64");
+    // Programs of the 32-bit personality are told of another machine (`override_architecture`).
+    let machine: &[u8] =
+        if current().personality.load(Relaxed) & PER_MASK == PER_LINUX32 { b"i686" } else { b"x86_64" };
+    set(4, machine);
     set(5, &names[1]);
     copy_to_user(name, u.as_flattened())?;
     Ok(0)
+}
+
+/// The kind of system that a personality stands for.
+const PER_MASK: u32 = 0xff;
+const PER_LINUX32: u32 = 8;
+
+/// Writes to `kernel/hostname`: up to the line's end (Linux 6.1, kernel/utsname_sysctl.c).
+pub fn store_hostname(text: &[u8]) -> Result {
+    let line = text.split(|&b| b == b'\n' || b == 0).next().unwrap_or(&[]);
+    let mut name = [0; 65];
+    let len = line.len().min(64);
+    name[..len].copy_from_slice(&line[..len]);
+    UTS_NAMES.lock()[0] = name;
+    Ok(())
 }
 
 fn set_uts_name(which: usize, name: usize, len: usize) -> Result<usize> {

@@ -12,7 +12,8 @@ use crate::kernel::task::current;
 use crate::lib::iov_iter::IovIter;
 use alloc::sync::Arc;
 
-const MEM_MAJOR: u32 = 1;
+/// The devices of memory.
+pub const MEM_MAJOR: u32 = 1;
 
 /// The devices of major 1, with their permissions.
 pub static DEVICES: &[Device] = &[

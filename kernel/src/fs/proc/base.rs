@@ -126,6 +126,9 @@ impl PidFile {
 }
 
 impl InodeOps for PidDir {
+    fn absent(&self) -> Result {
+        Err(ENOENT)
+    }
     fn lookup(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         let sb = &dir.inode.sb;
         let pid = self.0;
@@ -172,6 +175,9 @@ pub fn list(ctx: &mut DirContext<'_>, names: impl Iterator<Item = (String, u32)>
 /// `/proc/PID/task`.
 struct TaskDir(i32);
 impl InodeOps for TaskDir {
+    fn absent(&self) -> Result {
+        Err(ENOENT)
+    }
     fn lookup(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         let Some(tid) = name_to_int(name) else { return Ok(None) };
         let same = find_task(tid).is_some_and(|t| find_task(self.0).is_some_and(|p| p.tgid == t.tgid));
@@ -264,8 +270,7 @@ fn mounts(t: &Task, o: &mut SeqFile) -> Result {
         o.put_mangled(&m.source, b" \t\n\\#");
         o.put(b" ");
         o.put_mangled(&path, b" \t\n\\");
-        let rw = if m.is_readonly() { "ro" } else { "rw" };
-        writeln!(o, " {} {rw}{} 0 0", m.root.inode.sb.fs.name, m.root.inode.sb.options);
+        writeln!(o, " {} {} 0 0", m.root.inode.sb.fs.name, m.options());
     }
     Ok(())
 }

@@ -34,6 +34,9 @@ fn link_mode(f: &File) -> u32 {
 }
 
 impl InodeOps for FdDir {
+    fn absent(&self) -> Result {
+        Err(ENOENT)
+    }
     /// A process always sees its own, whoever it has become.
     fn permission(&self, attr: &Attr, cred: &Cred, mask: u32) -> Result {
         let own = || find_task(self.0).is_some_and(|t| t.tgid == current().tgid);

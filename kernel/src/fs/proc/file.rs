@@ -5,10 +5,11 @@
 //! The text is made anew by every read from the beginning, and by one that does not begin
 //! where the last one ended: who keeps a file open sees how it changes.
 
-use crate::errno::{EFAULT, EINVAL, EIO, Result};
+use crate::errno::{EACCES, EFAULT, EINVAL, EIO, Result};
 use crate::fs::file_table::{File, FileOps, generic_seek};
-use crate::fs::inode::{Inode, InodeOps};
+use crate::fs::inode::{Attr, Inode, InodeOps, generic_permission};
 use crate::fs::seq_file::SeqFile;
+use crate::kernel::cred::Cred;
 use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
 use crate::mm::page_alloc::PAGE_SIZE;
@@ -64,6 +65,19 @@ impl ProcFile {
 }
 
 impl InodeOps for ProcFile {
+    /// Of a setting not even root may do what its permissions do not say (Linux 6.1,
+    /// fs/proc/proc_sysctl.c, `test_perm`).
+    fn permission(&self, attr: &Attr, cred: &Cred, mask: u32) -> Result {
+        if self.kind == Kind::Seq {
+            return generic_permission(attr, cred, mask);
+        }
+        let class = match () {
+            () if cred.euid == 0 => attr.mode >> 6,
+            () if cred.in_group(0) => attr.mode >> 3,
+            () => attr.mode,
+        };
+        if mask & !class & 7 == 0 { Ok(()) } else { Err(EACCES) }
+    }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
         Ok(Arc::new(OpenProcFile {
             show: (self.open)()?,

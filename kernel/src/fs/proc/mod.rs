@@ -12,7 +12,7 @@ mod task_mmu;
 mod text;
 
 use crate::drivers::tty::sysrq::write_sysrq_trigger;
-use crate::errno::{EIO, Result};
+use crate::errno::{EIO, ENOENT, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::*;
@@ -31,6 +31,9 @@ pub static FS_TYPE: FsType = FsType { name: "proc", magic: 0x9fa0, noexec: true,
 /// A directory of the static tree.
 struct ProcDir;
 impl InodeOps for ProcDir {
+    fn absent(&self) -> Result {
+        Err(ENOENT)
+    }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
         Ok(Arc::new(DirOps))
     }
@@ -39,6 +42,9 @@ impl InodeOps for ProcDir {
 /// The root: the static tree, and a directory for each process.
 struct ProcRoot;
 impl InodeOps for ProcRoot {
+    fn absent(&self) -> Result {
+        Err(ENOENT)
+    }
     fn lookup(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         Ok(base::lookup_pid(&dir.inode.sb, name))
     }

@@ -145,7 +145,14 @@ pub static TABLE: &[Sysctl] = &[
     text_entry!("kernel/ostype", b"Linux"),
     text_entry!("kernel/osrelease", sys::UTS_RELEASE.as_bytes()),
     text_entry!("kernel/version", sys::UTS_VERSION.as_bytes()),
-    text_entry!("kernel/hostname", &sys::hostname()),
+    Sysctl {
+        path: "kernel/hostname",
+        show: |o| {
+            o.put(&sys::hostname());
+            o.put(b"\n");
+        },
+        store: Some(sys::store_hostname),
+    },
     Sysctl {
         path: "kernel/core_pattern",
         show: |o| {

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Mounts: proc, sysfs, devtmpfs, tmpfs with options, bind, move, remount, read-only.
+mkdir /mnt /mnt/a /mnt/b; cd /mnt
+m() { grep " $1 " /proc/mounts | sed 's/size=[0-9]*k,nr_inodes=[0-9]*/SIZES/; s/,inode64//'; }
+mount -t tmpfs -o size=1m,mode=750,nr_inodes=20 none a; m /mnt/a; ls -ld a | cut -c1-10; df -k a | awk 'NR == 2 { print $2, $3, $4, $5, $6 }'; df -i a | awk 'NR == 2 { print $2, $3, $4 }'
+dd if=/dev/zero of=a/f bs=64k count=32 2>&1 | grep -v copied; ls -l a/f | awk '{ print $5 }'; df -k a | awk 'NR == 2 { print $3, $5 }'; rm a/f; i=0; while touch a/$i 2>/dev/null; do i=$((i + 1)); done; echo "files $i"; touch a/more 2>&1; rm a/*
+echo x >a/f; mount -o remount,ro a; m /mnt/a; echo y >a/f; echo "status $?"; rm a/f 2>&1; mkdir a/d 2>&1; chmod 600 a/f 2>&1; touch a/f 2>&1; ln a/f a/g 2>&1; mv a/f a/g 2>&1; cat a/f; mount -o remount,rw,size=2m a; m /mnt/a; echo z >a/f && cat a/f; df -k a | awk 'NR == 2 { print $2 }'
+mount -o remount,size=1k a 2>&1; dd if=/dev/zero of=a/f bs=64k count=10 2>/dev/null; mount -o remount,size=64k a 2>&1; echo "shrink $?"; rm a/f
+mount --bind a b; echo shared >a/s; cat b/s; m /mnt/b; mount -o remount,bind,ro b 2>&1; echo w >b/w; echo "bind ro $?"; echo w >a/w; echo "a rw $?"; umount b; ls b
+umount a; ls a; umount a 2>&1; echo "status $?"; umount /none 2>&1
+mount -t tmpfs none a; (cd a; umount /mnt/a) 2>&1; sh -c 'exec 5>/mnt/a/open; umount /mnt/a' 2>&1; sh -c 'exec 5>/mnt/a/open; umount -l /mnt/a; echo lazy >&5; echo "lazy $?"'; m /mnt/a
+mount -t proc proc a; ls -d a/self a/1 a/version; m /mnt/a; stat -f -c '%T' a; umount a; mount -t sysfs sysfs a; ls a | grep -v hypervisor | sort | tr '\n' ' '; echo; m /mnt/a; stat -f -c '%T' a; umount a; mount -t devtmpfs none a; ls -l a/null | cut -c1-10; m /mnt/a; umount a; mount -t ramfs none a; m /mnt/a; umount a; mount -t nosuch none a 2>&1; mount -t tmpfs -o nosuch=1 none a 2>&1; mount -t tmpfs -o size=x none a 2>&1; mount -t tmpfs none nosuch 2>&1; mount -t tmpfs none /proc/version 2>&1
+mount -t tmpfs -o uid=5,gid=6,mode=1777 src a; ls -ldn a | awk '{ print $1, $3, $4 }'; m /mnt/a; mount -t tmpfs over a; touch a/upper; ls a; umount a; ls a; umount a
+mount -t tmpfs -o noexec,nosuid,nodev,noatime none a; m /mnt/a; cp /bin/busybox a/; a/busybox true; echo "noexec $?"; mknod a/null c 1 3; cat a/null 2>&1; umount a; mount -t tmpfs none a; mkdir a/in; mount -t tmpfs none a/in; umount a 2>&1; umount a/in; mount --move a b; m /mnt/b; m /mnt/a; touch b/moved; ls a b; umount b; mount -o bind /proc/version a 2>&1; touch file; mount -o bind /proc/version file; cut -c1-5 file; umount file
+mount -t tmpfs -o size=50% none a; umount a; mount -t tmpfs -o ro none a; m /mnt/a; touch a/x 2>&1; umount a; mount -t tmpfs -o rw,nosuid,relatime,mode=0700 "with space" a; m /mnt/a; umount a; setpriv --reuid 1000 mount -t tmpfs none a 2>&1; setpriv --reuid 1000 umount /proc 2>&1; mount -o remount,ro b 2>&1; mount --make-private / ; echo "private $?"; mount --make-shared /mnt 2>&1; echo "shared $?"
+mkdir -p /dev/shm; mount -t tmpfs -o mode=1777,nosuid,nodev shm /dev/shm; m /dev/shm; ls -ld /dev/shm | cut -c1-10; cd /; umount /dev/shm; rmdir /dev/shm; rm -r /mnt
