@@ -96,6 +96,7 @@ fn boot(info: &mut BootInfo) -> ! {
     crate::arch::x86::kernel::hw_nmi::register_nmi_cpu_backtrace_handler();
     crate::arch::x86::kernel::nmi_selftest::init();
     crate::arch::x86::entry::vsyscall_64::map_vsyscall();
+    crate::arch::x86::entry::vdso::vma::init_vdso();
     crate::arch::x86::kernel::alternative::int3_selftest();
     crate::kernel::kprobes::init_kprobes();
     if crate::kernel::context_tracking::context_tracking_is_enabled() {

@@ -88,6 +88,11 @@ fn gdb_shows_the_fault() -> Result<(), Failed> {
         ],
     )
     .map_err(|why| format!("{why}\n{said}"))?;
+    // Out of the vDSO: its image is in the dump, with what an unwinder needs.
+    let dump = dump_of("vdso_unwind")?;
+    let said = gdb(&dump, &["backtrace", "info symbol $pc"])?;
+    let found = ["clock_gettime ()", "caller_of_the_vdso ()", "_start ()", "system-supplied DSO"];
+    expect_in_order(&said, &found).map_err(|why| format!("{why}\n{said}"))?;
     let dump = dump_of("thread_fault")?;
     let said = gdb(&dump, &["info threads", "print $_siginfo._sifields._sigfault.si_addr"])?;
     expect_in_order(

@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("boot::signal_records", signal_records),
         Trial::test("boot::eight_mib", eight_mib),
         Trial::test("boot::nompx", nompx),
+        Trial::test("boot::without_vdso", without_vdso),
         Trial::test("boot::greedy_programs", greedy_programs),
         Trial::test("boot::large_gzip", large_gzip),
         Trial::test("boot::no_initramfs", no_initramfs),
@@ -92,6 +93,17 @@ fn nompx() -> Result<(), Failed> {
             "mpx_bounds: exit 0",
         ],
     )
+}
+
+/// Programs run, and have no vDSO.
+fn without_vdso() -> Result<(), Failed> {
+    let outcome = boot_file(&rootfs()?, "vdso=0 -- --only vdso_image,exec_layout")?;
+    let report = Report::parse(&outcome.report);
+    let failed: Vec<_> = report.failures().map(|f| (f.program.as_str(), f.why.as_str())).collect();
+    match (report.done, failed.as_slice()) {
+        (Some((1, 1)), [("vdso_image", why)]) if why.contains("AT_SYSINFO_EHDR is missing") => Ok(()),
+        other => Err(format!("{other:?}\n{}", tail(&outcome.console)).into()),
+    }
 }
 
 fn eight_mib() -> Result<(), Failed> {

@@ -8,6 +8,7 @@
 //! | [`syscall`] | the `syscall` instruction, [`Errno`] |
 //! | [`process`], [`signal`], [`file`], [`memory`], [`time`], [`timer`], [`ptrace`] | thin wrappers, one per system call |
 //! | [`ucontext`] | what a signal handler is given |
+//! | [`vdso`] | the vDSO as a dynamic linker and an unwinder see it |
 //! | [`probe`] | the instruction under test and its label |
 //! | [`expect`] | the macro by which a program states what must happen to it |
 //! | [`note`], [`pattern`], [`status`], [`text`] | pure: the note's parser, log patterns, wait statuses, fixed-size text |
@@ -50,6 +51,7 @@ pub mod text;
 pub mod time;
 pub mod timer;
 pub mod ucontext;
+pub mod vdso;
 
 pub use syscall::{Errno, Result};
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use std::process::{Command, ExitCode};
 
 /// Packages whose libraries have unit tests that run on the host.
-const UNIT_TESTED: [&str; 4] = ["kernel", "user", "xtask", "tests"];
+const UNIT_TESTED: [&str; 5] = ["kernel", "vdso", "user", "xtask", "tests"];
 
 /// Runs the command.
 pub fn main(args: &TestArgs) -> Result<ExitCode> {

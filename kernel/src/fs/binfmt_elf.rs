@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Loading ELF programs (Linux 6.1, `fs/binfmt_elf.c`).
 
+use crate::arch::x86::entry::vdso::vma::arch_setup_additional_pages;
 use crate::arch::x86::kernel::process_64::start_thread;
 use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
 use crate::arch::x86::mm::mmap::{ELF_ET_DYN_BASE, arch_mmap_rnd, arch_randomize_brk};
@@ -297,6 +298,7 @@ pub fn load_elf_binary(b: &mut Binprm) -> Result {
     if bad_addr(entry) {
         return Err(EINVAL);
     }
+    arch_setup_additional_pages(&mm)?;
     let loaded = Loaded {
         phdr: image.phdr_addr().wrapping_add(x.bias),
         phnum: image.header.phnum,

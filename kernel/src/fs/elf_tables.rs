@@ -2,6 +2,7 @@
 //! What a program finds at its stack pointer: argc, argv, envp, the auxiliary vector
 //! (Linux 6.1, `fs/binfmt_elf.c`, `create_elf_tables`).
 
+use crate::arch::x86::entry::vdso::vma::vdso64_enabled;
 use crate::arch::x86::kernel::signal::get_sigframe_size;
 use crate::arch::x86::mm::mmap::{arch_align_stack, get_random_u64};
 use crate::errno::{EFAULT, ENOMEM, Result};
@@ -9,6 +10,7 @@ use crate::fs::exec_stack::ArgStack;
 use crate::kernel::cred::Cred;
 use crate::mm::page_alloc::PAGE_SIZE;
 use alloc::vec::Vec;
+use arrayvec::ArrayVec;
 use linux_raw_sys::auxvec as at;
 use zerocopy::IntoBytes;
 
@@ -36,6 +38,8 @@ struct Places {
     random: u64,
     platform: u64,
     execfn: u64,
+    /// The vDSO, unless there is none.
+    vdso: Option<u64>,
 }
 
 /// EDX of CPUID leaf 1, without what user mode may not use.
@@ -43,32 +47,34 @@ fn hwcap() -> u64 {
     u64::from(core::arch::x86_64::__cpuid(1).edx & !crate::arch::x86::kernel::fpu::xstate::cleared_caps())
 }
 
-/// The auxiliary vector, in Linux's order. `AT_SYSINFO_EHDR` will come first once there
-/// is a vDSO.
-fn auxv(l: &Loaded, p: &Places, cred: &Cred, secure: bool, hw: [u64; 2]) -> [(u32, u64); 20] {
+/// The auxiliary vector, in Linux's order. Without a vDSO its entry is not there (`ARCH_DLINFO`).
+fn auxv(l: &Loaded, p: &Places, cred: &Cred, secure: bool, hw: [u64; 2]) -> ArrayVec<(u32, u64), 21> {
     let [hwcap, minsigstksz] = hw;
-    [
-        (at::AT_MINSIGSTKSZ, minsigstksz),
-        (at::AT_HWCAP, hwcap),
-        (at::AT_PAGESZ, PAGE_SIZE as u64),
-        (at::AT_CLKTCK, CLKTCK),
-        (at::AT_PHDR, l.phdr),
-        (at::AT_PHENT, PHENT),
-        (at::AT_PHNUM, u64::from(l.phnum)),
-        (at::AT_BASE, l.base),
-        (at::AT_FLAGS, 0),
-        (at::AT_ENTRY, l.entry),
-        (at::AT_UID, u64::from(cred.uid)),
-        (at::AT_EUID, u64::from(cred.euid)),
-        (at::AT_GID, u64::from(cred.gid)),
-        (at::AT_EGID, u64::from(cred.egid)),
-        (at::AT_SECURE, u64::from(secure)),
-        (at::AT_RANDOM, p.random),
-        (at::AT_HWCAP2, 0),
-        (at::AT_EXECFN, p.execfn),
-        (at::AT_PLATFORM, p.platform),
-        (at::AT_NULL, 0),
-    ]
+    let vdso = p.vdso.map(|addr| (at::AT_SYSINFO_EHDR, addr));
+    vdso.into_iter()
+        .chain([
+            (at::AT_MINSIGSTKSZ, minsigstksz),
+            (at::AT_HWCAP, hwcap),
+            (at::AT_PAGESZ, PAGE_SIZE as u64),
+            (at::AT_CLKTCK, CLKTCK),
+            (at::AT_PHDR, l.phdr),
+            (at::AT_PHENT, PHENT),
+            (at::AT_PHNUM, u64::from(l.phnum)),
+            (at::AT_BASE, l.base),
+            (at::AT_FLAGS, 0),
+            (at::AT_ENTRY, l.entry),
+            (at::AT_UID, u64::from(cred.uid)),
+            (at::AT_EUID, u64::from(cred.euid)),
+            (at::AT_GID, u64::from(cred.gid)),
+            (at::AT_EGID, u64::from(cred.egid)),
+            (at::AT_SECURE, u64::from(secure)),
+            (at::AT_RANDOM, p.random),
+            (at::AT_HWCAP2, 0),
+            (at::AT_EXECFN, p.execfn),
+            (at::AT_PLATFORM, p.platform),
+            (at::AT_NULL, 0),
+        ])
+        .collect()
 }
 
 /// Writes it all below the strings; returns the stack pointer.
@@ -76,7 +82,8 @@ pub fn create(s: &ArgStack, l: &Loaded, cred: &Cred, secure: bool) -> Result<usi
     let platform = arch_align_stack(s.p) - PLATFORM.len();
     let random = platform - 16;
     let random_bytes = [get_random_u64().to_le_bytes(), get_random_u64().to_le_bytes()].concat();
-    let places = Places { random: random as u64, platform: platform as u64, execfn: s.exec as u64 };
+    let vdso = vdso64_enabled().then(|| s.mm.lock().layout.vdso as u64);
+    let places = Places { random: random as u64, platform: platform as u64, execfn: s.exec as u64, vdso };
     let vector = auxv(l, &places, cred, secure, [hwcap(), get_sigframe_size() as u64]);
     // As many as the program's strings.
     let mut words: Vec<u64> = Vec::new();
@@ -114,10 +121,13 @@ mod tests {
 
     #[test]
     fn the_vector_is_in_linuxs_order() {
-        let p = Places { random: 1, platform: 2, execfn: 3 };
+        let p = Places { random: 1, platform: 2, execfn: 3, vdso: Some(4) };
         let v = auxv(&Loaded::default(), &p, &Cred::default(), false, [7, 3632]);
         let keys: Vec<u32> = v.iter().map(|e| e.0).collect();
-        // The oracle's row `auxv types:`, but for AT_SYSINFO_EHDR, and with the end.
-        assert_eq!(keys, [51, 16, 6, 17, 3, 4, 5, 7, 8, 9, 11, 12, 13, 14, 23, 25, 26, 31, 15, 0]);
+        // The oracle's row `auxv types:`, with the end.
+        assert_eq!(keys, [33, 51, 16, 6, 17, 3, 4, 5, 7, 8, 9, 11, 12, 13, 14, 23, 25, 26, 31, 15, 0]);
+        let without =
+            auxv(&Loaded::default(), &Places { vdso: None, ..p }, &Cred::default(), false, [7, 3632]);
+        assert_eq!(without[..], v[1..]);
     }
 }

@@ -2,6 +2,7 @@
 //! What a core dump consists of: ELF headers, notes, memory (Linux 6.1,
 //! `fs/binfmt_elf.c`, `elf_core_dump`; `fs/coredump.c`, `vma_dump_size`).
 
+use crate::arch::x86::entry::vsyscall_64::{self, VSYSCALL_ADDR};
 use crate::arch::x86::kernel::fpu::xstate;
 use crate::arch::x86::kernel::process_64::segments;
 use crate::arch::x86::kernel::ptrace::{user_regs, xstate_image};
@@ -123,6 +124,20 @@ struct DumpVma {
     /// How much of it goes into the file.
     size: usize,
     file: Option<(Arc<dyn VmFile>, u64)>,
+    kind: DumpKind,
+}
+
+/// How a page is dumped that was never touched, and whether one that was touched is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DumpKind {
+    /// A hole.
+    Touched,
+    /// Faulted in: it has content all the same.
+    All,
+    /// What may not be looked into is a hole.
+    Nothing,
+    /// The page of the legacy system calls, which is nobody's mapping.
+    Gate,
 }
 
 /// How much of a mapping is dumped, with the default filter: what the process made
@@ -167,10 +182,20 @@ fn starts_like_elf(v: &Vma) -> bool {
 fn dump_vma_snapshot(mm: &Mm) -> Result<Vec<DumpVma>> {
     let st = mm.lock();
     let mut all = Vec::new();
-    all.try_reserve_exact(st.vmas.len()).map_err(|_| ENOMEM)?;
+    all.try_reserve_exact(st.vmas.len() + 1).map_err(|_| ENOMEM)?;
     for v in st.vmas.iter() {
         let file = v.backing.file().map(|f| (f.clone(), v.pgoff));
-        all.push(DumpVma { start: v.start, end: v.end, flags: v.flags, size: vma_dump_size(v), file });
+        let kind = match v.backing {
+            _ if v.flags.intersects(VmFlags::IO | VmFlags::PFNMAP) => DumpKind::Nothing,
+            Backing::Anon => DumpKind::Touched,
+            Backing::File(_) | Backing::Special(_) => DumpKind::All,
+        };
+        all.push(DumpVma { start: v.start, end: v.end, flags: v.flags, size: vma_dump_size(v), file, kind });
+    }
+    if let Some(flags) = vsyscall_64::gate_vma_flags() {
+        let start = VSYSCALL_ADDR as usize;
+        let (end, size) = (start + PAGE_SIZE, PAGE_SIZE);
+        all.push(DumpVma { start, end, flags, size, file: None, kind: DumpKind::Gate });
     }
     Ok(all)
 }
@@ -380,12 +405,16 @@ fn headers(vmas: &[DumpVma], notes: usize) -> Result<(Ehdr, Vec<Phdr>)> {
     Ok((ehdr, phdrs))
 }
 
-/// A page of the process, if it has one there (`get_dump_page`): what was never touched
-/// is a hole, unless it is a file's.
-fn dump_page(mm: &Mm, addr: usize, of_file: bool, to: &Page) -> bool {
+/// A page of the process, if it has one there (`get_dump_page`).
+fn dump_page(mm: &Mm, addr: usize, kind: DumpKind, to: &Page) -> bool {
     use crate::arch::x86::mm::pgtable::PteFlags;
+    match kind {
+        DumpKind::Nothing => return false,
+        DumpKind::Gate => return vsyscall_64::copy_gate_page(to),
+        DumpKind::Touched | DumpKind::All => {}
+    }
     let mut st = mm.lock();
-    if of_file && st.pt.get(addr).is_none() {
+    if kind == DumpKind::All && st.pt.get(addr).is_none() {
         let Some(p) = st.vmas.find_containing(addr) else { return false };
         let _ = st.handle_mm_fault(p, addr, false);
     }
@@ -414,13 +443,13 @@ pub fn elf_core_dump(cur: Current, info: &KernelSiginfo, dump: &mut Dump) -> Opt
         let pad = dump.position().next_multiple_of(PAGE_SIZE as u64) - dump.position();
         dump.skip(pad);
         for v in &vmas {
-            for addr in (v.start..v.start + v.size).step_by(PAGE_SIZE) {
+            for addr in (0..v.size).step_by(PAGE_SIZE).map(|at| v.start + at) {
                 // A reservation may be of terabytes, and hardly used.
                 cond_resched();
                 if fatal_signal_pending(&cur) {
                     return Err(EINTR);
                 }
-                if dump_page(&mm, addr, v.file.is_some(), &page) {
+                if dump_page(&mm, addr, v.kind, &page) {
                     // SAFETY: the page is this function's own.
                     dump.emit(unsafe { core::slice::from_raw_parts(page.as_ptr(), PAGE_SIZE) })?;
                 } else {

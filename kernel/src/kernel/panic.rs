@@ -46,6 +46,7 @@ pub fn setup_param(name: &str, value: Option<&str>) -> bool {
         || crate::arch::x86::kernel::nmi::setup(name, value)
         || context_tracking::setup(name, value)
         || crate::arch::x86::entry::vsyscall_64::setup(name, value)
+        || crate::arch::x86::entry::vdso::vma::setup(name, value)
         || crate::arch::x86::kernel::mce::setup(name, value)
         || crate::kernel::signal::fatal::setup(name, value)
         || trace::setup(name, value)

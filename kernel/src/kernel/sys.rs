@@ -389,6 +389,7 @@ pub fn sys_arch_prctl(code: u32, addr: usize) -> Result<usize> {
     const ARCH_GET_GS: u32 = 0x1004;
     const ARCH_GET_CPUID: u32 = 0x1011;
     const ARCH_SET_CPUID: u32 = 0x1012;
+    const ARCH_MAP_VDSO_64: u32 = 0x2003;
     let cur = current();
     let t = cur.thread();
     match code {
@@ -404,6 +405,7 @@ pub fn sys_arch_prctl(code: u32, addr: usize) -> Result<usize> {
         // The instruction works, and cannot be made to fault.
         ARCH_GET_CPUID => return Ok(1),
         ARCH_SET_CPUID => return Err(ENODEV),
+        ARCH_MAP_VDSO_64 => return crate::arch::x86::entry::vdso::vma::prctl_map_vdso(addr),
         _ => return fpu_xstate_prctl(code, addr),
     }
     Ok(0)

@@ -33,7 +33,9 @@ impl Access {
 
     /// Whether a mapping with `flags` may be reached so (`check_vma_flags`).
     fn allowed(self, flags: VmFlags) -> bool {
-        if self.write {
+        if flags.intersects(VmFlags::IO | VmFlags::PFNMAP) {
+            false
+        } else if self.write {
             flags.contains(VmFlags::WRITE) || self.force && flags.is_cow()
         } else {
             flags.contains(VmFlags::READ) || self.force && flags.contains(VmFlags::MAYREAD)

@@ -85,10 +85,11 @@ impl MmState {
         let anon = matches!(v.backing, Backing::Anon);
         match b {
             Behavior::Flags(clear, set) => {
-                let special = matches!(v.backing, Backing::Special(_));
-                let wipe_shared =
-                    set.contains(VmFlags::WIPEONFORK) && (!anon || v.flags.contains(VmFlags::SHARED));
-                if wipe_shared || special && clear.contains(VmFlags::DONTDUMP) {
+                let wipe_shared = set.contains(VmFlags::WIPEONFORK)
+                    && (v.backing.file().is_some() || v.flags.contains(VmFlags::SHARED));
+                let dump_special = clear.contains(VmFlags::DONTDUMP) && v.flags.intersects(VmFlags::SPECIAL);
+                let copy_io = clear.contains(VmFlags::DONTCOPY) && v.flags.contains(VmFlags::IO);
+                if wipe_shared || dump_special || copy_io {
                     return Err(EINVAL);
                 }
                 let flags = (v.flags - clear) | set;
@@ -97,7 +98,8 @@ impl MmState {
                 }
             }
             Behavior::DontNeed(locked_too) => {
-                if free && !anon || !locked_too && v.flags.contains(VmFlags::LOCKED) {
+                let locked = !locked_too && v.flags.contains(VmFlags::LOCKED);
+                if free && !anon || locked || v.flags.contains(VmFlags::PFNMAP) {
                     return Err(EINVAL);
                 }
                 self.zap_page_range(start, end);
@@ -118,7 +120,7 @@ impl MmState {
                 _ => EINVAL,
             })?,
             Behavior::Hint { not_locked } => {
-                if not_locked && v.flags.contains(VmFlags::LOCKED) {
+                if not_locked && v.flags.intersects(VmFlags::LOCKED | VmFlags::PFNMAP) {
                     return Err(EINVAL);
                 }
             }

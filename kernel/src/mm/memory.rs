@@ -12,7 +12,7 @@ use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
 #[cfg(doc)]
 use crate::mm::vma::VmFile;
-use crate::mm::vma::{Backing, SpecialMapping, VmFlags};
+use crate::mm::vma::{Backing, SpecialMapping, SpecialPage, VmFlags};
 use crate::mm::vma_tree::Pos;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -73,7 +73,7 @@ impl MmState {
             match self.vmas.get(p).backing {
                 Backing::Anon => self.do_anonymous_page(p, slot, write),
                 Backing::File(_) => self.do_fault(p, slot, addr, write),
-                Backing::Special(s) => self.do_special_fault(p, slot, s, addr),
+                Backing::Special(s) => self.do_special_fault(p, slot, s, (addr, write)),
             }
         } else if write && !old.has(PteFlags::RW) {
             self.do_wp_page(p, slot, addr)
@@ -109,13 +109,32 @@ impl MmState {
     }
 
     /// A page of the kernel's, such as the vDSO's.
-    fn do_special_fault(&mut self, p: Pos, slot: *mut Pte, s: &SpecialMapping, addr: usize) -> Result {
-        let v = self.vmas.get(p);
-        let page = (s.fault)(v.pgoff_of(addr))?;
+    fn do_special_fault(
+        &mut self,
+        p: Pos,
+        slot: *mut Pte,
+        s: &SpecialMapping,
+        (addr, write): (usize, bool),
+    ) -> Result {
+        let v = self.vmas.get_mut(p);
         let prot = vm_get_page_prot(v.flags);
-        self.rss.file += 1;
+        let new = match (s.fault)(v.pgoff_of(addr))? {
+            SpecialPage::Pfn(phys) => Pte::new(phys, prot | PteFlags::SPECIAL),
+            SpecialPage::Page(page) if write => {
+                let copy = Page::alloc_user()?;
+                copy.copy_from(&page);
+                self.rss.anon += 1;
+                v.anon_vma = true;
+                Pte::new(copy.into_raw(), written(prot, v.flags))
+            }
+            SpecialPage::Page(page) => {
+                self.rss.file += 1;
+                Pte::new(page.into_raw(), prot)
+            }
+        };
         // SAFETY: as in `do_anonymous_page`.
-        unsafe { *slot = Pte::new(page.into_raw(), prot) };
+        unsafe { *slot = new };
+        self.note_rss();
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::mmap::can_do_mlock;
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
 use crate::mm::util;
-use crate::mm::vma::{Backing, VmFlags};
+use crate::mm::vma::VmFlags;
 use linux_raw_sys::general::{MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT, RLIMIT_MEMLOCK};
 
 const LOCKED_MASK: VmFlags = VmFlags::LOCKED.union(VmFlags::LOCKONFAULT);
@@ -27,7 +27,7 @@ impl MmState {
             let v = self.vmas.get(p);
             let (old, stop) = (v.flags, v.end.min(end));
             let new = (old - LOCKED_MASK) | lock;
-            if new != old && !matches!(v.backing, Backing::Special(_)) {
+            if new != old && !old.intersects(VmFlags::SPECIAL) {
                 self.set_range_flags(p, at, stop, new)?;
                 let pages = (stop - at) / PAGE_SIZE;
                 match (old.contains(VmFlags::LOCKED), new.contains(VmFlags::LOCKED)) {

@@ -66,6 +66,8 @@ pub struct Layout {
     pub mmap_legacy_base: usize,
     /// Search bottom-up first (`ADDR_COMPAT_LAYOUT`, unlimited stack).
     pub mmap_legacy: bool,
+    /// The vDSO's image (`mm->context.vdso`); 0 if there is none.
+    pub vdso: usize,
 }
 
 /// Pages mapped, by kind (`rss_stat`).

@@ -277,6 +277,8 @@ impl MmState {
         if v.start < start && end < v.end {
             self.room_for_vmas(max_map_count())?;
         }
+        self.check_split(start)?;
+        self.check_split(end)?;
         let mut charged = 0;
         let mut next = Some(p);
         while let Some(q) = next.filter(|&q| self.vmas.get(q).start < end) {
@@ -317,12 +319,19 @@ impl MmState {
         next
     }
 
+    /// Whether a mapping may end, and the next begin, at `at` (`may_split`).
+    pub(super) fn check_split(&self, at: usize) -> Result {
+        let split = self.vmas.lower_bound(at).map(|p| self.vmas.get(p)).filter(|v| v.start < at);
+        if split.is_some_and(|v| !v.may_split()) { Err(EINVAL) } else { Ok(()) }
+    }
+
     /// Makes sure that mappings begin and end at `start` and `end`.
     pub fn split_range(&mut self, start: usize, end: usize) -> Result {
         for at in [start, end] {
             if let Some(p) = self.vmas.lower_bound(at)
                 && self.vmas.get(p).start < at
             {
+                self.check_split(at)?;
                 self.room_for_vmas(max_map_count())?;
                 self.vmas.split_at(at);
             }

@@ -76,7 +76,8 @@ impl MmState {
         if m.old_len == 0 && !v.flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE) {
             return Err(EINVAL);
         }
-        if m.has(MREMAP_DONTUNMAP) && v.flags.contains(VmFlags::DONTEXPAND) {
+        let fixed_size = VmFlags::DONTEXPAND | VmFlags::PFNMAP;
+        if m.has(MREMAP_DONTUNMAP) && v.flags.intersects(fixed_size) {
             return Err(EINVAL);
         }
         if m.old_len > v.end - m.addr {
@@ -85,7 +86,7 @@ impl MmState {
         if m.new_len == m.old_len {
             return Ok(());
         }
-        if v.flags.contains(VmFlags::DONTEXPAND) {
+        if v.flags.intersects(fixed_size) {
             return Err(EFAULT);
         }
         let grow = m.new_len.saturating_sub(m.old_len);
@@ -155,8 +156,14 @@ impl MmState {
     fn move_vma(&mut self, m: Mremap, to: usize) -> Result<usize> {
         let max = util::SYSCTL_MAX_MAP_COUNT.load(Ordering::Relaxed);
         self.room_for_vmas(max.saturating_sub(3))?;
+        self.check_split(m.addr)?;
+        self.check_split(m.addr + m.old_len)?;
         let p = self.vmas.find_containing(m.addr).ok_or(EFAULT)?;
         let v = self.vmas.get(p);
+        let moved = match v.backing {
+            Backing::Special(s) => s.mremap,
+            Backing::Anon | Backing::File(_) => None,
+        };
         let new = Vma {
             start: to,
             end: to + m.new_len,
@@ -180,6 +187,9 @@ impl MmState {
             self.move_page_tables(to, m.addr, m.old_len)?;
             self.do_munmap(to, m.new_len)?;
             return Err(e);
+        }
+        if let Some(moved) = moved {
+            moved(self, to);
         }
         if m.has(MREMAP_DONTUNMAP) {
             if let Some(p) = self.vmas.find_containing(m.addr) {

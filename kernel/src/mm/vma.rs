@@ -5,6 +5,7 @@
 //! `mm/mmap.c` (`is_mergeable_vma`).
 
 use crate::errno::Result;
+use crate::mm::mm_struct::MmState;
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,8 +33,12 @@ bitflags! {
         const MAYSHARE = 0x80;
         /// A stack: extends downwards when touched below its start.
         const GROWSDOWN = 0x100;
+        /// Pages that nobody counts, and that are reached through this mapping only.
+        const PFNMAP = 0x400;
         /// `mlock`.
         const LOCKED = 0x2000;
+        /// Not to be looked into from outside, nor to be dumped.
+        const IO = 0x4000;
         /// `madvise(MADV_SEQUENTIAL)`.
         const SEQ_READ = 0x8000;
         /// `madvise(MADV_RANDOM)`.
@@ -67,6 +72,8 @@ bitflags! {
         /// Protection key, bit 3.
         const PKEY_BIT3 = 1 << 35;
 
+        /// Of the kernel's own making, and left as they are (`VM_SPECIAL`).
+        const SPECIAL = Self::IO.bits() | Self::DONTEXPAND.bits() | Self::PFNMAP.bits();
         /// The three permissions (`VM_ACCESS_FLAGS`).
         const ACCESS = Self::READ.bits() | Self::WRITE.bits() | Self::EXEC.bits();
         /// What `mprotect` may turn on.
@@ -196,7 +203,17 @@ pub struct SpecialMapping {
     /// As `/proc/PID/maps` shows it, for example `[vdso]`.
     pub name: &'static str,
     /// The page at an offset.
-    pub fault: fn(pgoff: u64) -> Result<Page>,
+    pub fault: fn(pgoff: u64) -> Result<SpecialPage>,
+    /// It has been moved to an address.
+    pub mremap: Option<fn(&mut MmState, usize)>,
+}
+
+/// A page that the kernel supplies.
+pub enum SpecialPage {
+    /// One that is counted as other pages are.
+    Page(Page),
+    /// A part of the kernel itself, at a physical address.
+    Pfn(u64),
 }
 
 /// Where a mapping's content comes from.
@@ -279,6 +296,10 @@ impl Vma {
         } else {
             self.start
         }
+    }
+    /// Whether it may be taken apart (`special_mapping_split`).
+    pub fn may_split(&self) -> bool {
+        !matches!(self.backing, Backing::Special(_))
     }
     /// Whether `next`, which starts where this ends, can become part of it.
     pub fn can_merge(&self, next: &Vma) -> bool {

@@ -2,7 +2,8 @@
 //! The clocks that programs see: `clock_gettime` and its kin (Linux 6.1,
 //! `kernel/time/posix-timers.c`, `posix-cpu-timers.c`, `time.c`).
 
-use super::timekeeping::{ktime_get, ktime_get_real, set_real};
+use super::timekeeping::{ktime_get, ktime_get_coarse, ktime_get_coarse_real, ktime_get_real, set_real};
+use super::vsyscall::{sys_tz, update_vsyscall_tz};
 use super::{Timespec, Timeval};
 use crate::arch::x86::kernel::apic::TICK_NSEC;
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
@@ -11,7 +12,7 @@ use crate::kernel::capability::capable;
 use crate::kernel::fork::find_task;
 use crate::kernel::task::{Task, current};
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use linux_raw_sys::general as raw;
 
 /// Which part of the CPU time a clock counts.
@@ -105,15 +106,11 @@ impl Clock {
 
     /// Nanoseconds that the clock shows.
     pub fn read(self) -> Result<u64> {
-        let coarse = |ns: u64| ns - ns % TICK_NSEC;
         Ok(match self {
             Self::Real => ktime_get_real(),
-            Self::RealCoarse => {
-                let mono = ktime_get();
-                ktime_get_real() - (mono - coarse(mono))
-            }
+            Self::RealCoarse => ktime_get_coarse_real(),
             Self::Monotonic | Self::MonotonicRaw => ktime_get(),
-            Self::MonotonicCoarse => coarse(ktime_get()),
+            Self::MonotonicCoarse => ktime_get_coarse(),
             Self::Cpu { thread, what, .. } => {
                 let t = self.cpu_task()?;
                 let (user, sys) =
@@ -167,13 +164,34 @@ pub fn sys_clock_gettime(which: i32, tp: usize) -> Result<usize> {
 /// (`TIME_SETTOD_SEC_MAX`).
 const SETTOD_NS_MAX: u64 = i64::MAX as u64 - 30 * 365 * 24 * 3600 * 1_000_000_000;
 
-/// Sets the wall clock, for those who may (`do_sys_settimeofday64`).
-fn settimeofday(ns: Option<u64>) -> Result<usize> {
-    let ns = ns.filter(|&ns| ns < SETTOD_NS_MAX).ok_or(EINVAL)?;
+/// Whether the time zone was set before.
+static WARPED: AtomicBool = AtomicBool::new(false);
+
+/// A time that the clock can be set to (`timespec64_valid_settod`).
+fn settable(ns: Option<u64>) -> Result<u64> {
+    ns.filter(|&ns| ns < SETTOD_NS_MAX).ok_or(EINVAL)
+}
+
+/// Sets the wall clock and the time zone, for those who may (`do_sys_settimeofday64`).
+fn settimeofday(time: Option<u64>, zone: Option<[i32; 2]>) -> Result<usize> {
     if !capable(raw::CAP_SYS_TIME) {
         return Err(EPERM);
     }
-    set_real(ns)?;
+    if let Some([minutes_west, dst]) = zone {
+        if minutes_west.unsigned_abs() > 15 * 60 {
+            return Err(EINVAL);
+        }
+        update_vsyscall_tz([minutes_west, dst]);
+        // The machine's clock may have shown local time: it is the first chance to mend that
+        // (`timekeeping_warp_clock`).
+        if !WARPED.swap(true, Relaxed) && time.is_none() {
+            let west = i64::from(minutes_west) * 60 * 1_000_000_000;
+            set_real(ktime_get_real().wrapping_add_signed(west))?;
+        }
+    }
+    if let Some(ns) = time {
+        set_real(ns)?;
+    }
     Ok(0)
 }
 
@@ -182,23 +200,17 @@ pub fn sys_clock_settime(which: i32, tp: usize) -> Result<usize> {
     if Clock::find(which)? != Clock::Real || which as u32 != raw::CLOCK_REALTIME {
         return Err(EINVAL);
     }
-    settimeofday(get_user::<Timespec>(tp)?.to_ns())
+    settimeofday(Some(settable(get_user::<Timespec>(tp)?.to_ns())?), None)
 }
 
-/// `settimeofday(2)`; the time zone is UTC and stays so.
+/// `settimeofday(2)`: time and time zone.
 pub fn sys_settimeofday(tv: usize, tz: usize) -> Result<usize> {
     let time = if tv == 0 { None } else { Some(get_user::<Timeval>(tv)?) };
-    if tz != 0 {
-        let [minutes_west, _]: [i32; 2] = get_user(tz)?;
-        if minutes_west.unsigned_abs() > 15 * 60 {
-            return Err(EINVAL);
-        }
+    if time.is_some_and(|t| !(0..1_000_000).contains(&t.tv_usec)) {
+        return Err(EINVAL);
     }
-    match time {
-        Some(tv) => settimeofday(tv.to_ns()),
-        None if capable(raw::CAP_SYS_TIME) => Ok(0),
-        None => Err(EPERM),
-    }
+    let zone = if tz == 0 { None } else { Some(get_user(tz)?) };
+    settimeofday(time.map(|t| settable(t.to_ns())).transpose()?, zone)
 }
 
 /// `clock_getres(2)`.
@@ -210,13 +222,13 @@ pub fn sys_clock_getres(which: i32, tp: usize) -> Result<usize> {
     Ok(0)
 }
 
-/// `gettimeofday(2)`; the time zone is UTC.
+/// `gettimeofday(2)`.
 pub fn sys_gettimeofday(tv: usize, tz: usize) -> Result<usize> {
     if tv != 0 {
         put_user(tv, &Timeval::from_ns(ktime_get_real()))?;
     }
     if tz != 0 {
-        put_user(tz, &[0i32; 2])?;
+        put_user(tz, &sys_tz())?;
     }
     Ok(0)
 }

@@ -8,5 +8,6 @@ pub mod posix_cpu_timers;
 pub mod posix_timers;
 mod time_types;
 pub mod timekeeping;
+pub mod vsyscall;
 
 pub use time_types::{TimeAbi, Timespec, Timeval};

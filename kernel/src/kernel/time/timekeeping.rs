@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The clocks (Linux 6.1, `kernel/time/timekeeping.c`), read from the TSC.
 
+use super::vsyscall::update_vsyscall;
 use crate::errno::{EINVAL, Result};
 use core::sync::atomic::{AtomicU64, Ordering};
+use vdso::gettimeofday::last_tick;
+use vdso::vvar::Timebase;
 
 /// TSC at boot.
 static TSC_BASE: AtomicU64 = AtomicU64::new(0);
@@ -11,6 +14,12 @@ static TSC_MULT: AtomicU64 = AtomicU64::new(0);
 /// Wall clock at boot, nanoseconds since 1970.
 static REAL_BASE: AtomicU64 = AtomicU64::new(0);
 
+/// Reads the time-stamp counter, when everything before it is done.
+#[inline]
+fn rdtsc_ordered() -> u64 {
+    vdso::vvar::rdtsc_ordered()
+}
+
 /// Reads the time-stamp counter.
 #[inline]
 pub fn rdtsc() -> u64 {
@@ -18,16 +27,21 @@ pub fn rdtsc() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// Converts a TSC difference to nanoseconds.
+/// How the clocks follow from the counter; programs know it as well, and must get the same.
 #[inline]
-fn ticks_to_ns(ticks: u64, mult: u64) -> u64 {
-    ((u128::from(ticks) * u128::from(mult)) >> 32) as u64
+fn timebase() -> Timebase {
+    Timebase {
+        tsc_base: TSC_BASE.load(Ordering::Relaxed),
+        mult: TSC_MULT.load(Ordering::Relaxed),
+        real_base: REAL_BASE.load(Ordering::Relaxed),
+    }
 }
 
 /// Starts the clocks: `khz` is the TSC's frequency, `wall` the time now.
 pub fn timekeeping_init(khz: u64, wall_ns: u64) {
     TSC_MULT.store(((1_000_000u128 << 32) / u128::from(khz.max(1))) as u64, Ordering::Relaxed);
     REAL_BASE.store(wall_ns.wrapping_sub(ktime_get()), Ordering::Relaxed);
+    update_vsyscall(&timebase());
 }
 
 /// Records the TSC that counts as time zero.
@@ -38,7 +52,7 @@ pub fn set_tsc_base(tsc: u64) {
 /// Nanoseconds since boot (`CLOCK_MONOTONIC`); 0 until the clock is calibrated.
 #[inline]
 pub fn ktime_get() -> u64 {
-    ticks_to_ns(rdtsc().wrapping_sub(TSC_BASE.load(Ordering::Relaxed)), TSC_MULT.load(Ordering::Relaxed))
+    timebase().monotonic(rdtsc_ordered())
 }
 
 /// Nanoseconds since 1970 (`CLOCK_REALTIME`).
@@ -51,12 +65,23 @@ pub fn real_offset() -> u64 {
     REAL_BASE.load(Ordering::Relaxed)
 }
 
+/// Nanoseconds since boot as of the last tick (`CLOCK_MONOTONIC_COARSE`).
+pub fn ktime_get_coarse() -> u64 {
+    last_tick(ktime_get())
+}
+
+/// Nanoseconds since 1970 as of the last tick (`CLOCK_REALTIME_COARSE`).
+pub fn ktime_get_coarse_real() -> u64 {
+    ktime_get_coarse().wrapping_add(REAL_BASE.load(Ordering::Relaxed))
+}
+
 /// Sets the wall clock, and moves the timers on it (`do_settimeofday64`).
 ///
 /// # Errors
 /// `EINVAL` for a time at which the machine would not have been started yet.
 pub fn set_real(ns: u64) -> Result {
     REAL_BASE.store(ns.checked_sub(ktime_get()).ok_or(EINVAL)?, Ordering::Relaxed);
+    update_vsyscall(&timebase());
     crate::kernel::time::hrtimer::clock_was_set();
     Ok(())
 }
@@ -65,17 +90,4 @@ pub fn set_real(ns: u64) -> Result {
 pub fn tsc_khz() -> u64 {
     let m = TSC_MULT.load(Ordering::Relaxed);
     if m == 0 { 0 } else { ((1_000_000u128 << 32) / u128::from(m)) as u64 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_gigahertz_is_one_to_one() {
-        let mult = ((1_000_000u128 << 32) / 1_000_000) as u64;
-        assert_eq!(ticks_to_ns(123_456_789_012, mult), 123_456_789_012);
-        let mult = ((1_000_000u128 << 32) / 2_500_000) as u64;
-        assert!(ticks_to_ns(2_500_000_000, mult).abs_diff(1_000_000_000) < 10);
-    }
 }

@@ -6,4 +6,5 @@ pub mod entry_64;
 mod entry_64_nmi;
 pub mod syscall_32;
 pub mod syscall_table;
+pub mod vdso;
 pub mod vsyscall_64;

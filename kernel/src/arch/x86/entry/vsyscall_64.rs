@@ -15,6 +15,8 @@ use crate::kernel::signal::sigset::SIGSEGV;
 use crate::kernel::signal::{force_sig, force_sig_fault};
 use crate::kernel::task::current;
 use crate::lib::ratelimit::Ratelimit;
+use crate::mm::page_alloc::{PAGE_SIZE, Page};
+use crate::mm::vma::VmFlags;
 use core::sync::atomic::{AtomicU8, Ordering};
 use linux_raw_sys::general::SEGV_MAPERR;
 
@@ -76,8 +78,8 @@ pub fn map_vsyscall() {
     if mode() != Mode::Emulate {
         return;
     }
-    let Ok(page) = crate::mm::page_alloc::Page::alloc_zeroed() else { return };
-    for b in 0..4096 {
+    let Ok(page) = Page::alloc_zeroed() else { return };
+    for b in 0..PAGE_SIZE {
         page.write(b, &[0xcc]);
     }
     for (at, code) in &IMAGE {
@@ -86,17 +88,42 @@ pub fn map_vsyscall() {
     crate::arch::x86::mm::init::map_user_readable(VSYSCALL_ADDR as usize, page.into_raw());
 }
 
-/// The line of `/proc/PID/maps` (`get_gate_vma`).
-pub fn gate_vma() -> Option<&'static str> {
+/// What the page allows, as if it were a mapping; `None` if there is none (`get_gate_vma`).
+pub fn gate_vma_flags() -> Option<VmFlags> {
     match mode() {
         Mode::None => None,
-        Mode::Xonly => {
-            Some("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n")
-        }
-        Mode::Emulate => {
-            Some("ffffffffff600000-ffffffffff601000 r-xp 00000000 00:00 0                  [vsyscall]\n")
-        }
+        Mode::Xonly => Some(VmFlags::EXEC),
+        Mode::Emulate => Some(VmFlags::READ | VmFlags::EXEC),
     }
+}
+
+/// The line of `/proc/PID/maps`.
+pub fn gate_vma() -> Option<&'static str> {
+    gate_vma_flags().map(|f| {
+        if f.contains(VmFlags::READ) {
+            "ffffffffff600000-ffffffffff601000 r-xp 00000000 00:00 0                  [vsyscall]\n"
+        } else {
+            "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n"
+        }
+    })
+}
+
+/// The page's content, if it can be read (`get_gate_page`).
+#[cfg(target_os = "none")]
+pub fn copy_gate_page(to: &Page) -> bool {
+    let page = crate::arch::x86::mm::init::lookup_kernel_address(VSYSCALL_ADDR as usize);
+    let Some((phys, _)) = page.filter(|_| mode() == Mode::Emulate) else { return false };
+    // SAFETY: the page that `map_vsyscall` made, in the direct map.
+    let from =
+        unsafe { core::slice::from_raw_parts(crate::arch::x86::mm::init::phys_to_virt(phys), PAGE_SIZE) };
+    to.write(0, from);
+    true
+}
+
+/// On the host it is not there.
+#[cfg(not(target_os = "none"))]
+pub fn copy_gate_page(_to: &Page) -> bool {
+    false
 }
 
 /// What is to be done about a fault in the page.
