@@ -17,10 +17,11 @@ use super::pending::{QueueLimit, SigPending, Sigqueue};
 use super::siginfo::{KernelSiginfo, SI_KERNEL, SI_USER, SigFields};
 use super::sigset::{
     KERNEL_COREDUMP, KERNEL_IGNORE, KERNEL_ONLY, KERNEL_STOP, SIGCONT, SIGKILL, SIGRTMIN, SigSet,
+    valid_signal,
 };
 use super::state::{jobctl_bits, rlimit, signal_flags};
 use super::{Siglock, with_siglock};
-use crate::errno::{EAGAIN, Result};
+use crate::errno::{EAGAIN, EINVAL, Result};
 use crate::kernel::ptrace::ptrace_trap_notify;
 use crate::kernel::sched::try_to_wake_up;
 use crate::kernel::task::{TASK_STOPPED, TASK_TRACED, Task, current, pf, tif};
@@ -377,16 +378,27 @@ pub fn do_send_sig_info(sig: i32, info: SendInfo<'_>, t: &Task, kind: PidType) -
     with_siglock(t, |l| send_signal_locked(l, sig, info, t, kind))
 }
 
+/// Sends a signal to one thread, from kernel code (`send_sig_info`). What comes from a stop that
+/// its tracer has not ended is not always a signal.
+///
+/// # Errors
+/// `EINVAL` for what is none.
+fn send_to_thread(sig: i32, info: SendInfo<'_>, t: &Task) -> Result {
+    if !valid_signal(sig) {
+        return Err(EINVAL);
+    }
+    do_send_sig_info(sig, info, t, PidType::Pid)
+}
+
 /// Sends a signal with information to one thread, from kernel code.
 pub fn send_sig_info(sig: i32, info: &KernelSiginfo, t: &Task) -> Result {
-    do_send_sig_info(sig, SendInfo::Info(info), t, PidType::Pid)
+    send_to_thread(sig, SendInfo::Info(info), t)
 }
 
 /// Sends a signal to one thread, from kernel code: on behalf of the kernel if
 /// `private`, else of the current process.
 pub fn send_sig(sig: i32, t: &Task, private: bool) -> Result {
-    let info = if private { SendInfo::Priv } else { SendInfo::NoInfo };
-    do_send_sig_info(sig, info, t, PidType::Pid)
+    send_to_thread(sig, if private { SendInfo::Priv } else { SendInfo::NoInfo }, t)
 }
 
 #[cfg(test)]
