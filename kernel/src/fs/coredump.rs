@@ -217,24 +217,31 @@ fn open_core(name: &[u8], for_root: bool) -> Result<Arc<File>> {
     if file.inode.is_reg() { Ok(file) } else { Err(EIO) }
 }
 
-/// Other threads of a process that dumps wait here, with their registers on their stacks,
-/// until it is done (`coredump_task_exit`).
+/// A thread begins to end: a dump that begins from now on does not wait for it. One that a dump
+/// has killed waits here, with its registers on its stack, until that is done
+/// (`coredump_task_exit`).
 pub fn coredump_task_exit(cur: Current) {
     let core = &cur.signal.core;
+    cur.pf.fetch_or(pf::POSTCOREDUMP, Relaxed);
     if !core.in_progress() || cur.pf.load(Relaxed) & pf::DUMPCORE != 0 {
         return;
     }
-    cur.pf.fetch_or(pf::POSTCOREDUMP, Relaxed);
     core.arrived.wake_up();
-    core.done.wait_event(|| !core.in_progress());
+    if is_in_dump(&cur) {
+        core.done.wait_event(|| !core.in_progress());
+    }
 }
 
-/// Waits until every other thread is in [`coredump_task_exit`], or was dead before
-/// (`coredump_wait`).
+/// Whether a thread that has come to [`coredump_task_exit`] was killed for the dump, and is part
+/// of it.
+pub fn is_in_dump(t: &Task) -> bool {
+    const BOTH: u32 = pf::SIGNALED | pf::POSTCOREDUMP;
+    t.pf.load(Relaxed) & BOTH == BOTH
+}
+
+/// Waits until every other thread has come to [`coredump_task_exit`] (`coredump_wait`).
 fn coredump_wait(cur: Current) {
-    let parked = |t: &Arc<Task>| {
-        cur.is(t) || t.pf.load(Relaxed) & (pf::EXITING | pf::POSTCOREDUMP) != 0 || t.rel.has_exited()
-    };
+    let parked = |t: &Arc<Task>| cur.is(t) || t.pf.load(Relaxed) & pf::POSTCOREDUMP != 0;
     let all = || cur.signal.threads.with_irqs_off(|v| v.iter().all(parked));
     cur.signal.core.arrived.wait_event(all);
 }

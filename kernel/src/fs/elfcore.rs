@@ -8,7 +8,7 @@ use crate::arch::x86::kernel::process_64::segments;
 use crate::arch::x86::kernel::ptrace::{user_regs, xstate_image};
 use crate::arch::x86::mm::init::phys_to_virt;
 use crate::errno::{EINTR, ENOMEM, Result};
-use crate::fs::coredump::Dump;
+use crate::fs::coredump::{Dump, is_in_dump};
 use crate::fs::inode::mode::S_IXUGO;
 use crate::fs::proc::base::state_char;
 use crate::kernel::exit::parent_of;
@@ -351,7 +351,7 @@ fn kvcalloc_threads(cur: Current) -> Result<Vec<Arc<Task>>> {
     cur.signal.threads.with_irqs_off(|v| {
         let mut others = Vec::new();
         others.try_reserve_exact(v.len() + 1).map_err(|_| ENOMEM)?;
-        others.extend(v.iter().filter(|t| !cur.is(t) && !t.rel.has_exited()).cloned());
+        others.extend(v.iter().filter(|t| !cur.is(t) && is_in_dump(t)).cloned());
         Ok(others)
     })
 }

@@ -170,7 +170,7 @@ pub fn begin_group_exit(code: i32) -> i32 {
 }
 
 /// The current thread is going to dump core for `sig`: the others are killed, and the
-/// group dies of it (`coredump_wait`'s `zap_threads`). False if the group is dying already.
+/// group dies of it (`zap_threads`, `zap_process`). False if the group is dying already.
 pub fn begin_core_dump(l: &Siglock, cur: Current, sig: i32) -> bool {
     let s = &cur.signal;
     if signal_group_exit(s) || s.group_exec_task.load(Relaxed) != 0 {
@@ -178,8 +178,15 @@ pub fn begin_core_dump(l: &Siglock, cur: Current, sig: i32) -> bool {
     }
     s.group_exit_code.store(sig, Relaxed);
     s.store_flags(l, signal_flags::GROUP_EXIT);
+    s.group_stop_count.store(0, Relaxed);
     s.core.begin();
-    zap_other_threads(l, &cur);
+    for t in s.threads.lock(l).iter() {
+        clear_jobctl_pending(l, t, jobctl_bits::PENDING_MASK);
+        // Who ends already is not waited for, and may stand in a stop for its tracer.
+        if !cur.is(t) && t.pf.load(Relaxed) & pf::POSTCOREDUMP == 0 {
+            kill_thread(l, t);
+        }
+    }
     // What was on its way to this thread does not interrupt the dump.
     cur.clear_flag(tif::SIGPENDING);
     true
