@@ -69,9 +69,13 @@ impl Relations {
     pub fn set_maker(&self, list: &mut TaskListGuard<'_>, maker: &Arc<Task>) {
         self.links(list).maker = Some(Arc::downgrade(maker));
     }
-    /// The children.
-    pub fn children(&self, list: &mut TaskListGuard<'_>) -> Vec<Arc<Task>> {
-        self.links(list).children.clone()
+    /// Whether this thread made the task.
+    pub fn made_by(&self, list: &mut TaskListGuard<'_>, maker: &Task) -> bool {
+        self.links(list).maker.as_ref().is_some_and(|m| core::ptr::eq(m.as_ptr(), maker))
+    }
+    /// The child with this index.
+    pub fn nth_child(&self, list: &mut TaskListGuard<'_>, n: usize) -> Option<Arc<Task>> {
+        self.links(list).children.get(n).cloned()
     }
     /// Takes all children away.
     pub(super) fn take_children(&self, list: &mut TaskListGuard<'_>) -> Vec<Arc<Task>> {
@@ -93,9 +97,9 @@ impl Relations {
     pub fn tracer(&self, list: &mut TaskListGuard<'_>) -> Option<Arc<Task>> {
         self.links(list).tracer.as_ref().and_then(Weak::upgrade)
     }
-    /// The threads that this one traces.
-    pub fn tracees(&self, list: &mut TaskListGuard<'_>) -> Vec<Arc<Task>> {
-        self.links(list).tracees.clone()
+    /// The tracee with this index.
+    pub fn nth_tracee(&self, list: &mut TaskListGuard<'_>, n: usize) -> Option<Arc<Task>> {
+        self.links(list).tracees.get(n).cloned()
     }
     /// `tracer` begins to trace `child`, whose relations these are.
     pub fn set_tracer(&self, list: &mut TaskListGuard<'_>, tracer: &Arc<Task>, child: &Arc<Task>) {

@@ -9,7 +9,6 @@ use crate::kernel::signal::state::signal_flags;
 use crate::kernel::signal::{PidType, SendInfo, kill_pgrp, send};
 use crate::kernel::task::{Task, current, pf};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use linux_raw_sys::general as nr;
 
@@ -22,9 +21,10 @@ pub fn set_child_subreaper(on: bool) {
     current().signal.is_child_subreaper.store(on, Relaxed);
 }
 
-/// Whether a thread of the process is not about to end (`find_alive_thread`).
-fn has_live_thread(t: &Task) -> bool {
-    t.signal.threads.with_irqs_off(|v| v.iter().any(|t| t.pf.load(Relaxed) & pf::EXITING == 0))
+/// The first thread of the process that is not about to end (`find_alive_thread`).
+fn alive_thread(t: &Task) -> Option<Arc<Task>> {
+    let alive = |t: &&Arc<Task>| t.pf.load(Relaxed) & pf::EXITING == 0;
+    t.signal.threads.with_irqs_off(|v| v.iter().find(alive).cloned())
 }
 
 /// Whose children those of `me` become: its nearest ancestor's that wants them, else the
@@ -32,7 +32,7 @@ fn has_live_thread(t: &Task) -> bool {
 fn find_new_reaper(list: &mut TaskListGuard<'_>, me: &Task) -> Option<Arc<Task>> {
     let mut ancestor = if SUBREAPERS.load(Relaxed) { me.rel.parent(list) } else { None };
     while let Some(a) = ancestor.filter(|a| !a.is_global_init()) {
-        if a.signal.is_child_subreaper.load(Relaxed) && has_live_thread(&a) {
+        if a.signal.is_child_subreaper.load(Relaxed) && alive_thread(&a).is_some() {
             return Some(a);
         }
         ancestor = a.rel.parent(list);
@@ -49,8 +49,10 @@ pub(super) fn forget_original_parent() {
         return;
     }
     let Some(reaper) = find_new_reaper(&mut list, &me) else { return };
+    let thread = alive_thread(&reaper);
     for c in &children {
         Relations::adopt(&c.rel, &mut list, &reaper, c);
+        c.rel.set_maker(&mut list, thread.as_ref().unwrap_or(&reaper));
         c.rel.set_exit_signal(nr::SIGCHLD as i32);
     }
     drop(list);
@@ -65,12 +67,10 @@ pub(super) fn forget_original_parent() {
 
 /// The thread that is the parent of `c` has ended: threads that asked for it get their signal.
 fn signal_parent_death(c: &Arc<Task>) {
-    let asked = |t: &Arc<Task>| t.pdeath_signal.load(Relaxed) != 0;
-    let mut asking =
-        c.signal.threads.with_irqs_off(|v| v.iter().filter(|t| asked(t)).cloned().collect::<Vec<_>>());
-    for t in asking.drain(..) {
+    let thread = |i| c.signal.threads.with_irqs_off(|v| v.get(i).cloned());
+    for t in (0..).map_while(thread) {
         let sig = t.pdeath_signal.load(Relaxed) as i32;
-        if check_kill_permission(sig, SendInfo::NoInfo, &t).is_ok() {
+        if sig != 0 && check_kill_permission(sig, SendInfo::NoInfo, &t).is_ok() {
             let _ = send::do_send_sig_info(sig, SendInfo::NoInfo, &t, PidType::Tgid);
         }
     }
@@ -80,17 +80,16 @@ fn signal_parent_death(c: &Arc<Task>) {
 /// the children that it has made (`find_new_reaper`, `find_alive_thread`).
 pub(super) fn leave_children_to_threads() {
     let cur = current();
-    let mut list = TASKLIST.lock();
-    let Some(leader) = list.find(cur.tgid) else { return };
+    let Some(leader) = TASKLIST.lock().find(cur.tgid) else { return };
     let alive = |t: &&Arc<Task>| !cur.is(t) && t.pf.load(Relaxed) & pf::EXITING == 0;
     let Some(heir) = cur.signal.threads.with_irqs_off(|v| v.iter().find(alive).cloned()) else { return };
-    let mut left = leader.rel.children(&mut list);
-    left.retain(|c| c.rel.maker(&mut list).is_some_and(|m| cur.is(&m)));
-    for c in &left {
-        c.rel.set_maker(&mut list, &heir);
+    let child = |i| leader.rel.nth_child(&mut TASKLIST.lock(), i);
+    for c in (0..).map_while(child) {
+        if c.rel.made_by(&mut TASKLIST.lock(), &cur) {
+            c.rel.set_maker(&mut TASKLIST.lock(), &heir);
+            signal_parent_death(&c);
+        }
     }
-    drop(list);
-    left.iter().for_each(signal_parent_death);
 }
 
 /// A process group may have just lost the last parent who could continue it: `t`, a member,

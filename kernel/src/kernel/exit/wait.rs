@@ -35,6 +35,11 @@ struct Found {
     rusage: (u64, u64),
 }
 
+/// What `nth` gives for 0, 1 and so on.
+fn each(nth: impl Fn(usize) -> Option<Arc<Task>>) -> impl Iterator<Item = Arc<Task>> {
+    (0..).map_while(nth)
+}
+
 struct WaitOpts {
     which: Which,
     options: u32,
@@ -56,32 +61,50 @@ impl WaitOpts {
         by_id && (ptrace || self.has(nr::__WALL) || clone_child == self.has(nr::__WCLONE))
     }
 
-    /// Looks at all children and tracees once: what is found, or whether there is anybody to
-    /// wait for.
+    /// Looks at all children and tracees once, the current thread's first: what is found, or
+    /// whether there is anybody to wait for (`__do_wait`).
     fn scan(&self) -> Result<Option<Found>> {
         let cur = current();
-        let mut list = TASKLIST.lock();
-        let Some(me) = list.find(cur.tgid) else { return Err(ECHILD) };
-        let children = me.rel.children(&mut list);
-        let tracees = if self.has(nr::__WNOTHREAD) || cur.signal.thread_group_empty() {
-            cur.rel.tracees(&mut list)
-        } else {
-            cur.signal.threads.with_irqs_off(|t| t.iter().flat_map(|t| t.rel.tracees(&mut list)).collect())
-        };
-        drop(list);
+        let leader = TASKLIST.lock().find(cur.tgid).ok_or(ECHILD)?;
         let mut any = false;
-        let all = children.iter().map(|t| (t, false)).chain(tracees.iter().map(|t| (t, true)));
-        for (t, ptrace) in all {
-            if !self.eligible(t, ptrace) || t.rel.exit_state() == ExitState::Dead {
-                continue;
-            }
-            let (found, keep_waiting) = self.consider(t, ptrace);
-            if found.is_some() {
-                return Ok(found);
-            }
-            any |= keep_waiting;
+        let found = if self.has(nr::__WNOTHREAD) || cur.signal.thread_group_empty() {
+            self.scan_thread(&leader, &cur, &mut any)
+        } else {
+            self.scan_threads(&leader, &mut any)
+        };
+        if found.is_some() || any { Ok(found) } else { Err(ECHILD) }
+    }
+
+    fn scan_threads(&self, leader: &Task, any: &mut bool) -> Option<Found> {
+        let threads = &current().signal.threads;
+        let (n, own) =
+            threads.with_irqs_off(|v| (v.len(), v.iter().position(|t| current().is(t)).unwrap_or(0)));
+        (0..n).find_map(|i| {
+            let t = threads.with_irqs_off(|v| v.get((own + i) % n).cloned())?;
+            self.scan_thread(leader, &t, any)
+        })
+    }
+
+    /// Looks at the children of one thread, which hang on its leader, and at its tracees
+    /// (`do_wait_thread`, `ptrace_do_wait`).
+    fn scan_thread(&self, leader: &Task, t: &Task, any: &mut bool) -> Option<Found> {
+        let alone = t.signal.thread_group_empty();
+        let own = |c: &Task| alone || c.rel.made_by(&mut TASKLIST.lock(), t);
+        each(|i| leader.rel.nth_child(&mut TASKLIST.lock(), i))
+            .find_map(|c| if own(&c) { self.look_at(&c, false, any) } else { None })
+            .or_else(|| {
+                each(|i| t.rel.nth_tracee(&mut TASKLIST.lock(), i)).find_map(|c| self.look_at(&c, true, any))
+            })
+    }
+
+    /// What there is to say of `t`, if it is asked for; `any` says whether there will be something.
+    fn look_at(&self, t: &Arc<Task>, ptrace: bool, any: &mut bool) -> Option<Found> {
+        if !self.eligible(t, ptrace) || t.rel.exit_state() == ExitState::Dead {
+            return None;
         }
-        if any { Ok(None) } else { Err(ECHILD) }
+        let (found, keep_waiting) = self.consider(t, ptrace);
+        *any |= keep_waiting;
+        found
     }
 
     /// What there is to say of `t`, and else whether there will be something
@@ -95,7 +118,8 @@ impl WaitOpts {
         if t.rel.is_zombie() {
             if !delay_group_leader(t) {
                 if ptrace || !t.ptrace.traced() {
-                    return (self.has(nr::WEXITED).then(|| self.wait_task_zombie(t)), true);
+                    // It will neither stop nor go on any more.
+                    return (self.has(nr::WEXITED).then(|| self.wait_task_zombie(t)), false);
                 }
             } else if ptrace && !self.has(nr::WCONTINUED | nr::WEXITED) {
                 keep_waiting = false;

@@ -216,8 +216,9 @@ fn detach(t: &Arc<Task>) {
 
 /// The current thread ends: its tracees are free, or die with it.
 pub fn exit_ptrace(cur: Current) {
-    let tracees = cur.rel.tracees(&mut TASKLIST.lock());
-    for t in tracees {
+    // Each is taken off the list.
+    let first = || cur.rel.nth_tracee(&mut TASKLIST.lock(), 0);
+    while let Some(t) = first() {
         if t.ptrace.flags() & pt::EXITKILL != 0 {
             let _ = send::do_send_sig_info(SIGKILL, SendInfo::Priv, &t, PidType::Tgid);
         }
