@@ -95,7 +95,7 @@ impl Mapper<'_> {
         let want = if total == 0 { size } else { page_align(total) };
         let r = self.mmap(addr, want, s.prot, flags, off);
         if flags & MAP_FIXED_NOREPLACE != 0 && r == Err(EEXIST) {
-            let (pid, comm) = (current().pid, current().comm());
+            let (pid, comm) = (current().pid(), current().comm());
             let comm = comm.escape_ascii();
             crate::pr_info!(
                 "{pid} ({comm}): Uhuuh, elf segment at {addr:016x} requested but the memory is mapped already\n"

@@ -256,7 +256,7 @@ fn corename(pattern: &[u8], info: &KernelSiginfo, mm: &Mm, limit: u64) -> Result
     }
     let s = Specifiers {
         pid: cur.tgid,
-        tid: cur.pid,
+        tid: cur.pid(),
         uid: cred.uid,
         gid: cred.gid,
         dumpable: mm.dumpable(),

@@ -12,6 +12,7 @@ use crate::errno::{EACCES, EINVAL, ELOOP, ENOENT, ENOEXEC, Result};
 use crate::fs::binfmt_elf::load_elf_binary;
 use crate::fs::binfmt_script::{self, BUF_SIZE};
 use crate::fs::exec_stack::{ArgStack, STK_LIM, Strings};
+use crate::fs::exec_thread::de_thread;
 use crate::fs::file::current_files;
 use crate::fs::file_table::File;
 use crate::fs::fs_struct::current_fs;
@@ -25,9 +26,10 @@ use crate::kernel::exit::tracer_of;
 use crate::kernel::fork::mm_release;
 use crate::kernel::futex::futex_exec_release;
 use crate::kernel::ptrace::ptrace_event;
-use crate::kernel::signal::sigset::{SIGCHLD, SIGSEGV};
+use crate::kernel::rseq::rseq_execve;
+use crate::kernel::signal::sigset::SIGSEGV;
 use crate::kernel::signal::state::rlimit;
-use crate::kernel::signal::{action, fatal_signal_pending, force_fatal_sig, kill_other_threads};
+use crate::kernel::signal::{action, fatal_signal_pending, force_fatal_sig};
 use crate::kernel::task::{Current, Task, current, pf};
 use crate::kernel::time::posix_timers::{exit_itimers, flush_itimer_signals};
 use crate::mm::mm_struct::{SUID_DUMP_DISABLE, SUID_DUMP_USER};
@@ -223,11 +225,7 @@ impl Binprm {
         let exe = ExeFile(DenyWrite::new(&self.file)?);
         self.point_of_no_return = true;
         let cur = current();
-        kill_other_threads(&cur)?;
-        // Whatever the parent asked for was about the old program (`de_thread`).
-        if let Some(leader) = cur.signal.group_leader() {
-            leader.rel.set_exit_signal(SIGCHLD);
-        }
+        de_thread(cur)?;
         let files = current_files();
         // One reference is the task's, one is ours.
         let own = if Arc::strong_count(&files) > 2 { files.fork()? } else { files };
@@ -242,6 +240,7 @@ impl Binprm {
         flush_itimer_signals(&cur);
         action::unshare_sighand(&cur);
         flush_thread();
+        rseq_execve(cur);
         flush_ptrace_hw_breakpoint(cur);
         // No 64-bit program keeps the one.
         let per_clear = READ_IMPLIES_EXEC | if self.secure { PER_CLEAR_ON_SETID } else { 0 };
@@ -371,12 +370,13 @@ fn do_execve(r: &Request<'_>) -> Result {
         unreadable: false,
         point_of_no_return: false,
     };
+    let old_pid = current().pid();
     b.exec().inspect_err(|_| {
         if b.point_of_no_return && !fatal_signal_pending(&current()) {
             force_fatal_sig(SIGSEGV);
         }
     })?;
-    ptrace_event(PTRACE_EVENT_EXEC, current().pid as u64);
+    ptrace_event(PTRACE_EVENT_EXEC, old_pid as u64);
     Ok(())
 }
 

@@ -27,6 +27,7 @@ pub mod elf_tables;
 pub mod elfcore;
 pub mod exec;
 pub mod exec_stack;
+mod exec_thread;
 pub mod fcntl;
 pub mod file;
 pub mod file_table;

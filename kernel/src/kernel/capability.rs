@@ -123,7 +123,7 @@ pub fn sys_capget(header: usize, data: usize) -> Result<usize> {
     }
     let cur = current();
     let cred =
-        if pid == 0 || pid == cur.pid { cur.cred.get() } else { find_task(pid).ok_or(ESRCH)?.cred.get() };
+        if pid == 0 || pid == cur.pid() { cur.cred.get() } else { find_task(pid).ok_or(ESRCH)?.cred.get() };
     let sets = [cred.cap_effective, cred.cap_permitted, cred.cap_inheritable];
     let out: [Words; 2] = [0, 32].map(|shift| sets.map(|s| (s.bits() >> shift) as u32));
     copy_to_user(data, out[..words].as_bytes())?;
@@ -134,7 +134,7 @@ pub fn sys_capget(header: usize, data: usize) -> Result<usize> {
 pub fn sys_capset(header: usize, data: usize) -> Result<usize> {
     let words = words_of_version(header)?;
     let pid: i32 = get_user(header + 4)?;
-    if pid != 0 && pid != current().pid {
+    if pid != 0 && pid != current().pid() {
         return Err(EPERM);
     }
     let mut sets = [0u64; 3];

@@ -11,7 +11,7 @@ mod wait;
 
 pub use relations::{
     ExitState, Relations, delay_group_leader, notified_parent, parent_of, ptrace_reparented, real_parent,
-    tracer_of,
+    replace_leader, tracer_of,
 };
 pub use reparent::set_child_subreaper;
 pub use wait::{put_rusage, sys_wait4, sys_waitid};
@@ -135,6 +135,14 @@ pub fn bury(t: &Arc<Task>) {
     release_task(t);
 }
 
+/// Releases a dead leader whose place another thread has taken; a tracer need not wait for it.
+pub fn release_old_leader(t: &Arc<Task>) {
+    if let Some(tracer) = tracer_of(t) {
+        tracer.signal.wait_chldexit.wake_up();
+    }
+    bury(t);
+}
+
 /// Tells the parent of a dead leader; releases it if the parent does not care.
 pub fn notify_and_maybe_reap(leader: &Arc<Task>) {
     if do_notify_parent(leader, leader.rel.exit_signal()) {
@@ -147,7 +155,7 @@ pub fn notify_and_maybe_reap(leader: &Arc<Task>) {
 fn release_task(t: &Arc<Task>) {
     let leader = {
         let mut list = TASKLIST.lock();
-        list.remove(t.pid);
+        list.remove(t.pid());
         t.rel.abandon(&mut list, t);
         t.rel.clear_tracer(&mut list, t);
         if t.is_leader() { None } else { list.find(t.tgid) }
@@ -168,18 +176,18 @@ pub fn make_task_dead(sig: i32) -> ! {
     if in_interrupt() {
         panic(format_args!("Aiee, killing interrupt handler!"));
     }
-    if cur.pid == 0 {
+    if cur.pid() == 0 {
         panic(format_args!("Attempted to kill the idle task!"));
     }
     let name = cur.comm();
     let comm = alloc::string::String::from_utf8_lossy(&name);
     if !irqs_enabled() {
-        crate::pr_info!("note: {comm}[{}] exited with irqs disabled\n", cur.pid);
+        crate::pr_info!("note: {comm}[{}] exited with irqs disabled\n", cur.pid());
         local_irq_enable();
     }
     let count = this_cpu().preempt_count.get();
     if count != 0 {
-        crate::pr_info!("note: {comm}[{}] exited with preempt_count {count}\n", cur.pid);
+        crate::pr_info!("note: {comm}[{}] exited with preempt_count {count}\n", cur.pid());
         this_cpu().preempt_count.set(0);
     }
     // Each may have left a reference or a lock behind.

@@ -15,6 +15,7 @@ use crate::kernel::cred::Cred;
 use crate::kernel::exit::Relations;
 use crate::kernel::futex::TaskFutexes;
 use crate::kernel::ptrace::{PtraceState, ptrace_event, ptrace_init_task};
+use crate::kernel::rseq::{Rseq, rseq_fork};
 use crate::kernel::sched::{SchedEntity, wake_up_new_task};
 use crate::kernel::signal::{
     Sighand, SignalStruct, TaskSignals, fatal_signal_pending, signal_pending, with_siglock,
@@ -107,6 +108,14 @@ impl TaskList {
         }
         Some(t)
     }
+    /// Lets two threads have each other's id (`exchange_tids`).
+    pub fn exchange_tids(&mut self, a: &Arc<Task>, b: &Arc<Task>) {
+        let (x, y) = (a.pid(), b.pid());
+        a.tid.store(y, Ordering::Relaxed);
+        b.tid.store(x, Ordering::Relaxed);
+        self.by_pid.insert(y, a.clone());
+        self.by_pid.insert(x, b.clone());
+    }
     /// Whether a process group or a session has this number.
     fn is_group(&self, id: i32) -> bool {
         self.by_pid.values().any(|t| t.signal.pgrp() == id || t.signal.session() == id)
@@ -161,17 +170,17 @@ pub fn for_each_process(mut f: impl FnMut(&Arc<Task>)) {
     }
     drop(list);
     if fits {
-        all.sort_unstable_by_key(|t| t.pid);
+        all.sort_unstable_by_key(|t| t.pid());
         return all.iter().for_each(&mut f);
     }
     // Without memory, which is when the OOM killer asks: slowly, one at a time.
     let next = |after: i32| {
         let list = TASKLIST.lock();
-        list.iter().filter(|t| t.is_leader() && t.pid > after).min_by_key(|t| t.pid).cloned()
+        list.iter().filter(|t| t.is_leader() && t.pid() > after).min_by_key(|t| t.pid()).cloned()
     };
     let mut last = 0;
     while let Some(t) = next(last) {
-        last = t.pid;
+        last = t.pid();
         f(&t);
     }
 }
@@ -266,7 +275,7 @@ struct Parts {
 
 fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
     Arc::new(Task {
-        pid,
+        tid: AtomicI32::new(pid),
         tgid,
         state: AtomicU32::new(crate::kernel::task::TASK_UNINTERRUPTIBLE),
         flags: AtomicU32::new(0),
@@ -290,13 +299,14 @@ fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
         pdeath_signal: AtomicU32::new(0),
         robust_list: AtomicU64::new(0),
         futex: TaskFutexes::default(),
+        rseq: Rseq::default(),
         no_new_privs: AtomicBool::new(false),
         user_dumpable: AtomicBool::new(false),
         personality: AtomicU32::new(0),
         exit_code: AtomicU32::new(0),
         utime: AtomicU64::new(0),
         stime: AtomicU64::new(0),
-        start_time: ktime_get(),
+        start_time: AtomicU64::new(ktime_get()),
     })
 }
 
@@ -412,6 +422,9 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     t.no_new_privs.store(cur.no_new_privs.load(Ordering::Relaxed), Ordering::Relaxed);
     t.set_flag(cur.flags.load(Ordering::Relaxed) & tif::INHERITED);
     t.pf.fetch_or(cur.pf.load(Ordering::Relaxed) & pf::RANDOMIZE, Ordering::Relaxed);
+    if !args.has(nr::CLONE_VM) {
+        rseq_fork(&cur, &t);
+    }
     if args.has(nr::CLONE_CHILD_SETTID) {
         t.set_child_tid.store(args.child_tid as u64, Ordering::Relaxed);
     }
@@ -462,7 +475,7 @@ fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) -> bool {
     } else {
         t.rel.set_exit_signal(-1);
     }
-    list.by_pid.insert(t.pid, t.clone());
+    list.by_pid.insert(t.pid(), t.clone());
     TOTAL_FORKS.fetch_add(1, Ordering::Relaxed);
     true
 }
@@ -483,13 +496,13 @@ pub fn kernel_clone(args: &CloneArgs) -> Result<usize> {
     let trace = traced_event(args);
     let t = copy_process(args, trace != 0 || args.has(nr::CLONE_PTRACE))?;
     if args.has(nr::CLONE_PARENT_SETTID) {
-        let _ = put_user(args.parent_tid, &t.pid);
+        let _ = put_user(args.parent_tid, &t.pid());
     }
     let vfork = args.has(nr::CLONE_VFORK).then(Completion::new);
     if let Some(c) = &vfork {
         *t.vfork_done.lock() = Some(c.clone());
     }
-    let pid = t.pid;
+    let pid = t.pid();
     wake_up_new_task(&t);
     drop(t);
     if trace != 0 {
@@ -545,7 +558,7 @@ pub fn sys_clone(flags: u64, stack: u64, parent_tid: usize, child_tid: usize, tl
 /// `set_tid_address(2)`.
 pub fn sys_set_tid_address(addr: u64) -> Result<usize> {
     current().clear_child_tid.store(addr, Ordering::Relaxed);
-    Ok(current().pid as usize)
+    Ok(current().pid() as usize)
 }
 
 /// Asks the running task to look at its flags before it returns to user mode.

@@ -16,6 +16,7 @@ pub mod notifier;
 pub mod panic;
 pub mod ptrace;
 pub mod reboot;
+pub mod rseq;
 pub mod sched;
 pub mod sched_show;
 pub mod sched_syscalls;

@@ -141,7 +141,7 @@ pub fn current_id() -> (i32, arrayvec::ArrayVec<u8, 16>) {
     }
     let t = current();
     let comm = t.comm.try_lock().map_or([b'?', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], |c| *c);
-    (t.pid, comm.iter().copied().take_while(|&b| b != 0).collect())
+    (t.pid(), comm.iter().copied().take_while(|&b| b != 0).collect())
 }
 
 /// The machine's description, if firmware gave one (`dump_stack_set_arch_desc`). Started

@@ -5,6 +5,8 @@
 //! preempted by the timer; the kernel is not (Linux's `PREEMPT_NONE`): it gives
 //! the CPU away in [`schedule`] only. After Linux 6.1, `kernel/sched/core.c`.
 
+pub mod membarrier;
+
 use crate::arch::x86::kernel::process_64;
 use crate::arch::x86::percpu::this_cpu;
 use crate::kernel::task::{TASK_RUNNING, Task, current, tif};
@@ -87,7 +89,7 @@ fn enqueue(rq: &mut RunQueue, t: &Arc<Task>) {
     if !t.se.on_rq.swap(true, Ordering::Relaxed) {
         t.se.slice.store(TIMESLICE_TICKS, Ordering::Relaxed);
         rq.queue.push_back(t.clone());
-        if this_cpu().has_current() && current().pid == 0 {
+        if this_cpu().has_current() && current().pid() == 0 {
             current().set_flag(tif::NEED_RESCHED);
         }
     }
@@ -164,7 +166,7 @@ fn pick_next() -> Arc<Task> {
     let state = cur.state.load(Ordering::SeqCst);
     let interruptible_and_signalled =
         state & crate::kernel::task::TASK_INTERRUPTIBLE != 0 && cur.test_flag(tif::SIGPENDING);
-    if cur.pid != 0 {
+    if cur.pid() != 0 {
         // The front of the queue is the current task itself while it is on it.
         let me = match rq.queue.front() {
             Some(t) if cur.is(t) => rq.queue.pop_front(),
@@ -202,7 +204,7 @@ pub fn yield_now() {
 /// The timer tick: charges the current task and ends its slice (`scheduler_tick`).
 pub fn scheduler_tick() {
     let cur = current();
-    if cur.pid == 0 {
+    if cur.pid() == 0 {
         return;
     }
     let left = cur.se.slice.load(Ordering::Relaxed).saturating_sub(1);

@@ -49,7 +49,7 @@ fn sched_show_task(t: &Task) {
         "task:{comm:<15} state:{}{running} stack:{:<5} pid:{:<5} ppid:{ppid:<6} flags:{:#010x}\n",
         state_char(t),
         0,
-        t.pid,
+        t.pid(),
         t.flags.load(Relaxed)
     );
     show_stack(t, KERN_INFO);

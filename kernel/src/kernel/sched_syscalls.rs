@@ -7,7 +7,7 @@
 
 use crate::arch::x86::kernel::apic::TICK_NSEC;
 use crate::arch::x86::lib::usercopy::{copy_from_user, get_user, put_user};
-use crate::errno::{EACCES, EFAULT, EINVAL, EPERM, ESRCH, Result};
+use crate::errno::{EACCES, EINVAL, EPERM, ESRCH, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::fork::{TASKLIST, find_task};
 use crate::kernel::signal::rlimit;
@@ -153,7 +153,7 @@ fn targets(which: u32, who: i32) -> Result<Vec<Arc<Task>>> {
     let who_or = |own: i32| if who == 0 { own } else { who };
     let uid = if who == 0 { cur.cred.get().uid } else { who as u32 };
     let wanted = |t: &Task| match which {
-        PRIO_PROCESS => t.pid == who_or(cur.pid),
+        PRIO_PROCESS => t.pid() == who_or(cur.pid()),
         PRIO_PGRP => t.signal.pgrp() == who_or(cur.signal.pgrp()),
         _ => t.cred.lock().uid == uid,
     };
@@ -195,41 +195,4 @@ pub fn sys_setpriority(which: u32, who: i32, nice: i32) -> Result<usize> {
         }
     }
     result
-}
-
-/// Commands of `membarrier`.
-mod membarrier {
-    pub const QUERY: u32 = 0;
-    pub const GLOBAL: u32 = 1;
-    pub const GLOBAL_EXPEDITED: u32 = 2;
-    pub const REGISTER_GLOBAL_EXPEDITED: u32 = 4;
-    pub const PRIVATE_EXPEDITED: u32 = 8;
-    pub const REGISTER_PRIVATE_EXPEDITED: u32 = 16;
-    pub const PRIVATE_EXPEDITED_SYNC_CORE: u32 = 32;
-    pub const REGISTER_PRIVATE_EXPEDITED_SYNC_CORE: u32 = 64;
-    pub const ALL: u32 = 127;
-}
-
-/// `membarrier(2)` (Linux 6.1, `kernel/sched/membarrier.c`): on one CPU every other thread
-/// has seen everything when the call returns; who asks for the fast kinds has to register.
-pub fn sys_membarrier(command: u32, flags: u32, _cpu: i32) -> Result<usize> {
-    use membarrier::*;
-    if flags != 0 {
-        return Err(EINVAL);
-    }
-    let mm = current().get_mm().ok_or(EFAULT)?;
-    let registered = |how: u32| mm.membarrier.load(Relaxed) & how != 0;
-    match command {
-        QUERY => return Ok(ALL as usize),
-        REGISTER_GLOBAL_EXPEDITED | REGISTER_PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED_SYNC_CORE => {
-            mm.membarrier.fetch_or(command, Relaxed);
-        }
-        PRIVATE_EXPEDITED if !registered(REGISTER_PRIVATE_EXPEDITED) => return Err(EPERM),
-        PRIVATE_EXPEDITED_SYNC_CORE if !registered(REGISTER_PRIVATE_EXPEDITED_SYNC_CORE) => {
-            return Err(EPERM);
-        }
-        GLOBAL | GLOBAL_EXPEDITED | PRIVATE_EXPEDITED | PRIVATE_EXPEDITED_SYNC_CORE => {}
-        _ => return Err(EINVAL),
-    }
-    Ok(0)
 }

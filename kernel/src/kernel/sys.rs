@@ -125,7 +125,7 @@ pub fn sys_getpid() -> Result<usize> {
 
 /// `gettid(2)`.
 pub fn sys_gettid() -> Result<usize> {
-    Ok(current().pid as usize)
+    Ok(current().pid() as usize)
 }
 
 /// `getppid(2)`.
@@ -135,7 +135,7 @@ pub fn sys_getppid() -> Result<usize> {
 
 /// The process with this pid; 0 is the current one.
 fn process(pid: i32) -> Result<Arc<Task>> {
-    if pid == 0 || pid == current().pid { Ok(current().to_arc()) } else { find_task(pid).ok_or(ESRCH) }
+    if pid == 0 || pid == current().pid() { Ok(current().to_arc()) } else { find_task(pid).ok_or(ESRCH) }
 }
 
 /// `getpgid(2)`.

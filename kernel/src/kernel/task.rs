@@ -22,7 +22,7 @@ use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 /// Runnable or running.
 pub const TASK_RUNNING: u32 = 0;
@@ -61,12 +61,14 @@ pub mod tif {
     pub const BLOCKSTEP: u32 = 1 << 25;
     /// The tracer has set debug registers.
     pub const HW_BREAKPOINT: u32 = 1 << 26;
+    /// It has registered restartable sequences.
+    pub const RSEQ: u32 = 1 << 27;
     pub const NOTSC: u32 = 1 << 16;
     pub const IO_BITMAP: u32 = 1 << 22;
     /// What `fork` passes on.
     pub const INHERITED: u32 = NOTSC | IO_BITMAP;
     /// What a switch from or to a task has to look at.
-    pub const CTXSW_WORK: u32 = NOTSC | IO_BITMAP | BLOCKSTEP | HW_BREAKPOINT;
+    pub const CTXSW_WORK: u32 = NOTSC | IO_BITMAP | BLOCKSTEP | HW_BREAKPOINT | RSEQ;
     /// Anything to do before a system call.
     pub const SYSCALL_WORK_ENTER: u32 = SYSCALL_TRACE | SYSCALL_EMU;
     /// Anything to do after one.
@@ -138,8 +140,8 @@ impl<T> Shared<T> {
 
 /// One thread.
 pub struct Task {
-    /// Thread id (`pid` in Linux's `task_struct`).
-    pub pid: i32,
+    /// Thread id: [`Task::pid`].
+    pub tid: AtomicI32,
     /// Thread group id: what `getpid` returns.
     pub tgid: i32,
     /// `TASK_*`.
@@ -180,6 +182,8 @@ pub struct Task {
     pub robust_list: AtomicU64,
     /// Locks with priority inheritance that it has or waits for.
     pub futex: crate::kernel::futex::TaskFutexes,
+    /// `rseq(2)`.
+    pub rseq: crate::kernel::rseq::Rseq,
     /// `CLONE_CHILD_SETTID`: where to write the thread id when it first runs.
     pub set_child_tid: AtomicU64,
     /// Who waits in `vfork` for this task to let go of the shared memory.
@@ -200,10 +204,15 @@ pub struct Task {
     /// System time in nanoseconds.
     pub stime: AtomicU64,
     /// When it started, nanoseconds since boot.
-    pub start_time: u64,
+    pub start_time: AtomicU64,
 }
 
 impl Task {
+    /// Thread id (`pid` in Linux's `task_struct`). A thread that calls `execve` gets the leader's.
+    #[inline]
+    pub fn pid(&self) -> i32 {
+        self.tid.load(Ordering::Relaxed)
+    }
     /// The registers user mode was left with (`task_pt_regs`).
     #[inline]
     pub fn pt_regs(&self) -> *mut PtRegs {
@@ -241,7 +250,7 @@ impl Task {
     }
     /// Whether this is the thread group's leader.
     pub fn is_leader(&self) -> bool {
-        self.pid == self.tgid
+        self.pid() == self.tgid
     }
     /// Whether this is the first process (`is_global_init`).
     pub fn is_global_init(&self) -> bool {

@@ -101,7 +101,7 @@ fn emit(t: Current, info: &KernelSiginfo, regs: &PtRegs, action: SignalAction) {
     let last_trap = [thread.trap_nr.get(), thread.error_code.get(), thread.cr2.get()];
     let mut line = LineBuf::<512>::new();
     let _ =
-        write!(line, "{}", Record { pid: t.tgid, tid: t.pid, comm: &comm, info, last_trap, regs, action });
+        write!(line, "{}", Record { pid: t.tgid, tid: t.pid(), comm: &comm, info, last_trap, regs, action });
     #[cfg(target_os = "none")]
     // SAFETY: QEMU's debug console, or nobody, listens at this port.
     unsafe {

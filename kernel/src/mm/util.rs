@@ -167,7 +167,7 @@ fn data_limit_exceeded(pages: usize, limit: usize) -> bool {
         crate::pr_warn!(
             "{} ({}): VmData {} exceed data ulimit {limit}. Update limits{hint}.\n",
             crate::kernel::panic::Comm(&comm),
-            cur.pid,
+            cur.pid(),
             pages * PAGE_SIZE
         );
     }

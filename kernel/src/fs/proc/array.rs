@@ -38,11 +38,24 @@ pub fn stat(t: &Task, o: &mut SeqFile) -> Result {
         let st = mm.lock();
         (st.stat.total_vm * 4096, st.rss.anon + st.rss.file)
     });
-    write!(o, "{} ({comm}) {} {ppid} {} {} 0 -1 ", t.pid, state_char(t), t.signal.pgrp(), t.signal.session());
+    write!(
+        o,
+        "{} ({comm}) {} {ppid} {} {} 0 -1 ",
+        t.pid(),
+        state_char(t),
+        t.signal.pgrp(),
+        t.signal.session()
+    );
     let nice = t.se.nice.load(Relaxed);
     write!(o, "{} 0 0 0 0 {} {} {} {} ", t.pf.load(Relaxed), c(u), c(s), c(cu), c(cs));
     write!(o, "{} {nice} ", 20 + nice);
-    write!(o, "{} 0 {} {vsize} {rss} {}", t.signal.nr_threads.load(Relaxed), c(t.start_time), u64::MAX);
+    write!(
+        o,
+        "{} 0 {} {vsize} {rss} {}",
+        t.signal.nr_threads.load(Relaxed),
+        c(t.start_time.load(Relaxed)),
+        u64::MAX
+    );
     o.put(b" 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
     Ok(())
 }
@@ -62,14 +75,14 @@ pub fn status(t: &Task, o: &mut SeqFile) -> Result {
     };
     let c = t.cred.get();
     let ppid = parent_of(t).map_or(0, |p| p.tgid);
-    let tracer = tracer_of(t).map_or(0, |p| p.pid);
+    let tracer = tracer_of(t).map_or(0, |p| p.pid());
     let fdsize = t.files.lock().as_ref().map_or(0, |f| f.capacity());
     writeln!(o, "Name:\t{comm}");
     if let Some(fs) = &*t.fs.lock() {
         writeln!(o, "Umask:\t{:04o}", fs.umask());
     }
     writeln!(o, "State:\t{word}\nTgid:\t{}", t.tgid);
-    writeln!(o, "Ngid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t{tracer}", t.pid);
+    writeln!(o, "Ngid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t{tracer}", t.pid());
     writeln!(o, "Uid:\t{}\t{}\t{}\t{}", c.uid, c.euid, c.suid, c.fsuid);
     write!(o, "Gid:\t{}\t{}\t{}\t{}\nFDSize:\t{fdsize}\nGroups:\t", c.gid, c.egid, c.sgid, c.fsgid);
     for g in c.groups.iter() {

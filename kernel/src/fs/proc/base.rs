@@ -65,16 +65,16 @@ pub fn may_look(t: &Task) -> Result {
 /// The directory of the process or thread called `name`.
 pub fn lookup_pid(sb: &Arc<SuperBlock>, name: &[u8]) -> Option<Arc<Inode>> {
     let t = find_task(name_to_int(name).filter(|&pid| pid > 0)?)?;
-    Some(pid_inode(sb, &t, S_IFDIR | 0o555, Box::new(PidDir(t.pid))))
+    Some(pid_inode(sb, &t, S_IFDIR | 0o555, Box::new(PidDir(t.pid()))))
 }
 
 /// Lists the processes.
 pub fn iterate_pids(ctx: &mut DirContext<'_>) {
     let mut more = true;
     for_each_process(|t| {
-        let pos = PID_POS + t.pid as u64;
+        let pos = PID_POS + t.pid() as u64;
         if more && pos >= ctx.pos {
-            more = ctx.add(format!("{}", t.pid).as_bytes(), t.pid as u64 + (1 << 32), S_IFDIR, pos + 1);
+            more = ctx.add(format!("{}", t.pid()).as_bytes(), t.pid() as u64 + (1 << 32), S_IFDIR, pos + 1);
         }
     });
 }
@@ -188,7 +188,7 @@ impl InodeOps for TaskDir {
         // Room for them is made before the lock is taken.
         let mut ids: Vec<i32> = Vec::new();
         ids.try_reserve(t.signal.nr_threads.load(Relaxed) as usize).map_err(|_| ENOMEM)?;
-        t.signal.threads.with_irqs_off(|v| ids.extend(v.iter().take(ids.capacity()).map(|t| t.pid)));
+        t.signal.threads.with_irqs_off(|v| ids.extend(v.iter().take(ids.capacity()).map(|t| t.pid())));
         list(ctx, ids.into_iter().map(|i| (format!("{i}"), S_IFDIR)));
         Ok(())
     }

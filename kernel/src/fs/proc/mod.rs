@@ -116,7 +116,7 @@ fn make() -> Arc<Dentry> {
     link(b"self", || alloc::format!("{}", crate::kernel::task::current().tgid).into_bytes());
     link(b"thread-self", || {
         let c = crate::kernel::task::current();
-        alloc::format!("{}/task/{}", c.tgid, c.pid).into_bytes()
+        alloc::format!("{}/task/{}", c.tgid, c.pid()).into_bytes()
     });
     link(b"mounts", || b"self/mounts".to_vec());
     root

@@ -153,6 +153,23 @@ impl Relations {
     }
 }
 
+/// `thread` takes the place of `leader` in the family: parent and children.
+pub fn replace_leader(list: &mut TaskListGuard<'_>, leader: &Arc<Task>, thread: &Arc<Task>) {
+    let children = leader.rel.take_children(list);
+    for c in &children {
+        c.rel.links(list).parent = Some(Arc::downgrade(thread));
+    }
+    let maker = leader.rel.links(list).maker.take();
+    let parent = leader.rel.links(list).parent.take();
+    if let Some(p) = parent.as_ref().and_then(Weak::upgrade) {
+        for c in p.rel.links(list).children.iter_mut().filter(|c| Arc::ptr_eq(c, leader)) {
+            *c = thread.clone();
+        }
+    }
+    let links = thread.rel.links(list);
+    (links.children, links.maker, links.parent) = (children, maker, parent);
+}
+
 /// The parent process's leader (`real_parent`).
 #[inline]
 pub fn parent_of(t: &Task) -> Option<Arc<Task>> {

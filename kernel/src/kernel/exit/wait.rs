@@ -54,7 +54,7 @@ impl WaitOpts {
     fn eligible(&self, t: &Task, ptrace: bool) -> bool {
         let by_id = match self.which {
             Which::All => true,
-            Which::Pid(p) => t.pid == p,
+            Which::Pid(p) => t.pid() == p,
             Which::Pgrp(g) => t.signal.pgrp() == g,
         };
         let clone_child = t.rel.exit_signal() != nr::SIGCHLD as i32;
@@ -198,7 +198,7 @@ impl WaitOpts {
 fn found(t: &Task, status: i32, code: (i32, i32)) -> Found {
     let (u, s) = t.signal.cputime();
     let (cu, cs) = t.signal.children.get();
-    Found { pid: t.pid, uid: t.cred.get().uid, status, code, rusage: (u + cu, s + cs) }
+    Found { pid: t.pid(), uid: t.cred.get().uid, status, code, rusage: (u + cu, s + cs) }
 }
 
 /// Waits for a child (`do_wait`). `None`: with `WNOHANG` there is nothing yet.

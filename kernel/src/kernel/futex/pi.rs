@@ -232,13 +232,13 @@ pub(super) fn lock_pi_atomic(
     waited_for: bool,
 ) -> Result<Attempt> {
     let uval: u32 = get_user(addr)?;
-    let tid = task.pid.cast_unsigned();
+    let tid = task.pid().cast_unsigned();
     if uval & FUTEX_TID_MASK == tid {
         return Err(EDEADLK);
     }
     if let Some(at) = futexes.first(key) {
         let Kind::Pi(s) = &futexes.q(at).kind else { return Err(EINVAL) };
-        return if consistent(uval, s.owner().pid) { Ok(Attempt::Wait(s.clone())) } else { Err(EINVAL) };
+        return if consistent(uval, s.owner().pid()) { Ok(Attempt::Wait(s.clone())) } else { Err(EINVAL) };
     }
     let free = uval & FUTEX_TID_MASK == 0;
     let waiters = if waited_for || !free { FUTEX_WAITERS } else { 0 };
@@ -314,7 +314,7 @@ pub(super) fn wait_for(s: &Arc<PiState>, ticket: Ticket, addr: usize, deadline: 
         (mine, mine && core::mem::take(&mut inner.died))
     };
     // Before anybody else sees the word.
-    let fixed = if died { take_over(addr, me.pid.cast_unsigned()) } else { Ok(()) };
+    let fixed = if died { take_over(addr, me.pid().cast_unsigned()) } else { Ok(()) };
     me.futex.pi.lock().waiting = None;
     futexes.unqueue(ticket);
     s.put(&mut futexes);
@@ -340,7 +340,7 @@ pub(super) fn futex_unlock_pi(addr: usize, shared: bool) -> Result<usize> {
     let me = current();
     loop {
         let uval: u32 = get_user(addr)?;
-        if uval & FUTEX_TID_MASK != me.pid.cast_unsigned() {
+        if uval & FUTEX_TID_MASK != me.pid().cast_unsigned() {
             return Err(EPERM);
         }
         let key = Place::new(addr, shared, true)?.key;
@@ -354,7 +354,7 @@ pub(super) fn futex_unlock_pi(addr: usize, shared: bool) -> Result<usize> {
             if !me.is(&inner.owner) {
                 return Err(EINVAL);
             }
-            inner.waiters.first().map(|t| t.pid.cast_unsigned())
+            inner.waiters.first().map(|t| t.pid().cast_unsigned())
         };
         let heir = heir.ok_or(EINVAL)?;
         let found = cmpxchg_user(addr, uval, heir | FUTEX_WAITERS)?;

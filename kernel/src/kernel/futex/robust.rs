@@ -98,7 +98,7 @@ fn release(t: &Task, lives: bool) {
     t.futex.begin_exit();
     let head = t.robust_list.swap(0, Ordering::Relaxed) as usize;
     if head != 0 {
-        let _ = walk_robust_list(head, t.pid as u32);
+        let _ = walk_robust_list(head, t.pid() as u32);
     }
     exit_pi_state_list(t);
     t.futex.end_exit(lives);

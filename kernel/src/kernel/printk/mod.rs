@@ -128,7 +128,7 @@ fn caller_id() -> u64 {
             return 0;
         }
         let cpu = crate::arch::x86::percpu::this_cpu();
-        u64::from(cpu.preempt_count.get() & 0x00ff_0000) << 16 | cpu.current().pid as u64
+        u64::from(cpu.preempt_count.get() & 0x00ff_0000) << 16 | cpu.current().pid() as u64
     }
     #[cfg(not(target_os = "none"))]
     0

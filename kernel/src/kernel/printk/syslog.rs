@@ -380,7 +380,7 @@ fn permitted(action: Option<Action>) -> bool {
         crate::pr_warn!(
             "{} ({}): Attempt to access syslog with CAP_SYS_ADMIN but no CAP_SYSLOG (deprecated).\n",
             Comm(&cur.comm()),
-            cur.pid
+            cur.pid()
         );
     }
     admin

@@ -28,6 +28,7 @@ const PTRACE_OLDSETOPTIONS: u32 = 21;
 const PTRACE_SYSEMU: u32 = 31;
 const PTRACE_SYSEMU_SINGLESTEP: u32 = 32;
 const PTRACE_SINGLEBLOCK: u32 = 33;
+const PTRACE_GET_RSEQ_CONFIGURATION: u32 = 0x420f;
 /// `AUDIT_ARCH_X86_64`.
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 /// `AUDIT_ARCH_I386`.
@@ -154,6 +155,7 @@ fn ptrace_request(t: &Tracee, request: u32, addr: usize, data: usize) -> Result<
         nr::PTRACE_SETSIGMASK => setsigmask(t, addr, data),
         nr::PTRACE_GETREGSET | nr::PTRACE_SETREGSET => ptrace_regset(t, request, addr, data),
         nr::PTRACE_GET_SYSCALL_INFO => get_syscall_info(t, addr, data),
+        PTRACE_GET_RSEQ_CONFIGURATION => get_rseq_configuration(t, addr, data),
         nr::PTRACE_LISTEN => listen(t),
         _ => Err(EIO),
     }
@@ -236,6 +238,14 @@ fn setsigmask(t: &Tracee, size: usize, from: usize) -> Result<usize> {
     with_siglock(t, |l| t.sig.store_blocked(l, set));
     t.clear_flag(tif::RESTORE_SIGMASK);
     Ok(0)
+}
+
+/// `PTRACE_GET_RSEQ_CONFIGURATION`: where the tracee has registered, size and signature.
+fn get_rseq_configuration(t: &Tracee, room: usize, to: usize) -> Result<usize> {
+    let (at, sig) = t.rseq.get();
+    let words = [at as u64, u64::from(sig) << 32 | 32, 0];
+    copy_to_user(to, &words.as_bytes()[..room.min(24)])?;
+    Ok(24)
 }
 
 /// `struct ptrace_syscall_info`: as much as there is to say of a call.

@@ -79,7 +79,7 @@ fn ptrace_stop(s: &Stop<'_>) -> (i32, Option<KernelSiginfo>) {
 /// A stop with a siginfo that carries the code (`ptrace_do_notify`).
 fn do_notify(sig: i32, code: i32, why: i32, message: u64) -> i32 {
     let cur = current();
-    let fields = SigFields::Kill { pid: cur.pid, uid: cur.cred.lock().uid };
+    let fields = SigFields::Kill { pid: cur.pid(), uid: cur.cred.lock().uid };
     let info = KernelSiginfo::new(sig, code, fields);
     ptrace_stop(&Stop { code, why, message, info: Some(&info) }).0
 }

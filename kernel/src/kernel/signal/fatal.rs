@@ -48,5 +48,5 @@ pub fn print_dropped_signal(sig: i32) {
     }
     let cur = current();
     let comm = cur.comm();
-    pr_info!("{}/{}: reached RLIMIT_SIGPENDING, dropped signal {sig}\n", Comm(&comm), cur.pid);
+    pr_info!("{}/{}: reached RLIMIT_SIGPENDING, dropped signal {sig}\n", Comm(&comm), cur.pid());
 }

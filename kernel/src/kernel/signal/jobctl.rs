@@ -204,14 +204,15 @@ pub fn kill_other_threads(cur: &Current) -> Result {
         if signal_group_exit(sig) || sig.group_exec_task.load(Relaxed) != 0 {
             return Err(EAGAIN);
         }
-        sig.group_exec_task.store(cur.pid, Relaxed);
+        sig.group_exec_task.store(cur.pid(), Relaxed);
         zap_other_threads(l, cur);
         Ok(())
     })?;
-    let others_gone = || sig.threads.with_irqs_off(|v| v.iter().all(|t| cur.is(t) || t.rel.has_exited()));
+    // A leader stays as a zombie; who else is traced, until its tracer has seen it.
+    let gone = |t: &Arc<Task>| cur.is(t) || t.is_leader() && t.rel.has_exited();
+    let others_gone = || sig.threads.with_irqs_off(|v| v.iter().all(gone));
     let r = sig.thread_gone.wait_event_killable(others_gone);
     sig.group_exec_task.store(0, Relaxed);
-    sig.curr_target.store(cur.pid, Relaxed);
     r.map_err(|_| EAGAIN)
 }
 

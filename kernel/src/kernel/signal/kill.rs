@@ -46,7 +46,7 @@ fn checked_send(sig: i32, info: SendInfo<'_>, t: &Task, kind: PidType) -> Result
 /// Sends to the process that has the thread `pid` (`kill_proc_info`).
 fn kill_pid_info(sig: i32, info: SendInfo<'_>, pid: i32) -> Result {
     let cur = current();
-    if pid == cur.pid {
+    if pid == cur.pid() {
         return checked_send(sig, info, &cur, PidType::Tgid);
     }
     let t = find_task(pid).ok_or(ESRCH)?;
@@ -113,7 +113,7 @@ pub fn sys_kill(pid: i32, sig: i32) -> Result<usize> {
 fn send_specific(tgid: i32, pid: i32, sig: i32, info: &KernelSiginfo) -> Result<usize> {
     let cur = current();
     let info = SendInfo::Info(info);
-    if pid == cur.pid && (tgid <= 0 || tgid == cur.tgid) {
+    if pid == cur.pid() && (tgid <= 0 || tgid == cur.tgid) {
         checked_send(sig, info, &cur, PidType::Pid)?;
         return Ok(0);
     }
@@ -145,7 +145,7 @@ pub fn sys_tkill(pid: i32, sig: i32) -> Result<usize> {
 /// Only to itself may a thread pretend that the kernel, `kill` or `tgkill` sent a signal.
 fn check_forged(info: &KernelSiginfo, pid: i32) -> Result {
     let forged = info.si_code >= 0 || info.si_code == SI_TKILL;
-    if forged && current().pid != pid { Err(EPERM) } else { Ok(()) }
+    if forged && current().pid() != pid { Err(EPERM) } else { Ok(()) }
 }
 
 /// `rt_sigqueueinfo(2)`.

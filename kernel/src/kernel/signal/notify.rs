@@ -29,7 +29,7 @@ pub const fn child_status(exit_code: i32) -> (i32, i32) {
 fn child_info(sig: i32, t: &Task, code: i32, status: i32, (utime, stime): (u64, u64)) -> KernelSiginfo {
     let uid = t.cred.lock().uid;
     let clock = |ns: u64| (ns / NSEC_PER_CLOCK) as i64;
-    let fields = SigFields::Chld { pid: t.pid, uid, status, utime: clock(utime), stime: clock(stime) };
+    let fields = SigFields::Chld { pid: t.pid(), uid, status, utime: clock(utime), stime: clock(stime) };
     KernelSiginfo::new(sig, code, fields)
 }
 

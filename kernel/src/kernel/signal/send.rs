@@ -271,14 +271,14 @@ fn complete_for_group(l: &mut Siglock, sig: i32, t: &Task) {
     let chosen = {
         let threads = t.signal.threads.lock(l);
         let last = t.signal.curr_target.load(Relaxed);
-        let start = threads.iter().position(|t| t.pid == last).unwrap_or(0);
+        let start = threads.iter().position(|t| t.pid() == last).unwrap_or(0);
         choose_thread(threads.len(), start, |i| task_wants_signal(&threads[i], sig))
             .map(|i| threads[i].clone())
     };
     let Some(chosen) = chosen else {
         return;
     };
-    t.signal.curr_target.store(chosen.pid, Relaxed);
+    t.signal.curr_target.store(chosen.pid(), Relaxed);
     if !take_group_down(l, sig, t, &chosen) {
         wake_thread(l, &chosen, sig == SIGKILL);
     }

@@ -388,7 +388,7 @@ impl SignalStruct {
             super::jobctl::task_join_group_stop(l, t);
             return;
         }
-        self.curr_target.store(t.pid, Relaxed);
+        self.curr_target.store(t.pid(), Relaxed);
         if t.is_global_init() {
             self.set_unkillable();
         }
@@ -405,8 +405,8 @@ impl SignalStruct {
                 self.nr_threads.fetch_sub(1, Relaxed);
                 self.dead.add((t.utime.load(Relaxed), t.stime.load(Relaxed)));
             }
-            if self.curr_target.load(Relaxed) == t.pid {
-                self.curr_target.store(threads.first().map_or(0, |x| x.pid), Relaxed);
+            if self.curr_target.load(Relaxed) == t.pid() {
+                self.curr_target.store(threads.first().map_or(0, |x| x.pid()), Relaxed);
             }
             let last = threads.is_empty();
             drop(threads);

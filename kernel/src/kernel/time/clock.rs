@@ -96,7 +96,7 @@ impl Clock {
         let Self::Cpu { pid, thread, .. } = self else {
             return Err(EINVAL);
         };
-        if pid == 0 || pid == cur.pid {
+        if pid == 0 || pid == cur.pid() {
             return Ok(cur.to_arc());
         }
         let t = find_task(pid).ok_or(EINVAL)?;
@@ -147,7 +147,7 @@ impl Clock {
     /// A thread cannot sleep until it has used more time itself.
     pub fn check_cpu_sleep(self) -> Result {
         match self {
-            Self::Cpu { pid, thread: true, .. } if pid == 0 || pid == current().pid => Err(EINVAL),
+            Self::Cpu { pid, thread: true, .. } if pid == 0 || pid == current().pid() => Err(EINVAL),
             _ => Ok(()),
         }
     }

@@ -11,6 +11,7 @@ use crate::arch::x86::segment::{USER_CS, USER_DS};
 use crate::errno::ENOSYS;
 use crate::kernel::context_tracking;
 use crate::kernel::ptrace::{ptrace_report_syscall_entry, ptrace_report_syscall_exit};
+use crate::kernel::rseq::rseq_handle_notify_resume;
 use crate::kernel::sched;
 use crate::kernel::task::{current, tif};
 use crate::locking::{local_irq_disable, local_irq_enable};
@@ -156,7 +157,7 @@ fn exit_to_user_mode_loop(regs: &mut PtRegs) {
         }
         if current().test_flag(tif::NOTIFY_RESUME) {
             current().clear_flag(tif::NOTIFY_RESUME);
-            resume_user_mode_work();
+            resume_user_mode_work(regs);
         }
         local_irq_disable();
     }
@@ -166,7 +167,11 @@ fn exit_to_user_mode_loop(regs: &mut PtRegs) {
 }
 
 /// What waits for a moment at which no lock is held (`resume_user_mode_work`).
-fn resume_user_mode_work() {
+fn resume_user_mode_work(regs: &mut PtRegs) {
+    let cur = current();
+    if cur.test_flag(tif::RSEQ) {
+        rseq_handle_notify_resume(cur, 0, regs);
+    }
     crate::mm::oom_kill::relieve();
 }
 
@@ -182,7 +187,7 @@ pub extern "C" fn schedule_tail() {
     local_irq_enable();
     let tid_address = current().set_child_tid.load(core::sync::atomic::Ordering::Relaxed);
     if tid_address != 0 {
-        let pid = current().pid;
+        let pid = current().pid();
         // As in Linux, a bad address is the caller's loss.
         let _ = crate::arch::x86::lib::usercopy::put_user(tid_address as usize, &pid);
     }

@@ -220,6 +220,7 @@ ia32_syscalls! {
     414 ppoll_time64 => crate::fs::select::sys_ppoll, (bx, cx, dx, si, di);
     421 rt_sigtimedwait_time64 => crate::arch::x86::ia32::time32::compat_sys_rt_sigtimedwait_time64, (bx, cx, dx, si);
     449 futex_waitv => crate::kernel::futex::sys_futex_waitv, (bx, cx, dx, si, di);
+    386 rseq => crate::kernel::rseq::sys_rseq, (bx, cx, dx, si);
     422 futex_time64 => crate::kernel::futex::sys_futex, (bx, cx, dx, si, di, bp);
     439 faccessat2 => crate::fs::open::sys_faccessat2, (bx, cx, dx, si);
 }

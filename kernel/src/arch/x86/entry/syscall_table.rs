@@ -121,7 +121,7 @@ syscalls! {
     __NR_sched_rr_get_interval => crate::kernel::sched_syscalls::sys_sched_rr_get_interval, (di, si);
     __NR_getpriority => crate::kernel::sched_syscalls::sys_getpriority, (di, si);
     __NR_setpriority => crate::kernel::sched_syscalls::sys_setpriority, (di, si, dx);
-    __NR_membarrier => crate::kernel::sched_syscalls::sys_membarrier, (di, si, dx);
+    __NR_membarrier => crate::kernel::sched::membarrier::sys_membarrier, (di, si, dx);
     __NR_getcpu => crate::kernel::sched_syscalls::sys_getcpu, (di, si, dx);
     __NR_set_robust_list => crate::kernel::futex::sys_set_robust_list, (di, si);
     // --- kernel/fork.rs
@@ -141,6 +141,8 @@ syscalls! {
     __NR_futex => crate::kernel::futex::sys_futex, (di, si, dx, r10, r8, r9);
     __NR_futex_waitv => crate::kernel::futex::sys_futex_waitv, (di, si, dx, r10, r8);
     __NR_get_robust_list => crate::kernel::futex::sys_get_robust_list, (di, si, dx);
+    // --- kernel/rseq.rs
+    __NR_rseq => crate::kernel::rseq::sys_rseq, (di, si, dx, r10);
     // --- kernel/reboot.rs
     __NR_reboot => crate::kernel::reboot::sys_reboot, (di, si, dx, r10);
     // --- mm/

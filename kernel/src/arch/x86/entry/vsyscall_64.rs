@@ -168,7 +168,7 @@ fn warn_bad_vsyscall(level: u8, regs: &PtRegs, message: &str) {
         level,
         "{}[{}] {message} ip:{:x} cs:{:x} sp:{:x} ax:{:x} si:{:x} di:{:x}\n",
         alloc::string::String::from_utf8_lossy(&comm),
-        cur.pid,
+        cur.pid(),
         regs.ip,
         regs.cs,
         regs.sp,

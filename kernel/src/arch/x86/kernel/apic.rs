@@ -146,7 +146,7 @@ fn update_process_times(user: bool) {
         let time = if user { &cur.utime } else { &cur.stime };
         time.fetch_add(TICK_NSEC, Ordering::Relaxed);
     }
-    if cur.pid != 0 {
+    if cur.pid() != 0 {
         crate::kernel::time::itimer::account_tick(&cur, user);
     }
 }

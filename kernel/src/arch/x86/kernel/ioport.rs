@@ -236,7 +236,7 @@ pub fn fixup_iopl_exception(regs: &mut PtRegs) -> bool {
         pr_err!(
             "traps: {}[{}] attempts to use CLI/STI, pretending it's a NOP, ip:{ip:x}",
             Comm(&comm),
-            cur.pid
+            cur.pid()
         );
         print_vma_addr(" in ", ip as usize);
         pr_cont!("\n");

@@ -8,6 +8,8 @@ use crate::arch::x86::kernel::ioport::{self, IoRights};
 use crate::arch::x86::kernel::tls::TLS_ENTRIES;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::{EINVAL, Result};
+#[cfg(target_os = "none")]
+use crate::kernel::rseq::rseq_preempt;
 use crate::kernel::task::{Task, current, tif};
 use crate::mm::vmalloc;
 use core::cell::{Cell, UnsafeCell};
@@ -230,6 +232,9 @@ pub unsafe fn switch_to(prev: &Task, next: *const Task) {
 #[cfg(target_os = "none")]
 #[cold]
 fn switch_to_xtra(prev: &Task, next: &Task) {
+    if prev.test_flag(tif::RSEQ) {
+        rseq_preempt(prev);
+    }
     if prev.test_flag(tif::IO_BITMAP) {
         ioport::tss_invalidate_io_bitmap();
     }

@@ -23,6 +23,7 @@ use crate::errno::{
     EFAULT, EINTR, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS, Errno, Result,
 };
 use crate::kernel::printk::{HashedPtr, print_vma_addr, printk_ratelimit, show_unhandled_signals};
+use crate::kernel::rseq::rseq_signal_deliver;
 use crate::kernel::signal::action::sa;
 use crate::kernel::signal::altstack::{StackT, set_altstack};
 use crate::kernel::signal::deliver::signal_setup_done;
@@ -289,7 +290,7 @@ fn get_sigframe(cur: Current, k: &KSignal, regs: &PtRegs, alt: &StackT) -> Resul
 #[cold]
 fn report_overflow(cur: Current) {
     if may_report("get_sigframe") {
-        crate::pr_info!("signal: {}[{}] overflowed sigaltstack\n", comm(cur), cur.pid);
+        crate::pr_info!("signal: {}[{}] overflowed sigaltstack\n", comm(cur), cur.pid());
     }
 }
 
@@ -417,6 +418,9 @@ fn handle_signal(cur: Current, k: &KSignal, regs: &mut PtRegs) {
             cur.thread().compat_syscall.get(),
         );
     }
+    if cur.test_flag(tif::RSEQ) {
+        rseq_signal_deliver(cur, k.sig(), regs);
+    }
     // The frame does not show the tracer's trap flag.
     let stepping = cur.test_flag(tif::SINGLESTEP);
     if stepping {
@@ -499,12 +503,12 @@ fn return_from_frame(cur: Current, regs: &mut PtRegs, frame: usize) -> Result {
 #[cold]
 pub(in crate::arch::x86) fn signal_fault(cur: Current, regs: &PtRegs, frame: usize, which: &str) {
     if may_report("signal_fault") {
-        let level = if cur.pid > 1 { 6 } else { 0 };
+        let level = if cur.pid() > 1 { 6 } else { 0 };
         crate::printk!(
             level,
             "{}[{}] bad frame in {which} frame:{} ip:{:x} sp:{:x} orax:{:x}",
             comm(cur),
-            cur.pid,
+            cur.pid(),
             HashedPtr(frame),
             regs.ip,
             regs.sp,

@@ -108,7 +108,7 @@ fn do_trap_no_signal(vector: Vector, regs: &mut PtRegs, error_code: u64) -> bool
 #[cold]
 fn show_signal(tsk: &Task, sig: i32, kind: &str, desc: &str, regs: &PtRegs, error_code: u64) {
     if unhandled_signal(tsk, sig) && printk_ratelimit("show_signal") {
-        let (comm, pid) = (tsk.comm(), tsk.pid);
+        let (comm, pid) = (tsk.comm(), tsk.pid());
         pr_info!(
             "traps: {}[{pid}] {kind}{desc} ip:{:x} sp:{:x} error:{error_code:x}",
             Comm(&comm),

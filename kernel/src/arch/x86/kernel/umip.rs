@@ -91,7 +91,7 @@ fn umip_printk(regs: &PtRegs, level: u8, what: core::fmt::Arguments<'_>) {
         let cur = current();
         let comm = cur.comm();
         let name = crate::kernel::panic::Comm(&comm);
-        crate::printk!(level, "umip: {name}[{}] ip:{:x} sp:{:x}: {what}", cur.pid, regs.ip, regs.sp);
+        crate::printk!(level, "umip: {name}[{}] ip:{:x} sp:{:x}: {what}", cur.pid(), regs.ip, regs.sp);
     }
 }
 

@@ -265,7 +265,7 @@ fn log_unknown(regs: &PtRegs, bytes: &[u8]) {
     }
     let (cur, comm) = (current(), current().comm());
     let name = crate::kernel::panic::Comm(&comm);
-    crate::pr_info!("math_emulate: {name}[{}] ip:{:x}: no emulation of", cur.pid, regs.ip);
+    crate::pr_info!("math_emulate: {name}[{}] ip:{:x}: no emulation of", cur.pid(), regs.ip);
     for b in &bytes[..bytes.len().min(8)] {
         crate::pr_cont!(" {b:02x}");
     }

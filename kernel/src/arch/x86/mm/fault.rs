@@ -331,10 +331,10 @@ fn show_signal_msg(regs: &PtRegs, error_code: u64, address: u64) {
     if !unhandled_signal(&cur, SIGSEGV) || !printk_ratelimit("show_signal_msg") {
         return;
     }
-    let level = if cur.pid > 1 { 6 } else { 0 };
+    let level = if cur.pid() > 1 { 6 } else { 0 };
     let comm = cur.comm();
     let comm = alloc::string::String::from_utf8_lossy(&comm);
-    let (pid, ip, sp) = (cur.pid, regs.ip, regs.sp);
+    let (pid, ip, sp) = (cur.pid(), regs.ip, regs.sp);
     printk!(level, "{comm}[{pid}]: segfault at {address:x} ip {ip:016x} sp {sp:016x} error {error_code:x}");
     print_vma_addr(" in ", ip as usize);
     let cpu = this_cpu().cpu_number.get();
