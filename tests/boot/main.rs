@@ -15,6 +15,7 @@ mod nmi;
 mod oracle;
 mod programs;
 mod provoke;
+mod runtimes;
 mod shell;
 mod sysrq;
 
@@ -34,6 +35,7 @@ fn main() {
     trials.extend(provoke::trials());
     trials.extend(shell::trials());
     trials.extend(sysrq::trials());
+    trials.extend(runtimes::trials());
     trials.extend(kunit::trials(&args));
     trials.extend(oracle::trials());
     trials.extend(programs::trials(&args));

@@ -235,8 +235,9 @@ pub struct CompareArgs {
     /// Installing.
     #[command(flatten)]
     pub install: InstallArgs,
-    /// User programs, or sets of probes (the names of tests/recorded/*.txt) [default: everything]
-    #[arg(value_name = "PROG|SET")]
+    /// User programs, sets of probes (the names of tests/recorded/*.txt), or static ELF files here
+    /// ("./a.out one two" with its arguments) [default: everything that is recorded]
+    #[arg(value_name = "PROG|SET|FILE")]
     pub what: Vec<String>,
 }
 

@@ -3,11 +3,12 @@
 //! and the rows in which what they say is not the same.
 
 use crate::cli::CompareArgs;
+use crate::host_programs::{self, HostProgram};
 use crate::oracle::{self, Set};
 use crate::paths::Paths;
 use crate::transcript::{self, Expected, Row};
 use crate::ui::{self, Step};
-use crate::{build, linux, tools};
+use crate::{build, elf, linux, runtimes, tools};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,7 +32,32 @@ pub fn main(args: &CompareArgs) -> Result<ExitCode> {
     let timeout = Duration::from_secs(args.timeout);
     let known = known(&paths)?;
     let mut totals = Totals::default();
-    for set in selected(&args.what) {
+    let (programs, rest) = host_programs(&args.what);
+    let (languages, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| name == runtimes::SET);
+    if args.what.is_empty() || !languages.is_empty() {
+        let (runs, left_out) = runtimes::all(&paths)?;
+        for line in &left_out {
+            ui::say(line);
+        }
+        let theirs = said_by(&linux, "Linux", &paths, runtimes::SET, &runs)?;
+        if args.record {
+            record_runs(&paths, &runs, &theirs)?;
+        }
+        let ours = said_by(&paths.kernel(), "Trapline", &paths, runtimes::SET, &runs)?;
+        show(runtimes::SET, &theirs, &ours, &known, &mut totals);
+    }
+    for program in programs {
+        elf::check_static(&program.file)?;
+        let (name, one) = (program.name.clone(), [program]);
+        let theirs = said_by(&linux, "Linux", &paths, &name, &one)?;
+        let ours = said_by(&paths.kernel(), "Trapline", &paths, &name, &one)?;
+        for row in &theirs {
+            println!("{}", row.text);
+        }
+        show(&name, &theirs, &ours, &known, &mut totals);
+    }
+    let sets = if args.what.is_empty() || !rest.is_empty() { selected(&rest) } else { Vec::new() };
+    for set in sets {
         if set.probes && tools::which("gcc").is_none() {
             ui::say(&format!("{}: left out: there is no gcc here to compile the probes", set.name));
             continue;
@@ -41,7 +67,7 @@ pub fn main(args: &CompareArgs) -> Result<ExitCode> {
             record(&paths, &set, &theirs)?;
         }
         let ours = said(&paths.kernel(), "Trapline", &paths, &set, timeout)?;
-        show(&set, &theirs, &ours, &known, &mut totals);
+        show(&set.name, &theirs, &ours, &known, &mut totals);
     }
     let Totals { identical, different, explained } = totals;
     println!("{identical} identical, {different} different");
@@ -55,6 +81,48 @@ fn known(paths: &Paths) -> Result<Vec<Expected>> {
     let file = oracle::expected_differences(paths);
     let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     transcript::expected(&text).map_err(|why| anyhow::anyhow!("{}: {why}", file.display()))
+}
+
+/// Those words that name a program of the host's (with its arguments, if it is quoted), and the
+/// others.
+fn host_programs(what: &[String]) -> (Vec<HostProgram>, Vec<String>) {
+    let (mut programs, mut rest) = (Vec::new(), Vec::new());
+    for text in what {
+        let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        match words.split_first() {
+            Some((file, args)) if file.contains('/') && Path::new(file).is_file() => {
+                programs.push(HostProgram::new(Path::new(file), args));
+            }
+            _ => rest.push(text.clone()),
+        }
+    }
+    (programs, rest)
+}
+
+/// Boots one kernel with programs of the host's; what they said.
+fn said_by(
+    kernel: &Path,
+    name: &str,
+    paths: &Paths,
+    what: &str,
+    programs: &[HostProgram],
+) -> Result<Vec<Row>> {
+    let step = Step::start(&format!("{what}: {name}"));
+    let rows = host_programs::rows(kernel, paths, programs).with_context(|| format!("{what}: {name}"))?;
+    step.done();
+    Ok(rows)
+}
+
+/// Renews what is recorded of run-times; the rows of those that did not run stay.
+fn record_runs(paths: &Paths, runs: &[HostProgram], rows: &[Row]) -> Result<()> {
+    let file = oracle::recorded(paths, runtimes::SET);
+    let old = std::fs::read_to_string(&file).unwrap_or_default();
+    let ran = |line: &&str| runs.iter().any(|run| line.split(' ').next() == Some(&run.name));
+    let kept = old.lines().filter(|line| !ran(line));
+    // In each run the order of the lines says something: only the runs are sorted.
+    let mut lines: Vec<&str> = kept.chain(rows.iter().map(|row| row.text.as_str())).collect();
+    lines.sort_by_key(|line| line.split(' ').next());
+    build::write_whole(&file, (lines.join("\n") + "\n").as_bytes())
 }
 
 /// The sets that were asked for; what is not a set's name is a user program's.
@@ -100,13 +168,13 @@ fn record(paths: &Paths, set: &Set, rows: &[Row]) -> Result<()> {
 }
 
 /// Prints the rows that differ.
-fn show(set: &Set, theirs: &[Row], ours: &[Row], known: &[Expected], totals: &mut Totals) {
+fn show(set: &str, theirs: &[Row], ours: &[Row], known: &[Expected], totals: &mut Totals) {
     let result = transcript::compare(theirs, ours);
     totals.identical += result.identical.len();
     totals.different += result.different.len();
     for difference in &result.different {
-        print!("{}: {}", set.name, difference.show());
-        if let Some(e) = known.iter().find(|e| e.covers(&set.name, &difference.key)) {
+        print!("{set}: {}", difference.show());
+        if let Some(e) = known.iter().find(|e| e.covers(set, &difference.key)) {
             totals.explained += 1;
             println!("   known: {}", e.reason);
         }
@@ -116,6 +184,14 @@ fn show(set: &Set, theirs: &[Row], ours: &[Row], known: &[Expected], totals: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_of_the_host_have_a_path() {
+        let me = std::env::current_exe().unwrap().display().to_string();
+        let (programs, rest) = host_programs(&[format!("{me} one two"), "probes".into(), "./no/such".into()]);
+        assert_eq!(programs[0].words, ["one", "two"]);
+        assert_eq!(rest, ["probes", "./no/such"]);
+    }
 
     #[test]
     fn names_are_sets_or_programs() {

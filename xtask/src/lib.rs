@@ -26,6 +26,8 @@
 //! | [`compare`] | both kernels, side by side |
 //! | [`explain`] | what the kernel does, stage by stage |
 //! | [`symbols`] | where things are in the kernel |
+//! | [`host_programs`] | programs of the host's, and what they say on a kernel |
+//! | [`runtimes`] | programs of other languages, compiled here |
 //! | [`selftests`] | Linux's own tests, on both kernels |
 //! | [`fuzz`] | campaigns of the fuzzers |
 //! | [`shell`] | a machine to live in, on the terminal one is sitting at |
@@ -41,6 +43,7 @@ pub mod elf_writer;
 pub mod explain;
 pub mod fuzz;
 pub mod gdbstub;
+pub mod host_programs;
 pub mod image;
 pub mod initramfs;
 pub mod kallsyms;
@@ -52,6 +55,7 @@ pub mod paths;
 pub mod qemu;
 pub mod report;
 pub mod run;
+pub mod runtimes;
 pub mod selftests;
 pub mod shell;
 pub mod symbols;
