@@ -104,6 +104,9 @@ pub struct ScaleArgs {
 /// What to step through.
 #[derive(Debug, Clone, Args)]
 pub struct ProfileArgs {
+    /// Print the instructions as well, in the order in which they ran
+    #[arg(long)]
+    pub listing: bool,
     /// A row of `bench rows`
     #[arg(value_name = "ROW")]
     pub row: String,

@@ -3,7 +3,8 @@
 //! through it.
 //!
 //! The measuring program calls `trapline_bench_mark` before and behind the operation; between the two
-//! the machine is stepped through QEMU's gdb stub, and each instruction is counted where it is.
+//! the machine is stepped through QEMU's gdb stub, and each instruction is counted where it is. With
+//! `--listing` the instructions themselves are printed, in the order in which they ran.
 
 use super::{grouped, machine, prepare, table};
 use crate::build;
@@ -13,6 +14,7 @@ use crate::paths::Paths;
 use crate::symbols::Symbols;
 use crate::ui::Step;
 use anyhow::{Context, Result, bail};
+use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
 use object::{Object, ObjectSymbol};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,8 +36,12 @@ pub fn main(args: &ProfileArgs) -> Result<ExitCode> {
     let step = Step::start(&format!("stepping through {}", args.row));
     d.run_to(mark, Duration::from_secs(60))
         .with_context(|| format!("{} is not measured: no such row, or one without a mark", args.row))?;
-    let counts = count(&mut d, mark, &symbols)?;
+    let ran = ran(&mut d, mark)?;
     step.done();
+    if args.listing {
+        list(&mut d, &ran, &symbols)?;
+    }
+    let counts = count(&ran, &symbols);
     println!("{}", table(&["instructions", "function"], 0..1, lines(&counts)));
     Ok(ExitCode::SUCCESS)
 }
@@ -48,18 +54,48 @@ fn mark(file: &Path) -> Result<u64> {
     Ok(mark.context("the measuring program has no mark")?.address())
 }
 
-/// Steps from one mark to the next.
-fn count(d: &mut Debugged, mark: u64, symbols: &Symbols) -> Result<BTreeMap<String, u64>> {
-    let mut counts = BTreeMap::new();
-    for _ in 0..MOST {
+/// Steps from one mark to the next; returns where each instruction was.
+fn ran(d: &mut Debugged, mark: u64) -> Result<Vec<u64>> {
+    let mut ran = Vec::new();
+    while ran.len() < MOST {
         let rip = d.step()?.rip;
         if rip == mark {
-            return Ok(counts);
+            return Ok(ran);
         }
-        let label = symbols.function(rip).unwrap_or_else(|| "(user mode)".into());
-        *counts.entry(label).or_default() += 1;
+        ran.push(rip);
     }
     bail!("no end after {MOST} instructions")
+}
+
+/// How many instructions were in which function.
+fn count(ran: &[u64], symbols: &Symbols) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for rip in ran {
+        *counts.entry(place(*rip, symbols)).or_default() += 1;
+    }
+    counts
+}
+
+fn place(rip: u64, symbols: &Symbols) -> String {
+    symbols.function(rip).unwrap_or_else(|| "(user mode)".into())
+}
+
+/// Prints what ran, with a heading where it comes into another function.
+fn list(d: &mut Debugged, ran: &[u64], symbols: &Symbols) -> Result<()> {
+    let mut last = String::new();
+    let mut formatter = IntelFormatter::new();
+    for rip in ran {
+        let function = place(*rip, symbols);
+        if function != last {
+            println!("{function}:");
+            last = function;
+        }
+        let code = d.read(*rip, 15)?;
+        let mut text = String::new();
+        formatter.format(&Decoder::with_ip(64, &code, *rip, DecoderOptions::NONE).decode(), &mut text);
+        println!("    {rip:x}  {text}");
+    }
+    Ok(())
 }
 
 fn lines(counts: &BTreeMap<String, u64>) -> impl Iterator<Item = Vec<String>> {
