@@ -24,10 +24,28 @@ pub fn trials() -> Vec<Trial> {
     };
     let mut trials: Vec<_> = MODES.iter().map(mode).collect();
     trials.push(Trial::test("modes::cpu_without_xsave", cpu_without_xsave));
+    trials.push(Trial::test("modes::unknown_syscalls", unknown_syscalls));
     trials.push(Trial::test("modes::no387", no387));
     trials.push(Trial::test("modes::nofxsr", nofxsr));
     trials.push(Trial::ignorable_test("modes::no387_c_program", no387_c_program));
     trials
+}
+
+/// `trapline.unknown_syscalls=1` names what is not there; the programs see the same.
+fn unknown_syscalls() -> Result<(), Failed> {
+    let outcome = boot_file(&rootfs()?, "loglevel=7 trapline.unknown_syscalls=1 -- unknown_calls")?;
+    let line = |what: &str| format!("]: system call {what}");
+    let ended = "/bin/unknown_calls: exit 0".to_owned();
+    let lines = [
+        line("156 is not there (_sysctl)"),
+        line("174 is not there (create_module)"),
+        line("423 is not there (no call of Linux's)"),
+        line("4095 is not there (no call of Linux's)"),
+        line("500 is not there (an i386 call)"),
+        ended,
+    ];
+    expect_in_order(&outcome.console, &lines.each_ref().map(String::as_str))?;
+    Ok(())
 }
 
 /// At least so many checks, none that failed, and a report without gaps.

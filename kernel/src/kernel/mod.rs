@@ -23,6 +23,7 @@ pub mod sched_syscalls;
 pub mod setid;
 pub mod signal;
 pub mod sys;
+pub mod sys_ni;
 pub mod task;
 pub mod time;
 pub mod trace;

@@ -50,6 +50,7 @@ pub fn setup_param(name: &str, value: Option<&str>) -> bool {
         || crate::arch::x86::kernel::mce::setup(name, value)
         || crate::kernel::signal::fatal::setup(name, value)
         || trace::setup(name, value)
+        || crate::kernel::sys_ni::setup(name, value)
         || crate::drivers::tty::sysrq::setup(name, value)
 }
 

@@ -13,6 +13,7 @@ use crate::kernel::context_tracking;
 use crate::kernel::ptrace::{ptrace_report_syscall_entry, ptrace_report_syscall_exit};
 use crate::kernel::rseq::rseq_handle_notify_resume;
 use crate::kernel::sched;
+use crate::kernel::sys_ni::sys_ni_syscall;
 use crate::kernel::task::{current, tif};
 use crate::locking::{local_irq_disable, local_irq_enable};
 
@@ -61,6 +62,10 @@ unsafe fn do_syscall(regs: *mut PtRegs, nr: i64) -> bool {
         let ret = SYS_CALL_TABLE[nr as usize](regs);
         // SAFETY: the entry's own frame; no call keeps a reference to it.
         unsafe { (*regs).ax = ret as u64 };
+    } else if nr != -1 {
+        // -1 is what a tracer writes that has set the result itself.
+        // SAFETY: as above.
+        unsafe { (*regs).ax = sys_ni_syscall(nr as i32, false) as u64 };
     }
     // SAFETY: as above.
     let regs = unsafe { &mut *regs };

@@ -12,6 +12,7 @@ use super::syscall_table::SyscallFn;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::{EINVAL, ENOSYS, Result, to_ret};
 use crate::kernel::context_tracking;
+use crate::kernel::sys_ni;
 use crate::kernel::task::{current, tif};
 use crate::locking::local_irq_enable;
 use linux_raw_sys::general::MAP_32BIT;
@@ -19,8 +20,9 @@ use linux_raw_sys::general::MAP_32BIT;
 /// One more than the highest number of the table.
 const IA32_NR_SYSCALLS: usize = 451;
 
-fn sys_ni_syscall(_: *const PtRegs) -> i64 {
-    ENOSYS.as_ret()
+fn sys_ni_syscall(regs: *const PtRegs) -> i64 {
+    // SAFETY: the caller's registers.
+    sys_ni::sys_ni_syscall(unsafe { (*regs).orig_ax } as i32, true)
 }
 
 macro_rules! ia32_syscalls {
@@ -266,7 +268,7 @@ pub extern "C" fn do_int80_syscall_32(regs: &mut PtRegs, _error_code: u64) {
     if nr != -1 {
         let ret = match IA32_SYS_CALL_TABLE.get(nr as u32 as usize) {
             Some(call) => call(regs),
-            None => ENOSYS.as_ret(),
+            None => sys_ni::sys_ni_syscall(nr as i32, true),
         };
         regs.ax = ret as u64;
     }

@@ -5,7 +5,8 @@
 //! arguments; the function's parameter types say how they are narrowed.
 
 use crate::arch::x86::ptrace::PtRegs;
-use crate::errno::{ENOSYS, to_ret};
+use crate::errno::to_ret;
+use crate::kernel::sys_ni;
 use linux_raw_sys::general as nr;
 
 /// A table entry: runs the call, and returns the value for RAX. The registers come as
@@ -15,8 +16,9 @@ pub type SyscallFn = fn(*const PtRegs) -> i64;
 /// One more than the highest number of the table.
 pub const NR_SYSCALLS: usize = 451;
 
-fn sys_ni_syscall(_: *const PtRegs) -> i64 {
-    ENOSYS.as_ret()
+fn sys_ni_syscall(regs: *const PtRegs) -> i64 {
+    // SAFETY: the caller's registers.
+    sys_ni::sys_ni_syscall(unsafe { (*regs).orig_ax } as i32, false)
 }
 
 macro_rules! syscalls {
