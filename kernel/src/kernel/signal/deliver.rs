@@ -45,39 +45,36 @@ impl KSignal {
 /// first, then the process's (`dequeue_signal`).
 #[inline]
 pub fn dequeue_signal(l: &Siglock, cur: &Current, blocked: SigSet) -> Option<KernelSiginfo> {
-    dequeue_from(l, *cur, blocked).map(|(info, _)| info)
+    let mut info = KernelSiginfo::default();
+    dequeue_into(l, *cur, blocked, &mut info).map(|_| info)
 }
 
-/// [`dequeue_signal`], and whose the signal was.
+/// [`dequeue_signal`] into `info`; whose the signal was.
 #[inline]
-fn dequeue_from(l: &Siglock, cur: Current, blocked: SigSet) -> Option<(KernelSiginfo, PidType)> {
-    let mut kind = PidType::Pid;
-    let mut info = cur.sig.pending.dequeue(l, blocked);
-    if info.is_none() {
-        kind = PidType::Tgid;
-        info = cur.signal.shared_pending.dequeue(l, blocked);
-        if info.is_some_and(|i| i.si_signo == SIGALRM) {
+fn dequeue_into(l: &Siglock, cur: Current, blocked: SigSet, info: &mut KernelSiginfo) -> Option<PidType> {
+    let mut kind = Some(PidType::Pid);
+    if !cur.sig.pending.dequeue(l, blocked, info) {
+        kind = cur.signal.shared_pending.dequeue(l, blocked, info).then_some(PidType::Tgid);
+        if kind.is_some() && info.si_signo == SIGALRM {
             cur.signal.itimers.rearm_real();
         }
     }
     recalc_sigpending_locked(l, cur);
-    if let Some(i) = &info
-        && KERNEL_STOP.contains(i.si_signo)
-    {
+    if kind.is_some() && KERNEL_STOP.contains(info.si_signo) {
         // If the siglock is released before the stop, SIGCONT can still cancel it.
         cur.sig.jobctl_set(l, jobctl_bits::STOP_DEQUEUED);
     }
-    info.map(|i| (i, kind))
+    kind
 }
 
 #[inline]
-fn dequeue_next(l: &Siglock, cur: Current) -> Option<(KernelSiginfo, PidType)> {
+fn dequeue_next(l: &Siglock, cur: Current, info: &mut KernelSiginfo) -> Option<PidType> {
     let blocked = cur.sig.blocked();
-    if let Some(i) = cur.sig.pending.dequeue_synchronous(l, blocked) {
+    if cur.sig.pending.dequeue_synchronous(l, blocked, info) {
         recalc_sigpending_locked(l, cur);
-        return Some((i, PidType::Pid));
+        return Some(PidType::Pid);
     }
-    dequeue_from(l, cur, blocked)
+    dequeue_into(l, cur, blocked, info)
 }
 
 /// What a look at the pending signals came to; everything but the first two happens
@@ -158,9 +155,8 @@ fn next_signal(l: &mut Siglock, cur: Current, k: &mut KSignal, stop: bool) -> Op
             return Some(Step::Trap);
         }
     }
-    let Some((info, kind)) = dequeue_next(l, cur) else { return Some(Step::Done) };
-    k.info = info;
-    if cur.ptrace.traced() && tracer_sees(l, cur, info.si_signo) {
+    let Some(kind) = dequeue_next(l, cur, &mut k.info) else { return Some(Step::Done) };
+    if cur.ptrace.traced() && tracer_sees(l, cur, k.sig()) {
         return Some(Step::ShowTracer(kind));
     }
     None
@@ -298,17 +294,19 @@ fn join_group_exit(l: &Siglock, cur: Current, k: &mut KSignal) -> Step {
     let sig = &cur.signal;
     let fatal = sig.group_exit_code.load(Relaxed) & 0x7f;
     let only = |sig| SigSet::of(sig).not();
-    let mut cause = None;
+    let mut news = false;
     if fatal != 0 {
-        cause = sig.shared_pending.dequeue(l, only(fatal));
-        if cause.is_none() && (fatal != SIGKILL || sig.thread_group_empty()) {
-            cause = cur.sig.pending.dequeue(l, only(fatal));
+        news = sig.shared_pending.dequeue(l, only(fatal), &mut k.info);
+        if !news && (fatal != SIGKILL || sig.thread_group_empty()) {
+            news = cur.sig.pending.dequeue(l, only(fatal), &mut k.info);
         }
     }
     cur.sig.pending.del(l, SIGKILL);
     recalc_sigpending_locked(l, cur);
-    k.info = cause.unwrap_or(KernelSiginfo::new(SIGKILL, SI_USER, SigFields::Kill { pid: 0, uid: 0 }));
-    Step::Die { news: cause.is_some() }
+    if !news {
+        k.info = KernelSiginfo::new(SIGKILL, SI_USER, SigFields::Kill { pid: 0, uid: 0 });
+    }
+    Step::Die { news }
 }
 
 /// The handler's frame is written, or could not be; `stepping`: the tracer asked for a step

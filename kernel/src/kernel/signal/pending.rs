@@ -129,11 +129,17 @@ impl Queued {
             Place::Timer(q) => self.info.with_overrun(q.overrun.load(Relaxed)),
         }
     }
-    /// The timer that sent it, unless that was deleted.
-    fn timer(&self) -> Option<Arc<KItimer>> {
+    /// Puts the information as of now into `info`; returns the timer that sent it, unless that was
+    /// deleted.
+    #[inline]
+    fn leave(&self, info: &mut KernelSiginfo) -> Option<Arc<KItimer>> {
+        *info = self.info;
         match &self.place {
             Place::Charged(_) => None,
-            Place::Timer(q) => q.timer.upgrade(),
+            Place::Timer(q) => {
+                *info = self.info();
+                q.timer.upgrade()
+            }
         }
     }
 }
@@ -156,9 +162,8 @@ struct Queue {
     timers: usize,
 }
 
-/// What [`Queue::take`] has found.
+/// What [`Queue::take`] has found beside the information.
 struct Taken {
-    info: KernelSiginfo,
     timer: Option<Arc<KItimer>>,
     /// Whether another one is queued for the same signal.
     more: bool,
@@ -182,18 +187,26 @@ impl Queue {
         self.first.iter().chain(self.rest.iter())
     }
 
-    /// Removes the oldest entry that `pick` accepts.
+    /// Removes the oldest entry that `pick` accepts, and puts its information into `info`: the only
+    /// copy that is made of it.
     #[inline]
-    fn take(&mut self, pick: impl Fn(&KernelSiginfo) -> bool) -> Option<Taken> {
-        let q = match &self.first {
-            Some(q) if pick(&q.info) => self.first.take(),
-            _ => {
-                let i = self.rest.iter().position(|q| pick(&q.info))?;
-                self.rest.remove(i)
+    fn take(&mut self, pick: impl Fn(&KernelSiginfo) -> bool, info: &mut KernelSiginfo) -> Option<Taken> {
+        let timer = match &self.first {
+            Some(q) if pick(&q.info) => {
+                let timer = q.leave(info);
+                self.first = None;
+                timer
             }
-        }?;
-        let more = self.iter().any(|i| i.info.si_signo == q.info.si_signo);
-        Some(Taken { info: q.info(), timer: q.timer(), more })
+            _ => self.remove_later(&pick)?.leave(info),
+        };
+        let more = self.iter().any(|q| q.info.si_signo == info.si_signo);
+        Some(Taken { timer, more })
+    }
+
+    #[cold]
+    fn remove_later(&mut self, pick: &dyn Fn(&KernelSiginfo) -> bool) -> Option<Queued> {
+        let i = self.rest.iter().position(|q| pick(&q.info))?;
+        self.rest.remove(i)
     }
 
     fn remove(&mut self, which: impl Fn(&KernelSiginfo) -> bool) {
@@ -275,41 +288,43 @@ impl SigPending {
         self.queue.lock(l).iter().nth(at).map(Queued::info)
     }
 
-    /// Takes the next signal that `blocked` lets through.
+    /// Takes the next signal that `blocked` lets through, and puts its information into `info`;
+    /// false if there is none.
     #[inline]
-    pub fn dequeue(&self, l: &Siglock, blocked: SigSet) -> Option<KernelSiginfo> {
+    pub fn dequeue(&self, l: &Siglock, blocked: SigSet, info: &mut KernelSiginfo) -> bool {
         let sig = next_signal(self.set(), blocked);
         if sig == 0 {
-            return None;
+            return false;
         }
-        let Some(Taken { mut info, timer, more }) = self.queue.lock(l).take(|i| i.si_signo == sig) else {
+        let Some(Taken { timer, more }) = self.queue.lock(l).take(|i| i.si_signo == sig, info) else {
             // Sent without information, or there was no room for it.
             self.del(l, sig);
-            return Some(KernelSiginfo::new(sig, SI_USER, SigFields::Kill { pid: 0, uid: 0 }));
+            *info = KernelSiginfo::new(sig, SI_USER, SigFields::Kill { pid: 0, uid: 0 });
+            return true;
         };
         if !more {
             self.del(l, sig);
         }
         if let Some(timer) = timer {
-            timer.rearm(l, &mut info);
+            timer.rearm(l, info);
         }
-        Some(info)
+        true
     }
 
     /// Takes the oldest signal that an instruction of this thread raised: those
     /// come before all others, so that the frame shows the state that they are
     /// about (Linux 6.1, `kernel/signal.c`, `dequeue_synchronous_signal`).
     #[inline]
-    pub fn dequeue_synchronous(&self, l: &Siglock, blocked: SigSet) -> Option<KernelSiginfo> {
+    pub fn dequeue_synchronous(&self, l: &Siglock, blocked: SigSet, info: &mut KernelSiginfo) -> bool {
         if self.set().without(blocked).and(SYNCHRONOUS).is_empty() {
-            return None;
+            return false;
         }
         let of_cpu = |i: &KernelSiginfo| i.si_code > SI_USER && SYNCHRONOUS.contains(i.si_signo);
-        let Taken { info, more, .. } = self.queue.lock(l).take(of_cpu)?;
+        let Some(Taken { more, .. }) = self.queue.lock(l).take(of_cpu, info) else { return false };
         if !more {
             self.del(l, info.si_signo);
         }
-        Some(info)
+        true
     }
 
     /// Forgets the pending signals of `mask`.
@@ -348,6 +363,16 @@ mod tests {
         QueueLimit { uid, limit, override_rlimit: false }
     }
 
+    fn dequeue(p: &SigPending, l: &Siglock, blocked: SigSet) -> Option<KernelSiginfo> {
+        let mut info = KernelSiginfo::default();
+        p.dequeue(l, blocked, &mut info).then_some(info)
+    }
+
+    fn dequeue_synchronous(p: &SigPending, l: &Siglock, blocked: SigSet) -> Option<KernelSiginfo> {
+        let mut info = KernelSiginfo::default();
+        p.dequeue_synchronous(l, blocked, &mut info).then_some(info)
+    }
+
     fn send(p: &SigPending, l: &Siglock, info: KernelSiginfo) {
         assert!(p.enqueue(l, &info, limit(9, u64::MAX)));
         p.add(l, info.si_signo);
@@ -361,7 +386,7 @@ mod tests {
                 send(&p, l, rt(sig, v));
             }
             let mut got = std::vec::Vec::new();
-            while let Some(i) = p.dequeue(l, SigSet::EMPTY) {
+            while let Some(i) = dequeue(&p, l, SigSet::EMPTY) {
                 got.push((i.si_signo, i.fields[1]));
             }
             assert_eq!(got, [(34, 1), (34, 2), (35, 1), (35, 2), (35, 3)]);
@@ -376,11 +401,11 @@ mod tests {
             send(&p, l, rt(34, 1));
             send(&p, l, rt(35, 2));
             send(&p, l, rt(35, 3));
-            assert_eq!(p.dequeue(l, SigSet::of(35)).unwrap().fields[1], 1);
+            assert_eq!(dequeue(&p, l, SigSet::of(35)).unwrap().fields[1], 1);
             // The slot is free, but the queue is not: a new entry goes to the end.
             send(&p, l, rt(35, 4));
             let got: std::vec::Vec<_> =
-                core::iter::from_fn(|| p.dequeue(l, SigSet::EMPTY)).map(|i| i.fields[1]).collect();
+                core::iter::from_fn(|| dequeue(&p, l, SigSet::EMPTY)).map(|i| i.fields[1]).collect();
             assert_eq!(got, [2, 3, 4]);
         });
     }
@@ -396,7 +421,7 @@ mod tests {
             assert!(q.enqueue(l, &rt(34, 3), QueueLimit { override_rlimit: true, ..limit(77, 2) }));
             assert_eq!(user_sigpending(77), 3);
             q.add(l, 34);
-            q.dequeue(l, SigSet::EMPTY);
+            dequeue(&q, l, SigSet::EMPTY);
             assert_eq!(user_sigpending(77), 2);
             q.flush(l, SigSet::ALL);
             drop(p);
@@ -409,9 +434,9 @@ mod tests {
         super::super::with_test_lock(|l| {
             let p = SigPending::default();
             p.add(l, SIGUSR1);
-            let i = p.dequeue(l, SigSet::EMPTY).unwrap();
+            let i = dequeue(&p, l, SigSet::EMPTY).unwrap();
             assert_eq!((i.si_signo, i.si_code, i.fields[0]), (SIGUSR1, SI_USER, 0));
-            assert!(p.dequeue(l, SigSet::EMPTY).is_none());
+            assert!(dequeue(&p, l, SigSet::EMPTY).is_none());
         });
     }
 
@@ -421,9 +446,9 @@ mod tests {
             let p = SigPending::default();
             send(&p, l, KernelSiginfo::new(SIGILL, SI_USER, SigFields::Kill { pid: 1, uid: 0 }));
             send(&p, l, KernelSiginfo::fault(SIGSEGV, 1, 0x1000));
-            assert_eq!(p.dequeue_synchronous(l, SigSet::EMPTY).unwrap().si_signo, SIGSEGV);
-            assert!(p.dequeue_synchronous(l, SigSet::EMPTY).is_none());
-            assert_eq!(p.dequeue(l, SigSet::EMPTY).unwrap().si_signo, SIGILL);
+            assert_eq!(dequeue_synchronous(&p, l, SigSet::EMPTY).unwrap().si_signo, SIGSEGV);
+            assert!(dequeue_synchronous(&p, l, SigSet::EMPTY).is_none());
+            assert_eq!(dequeue(&p, l, SigSet::EMPTY).unwrap().si_signo, SIGILL);
         });
     }
 }

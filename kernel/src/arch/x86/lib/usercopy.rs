@@ -121,6 +121,7 @@ unsafe fn raw_copy(dst: *mut u8, src: *const u8, len: usize) -> usize {
 
 /// Copies from user memory; returns how many bytes could *not* be copied (the
 /// rest of `dst` is zeroed, as in Linux).
+#[inline]
 pub fn copy_from_user_partial(dst: &mut [u8], src: usize) -> usize {
     if !access_ok(src, dst.len()) {
         dst.fill(0);
@@ -136,6 +137,7 @@ pub fn copy_from_user_partial(dst: &mut [u8], src: usize) -> usize {
 }
 
 /// Copies to user memory; returns how many bytes could *not* be copied.
+#[inline]
 pub fn copy_to_user_partial(dst: usize, src: &[u8]) -> usize {
     if !access_ok(dst, src.len()) {
         return src.len();
@@ -157,17 +159,81 @@ pub fn copy_to_user(dst: usize, src: &[u8]) -> Result {
 }
 
 /// Reads a plain value from user memory.
-#[inline]
+#[inline(always)]
 pub fn get_user<T: FromBytes + IntoBytes>(src: usize) -> Result<T> {
     let mut v = T::new_zeroed();
+    #[cfg(target_os = "none")]
+    match const { Move::of(size_of::<T>()) } {
+        Move::Long | Move::Quad if !access_ok(src, size_of::<T>()) => return Err(EFAULT),
+        Move::Long => v.as_mut_bytes().copy_from_slice(&(get_word::<4>(src)? as u32).to_ne_bytes()),
+        Move::Quad => v.as_mut_bytes().copy_from_slice(&get_word::<8>(src)?.to_ne_bytes()),
+        Move::Any => copy_from_user(v.as_mut_bytes(), src)?,
+    }
+    #[cfg(not(target_os = "none"))]
     copy_from_user(v.as_mut_bytes(), src)?;
     Ok(v)
 }
 
 /// Writes a plain value to user memory.
-#[inline]
+#[inline(always)]
 pub fn put_user<T: IntoBytes + Immutable>(dst: usize, v: &T) -> Result {
     copy_to_user(dst, v.as_bytes())
+}
+
+/// How a value of fixed size is moved.
+#[cfg(target_os = "none")]
+#[derive(Clone, Copy)]
+enum Move {
+    /// One instruction of 32 bits.
+    Long,
+    /// One instruction of 64 bits.
+    Quad,
+    /// A loop.
+    Any,
+}
+
+#[cfg(target_os = "none")]
+impl Move {
+    const fn of(size: usize) -> Self {
+        match size {
+            4 => Self::Long,
+            8 => Self::Quad,
+            _ => Self::Any,
+        }
+    }
+}
+
+/// Reads `N` bytes, 4 or 8, of an address that has passed [`access_ok`].
+#[cfg(target_os = "none")]
+#[inline(always)]
+fn get_word<const N: usize>(src: usize) -> Result<u64> {
+    let (word, fault): (u64, u32);
+    macro_rules! read {
+        ($insn:literal) => {
+            core::arch::asm!(
+                "mov {fault:e}, 1",
+                concat!("2: ", $insn),
+                "xor {fault:e}, {fault:e}",
+                "3:",
+                extable!("2", "3b", 3),
+                src = in(reg) src,
+                word = out(reg) word,
+                fault = out(reg) fault,
+                options(nostack),
+            )
+        };
+    }
+    // SAFETY: the address lies in user space; a fault is recovered through the exception table.
+    unsafe {
+        stac();
+        if const { N == 4 } {
+            read!("mov {word:e}, dword ptr [{src}]");
+        } else {
+            read!("mov {word}, qword ptr [{src}]");
+        }
+        clac();
+    }
+    if fault == 0 { Ok(word) } else { Err(EFAULT) }
 }
 
 /// Writes `new` to a word of user memory if it is `old`, at once; returns what it was.
