@@ -13,11 +13,13 @@ use crate::fs::open::{How, do_filp_open, path_openat};
 use crate::kernel::cred::Cred;
 use crate::kernel::panic::Comm;
 use crate::kernel::printk::format::LineBuf;
+use crate::kernel::printk::ratelimit;
 use crate::kernel::signal::{
     KernelSiginfo, begin_core_dump, fatal_signal_pending, state::rlimit, with_siglock,
 };
 use crate::kernel::task::{Current, Task, current, pf};
 use crate::lib::iov_iter::IovIter;
+use crate::lib::ratelimit::Ratelimit;
 use crate::locking::SpinLock;
 use crate::mm::Mm;
 use crate::mm::mm_struct::{SUID_DUMP_DISABLE, SUID_DUMP_ROOT};
@@ -27,7 +29,7 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use core::fmt::{Display, Write};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use linux_raw_sys::general::{AT_FDCWD, O_CREAT, O_EXCL, O_LARGEFILE, O_NOFOLLOW, O_WRONLY};
+use linux_raw_sys::general::{AT_FDCWD, O_CREAT, O_EXCL, O_LARGEFILE, O_NOFOLLOW, O_RDWR};
 
 /// Longest pattern, with its NUL (`CORENAME_MAX_SIZE`).
 const CORENAME_MAX_SIZE: usize = 128;
@@ -204,7 +206,7 @@ impl Dump {
 /// Makes the file: never through a link, and never one that is there already. One that
 /// only root may have is made by root, at the real root.
 fn open_core(name: &[u8], for_root: bool) -> Result<Arc<File>> {
-    let flags = O_CREAT | O_WRONLY | O_NOFOLLOW | O_LARGEFILE | O_EXCL;
+    let flags = O_CREAT | O_RDWR | O_NOFOLLOW | O_LARGEFILE | O_EXCL;
     let how = How::new(flags, 0o600)?;
     let file = if for_root {
         let cred = Cred { fsuid: 0, ..(*current().cred.get()).clone() };
@@ -214,7 +216,27 @@ fn open_core(name: &[u8], for_root: bool) -> Result<Arc<File>> {
         let _ = do_unlink(AT_FDCWD, name);
         do_filp_open(AT_FDCWD, name, how)?
     };
-    if file.inode.is_reg() { Ok(file) } else { Err(EIO) }
+    if file.inode.is_reg() && keeps_to_itself(name, &file, for_root) { Ok(file) } else { Err(EIO) }
+}
+
+/// Whether the file became the dumper's, for nobody else: the file system, or the umask, may have
+/// had it otherwise (`do_coredump`).
+fn keeps_to_itself(name: &[u8], file: &File, for_root: bool) -> bool {
+    static RATELIMIT: Ratelimit = Ratelimit::new(5000, 10);
+    let owner = if for_root { 0 } else { current().cred.get().fsuid };
+    let (uid, mode) = {
+        let a = file.inode.attr.lock();
+        (a.uid, a.mode)
+    };
+    let what = match (uid == owner, mode & 0o677 == 0o600) {
+        (true, true) => return true,
+        (false, _) => "owner",
+        (true, false) => "permissions",
+    };
+    if ratelimit(&RATELIMIT, "do_coredump") {
+        crate::pr_info!("Core dump to {} aborted: cannot preserve file {what}\n", Comm(name));
+    }
+    false
 }
 
 /// A thread begins to end: a dump that begins from now on does not wait for it. One that a dump

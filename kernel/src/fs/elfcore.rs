@@ -111,7 +111,7 @@ struct PrPsinfo {
 }
 
 const _: () = {
-    assert!(size_of::<Ehdr>() == 64 && size_of::<Phdr>() == 56);
+    assert!(size_of::<Ehdr>() == 64 && size_of::<Phdr>() == 56 && size_of::<Shdr>() == 64);
     assert!(size_of::<PrStatus>() == 336 && core::mem::offset_of!(PrStatus, reg) == 112);
     assert!(size_of::<PrPsinfo>() == 136 && core::mem::offset_of!(PrPsinfo, fname) == 40);
 };
@@ -234,8 +234,9 @@ fn prstatus(t: &Task, info: &KernelSiginfo) -> PrStatus {
     let (utime, stime) = if t.is_leader() { own } else { (t.utime.load(Relaxed), t.stime.load(Relaxed)) };
     PrStatus {
         signo: info.si_signo,
-        code: info.si_code,
-        errno: info.si_errno,
+        // Only the note with the siginfo has these.
+        code: 0,
+        errno: 0,
         cursig: info.si_signo as u16,
         _pad: 0,
         sigpend: t.sig.pending.set().0,
@@ -370,20 +371,42 @@ fn phdr_of(v: &DumpVma, offset: u64) -> Phdr {
     }
 }
 
-/// With so many segments the count goes into a section header, which nobody here writes.
+/// `Elf64_Shdr`.
+#[repr(C)]
+#[derive(Clone, Copy, Default, IntoBytes, Immutable)]
+struct Shdr {
+    name: u32,
+    kind: u32,
+    flags: u64,
+    addr: u64,
+    offset: u64,
+    size: u64,
+    link: u32,
+    info: u32,
+    addralign: u64,
+    entsize: u64,
+}
+
+/// So many segments, or more: the count is in a section header behind everything else.
 const PN_XNUM: usize = 0xffff;
+
+/// That section header (`fill_extnum_info`).
+fn count_section(segments: usize) -> Option<Shdr> {
+    (segments >= PN_XNUM).then(|| Shdr { size: 1, info: segments as u32, ..Shdr::default() })
+}
 
 fn headers(vmas: &[DumpVma], notes: usize) -> Result<(Ehdr, Vec<Phdr>)> {
     let segments = vmas.len() + 1;
     let notes_at = (size_of::<Ehdr>() + segments * size_of::<Phdr>()) as u64;
     let mut phdrs = Vec::new();
     phdrs.try_reserve_exact(segments).map_err(|_| ENOMEM)?;
-    phdrs.push(Phdr { kind: 4, offset: notes_at, filesz: notes as u64, align: 4, ..Phdr::default() });
+    phdrs.push(Phdr { kind: 4, offset: notes_at, filesz: notes as u64, ..Phdr::default() });
     let mut offset = (notes_at + notes as u64).next_multiple_of(PAGE_SIZE as u64);
     for v in vmas {
         phdrs.push(phdr_of(v, offset));
         offset += v.size as u64;
     }
+    let count = count_section(segments);
     let mut ident = [0; 16];
     ident[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
     let ehdr = Ehdr {
@@ -393,13 +416,13 @@ fn headers(vmas: &[DumpVma], notes: usize) -> Result<(Ehdr, Vec<Phdr>)> {
         version: 1,
         entry: 0,
         phoff: size_of::<Ehdr>() as u64,
-        shoff: 0,
+        shoff: if count.is_some() { offset } else { 0 },
         flags: 0,
         ehsize: size_of::<Ehdr>() as u16,
         phentsize: size_of::<Phdr>() as u16,
-        phnum: segments as u16,
-        shentsize: 0,
-        shnum: 0,
+        phnum: segments.min(PN_XNUM) as u16,
+        shentsize: if count.is_some() { size_of::<Shdr>() as u16 } else { 0 },
+        shnum: u16::from(count.is_some()),
         shstrndx: 0,
     };
     Ok((ehdr, phdrs))
@@ -432,7 +455,7 @@ fn dump_page(mm: &Mm, addr: usize, kind: DumpKind, to: &Page) -> bool {
 /// is left out.
 pub fn elf_core_dump(cur: Current, info: &KernelSiginfo, dump: &mut Dump) -> Option<()> {
     let mm = cur.get_mm()?;
-    let vmas = dump_vma_snapshot(&mm).ok().filter(|v| v.len() + 1 < PN_XNUM)?;
+    let vmas = dump_vma_snapshot(&mm).ok()?;
     let notes = notes(cur, info, &mm, &vmas).ok()?;
     let (ehdr, phdrs) = headers(&vmas, notes.len()).ok()?;
     let page = Page::alloc().ok()?;
@@ -457,7 +480,7 @@ pub fn elf_core_dump(cur: Current, info: &KernelSiginfo, dump: &mut Dump) -> Opt
                 }
             }
         }
-        Ok(())
+        count_section(vmas.len() + 1).map_or(Ok(()), |s| dump.emit(s.as_bytes()))
     };
     // Cut off where the limit, the disk or somebody's SIGKILL says so.
     let _ = write();

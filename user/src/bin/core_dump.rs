@@ -99,6 +99,7 @@ fn contents(addr: usize) {
         return;
     };
     check!(core.starts_with(b"\x7fELF\x02\x01\x01") && core[16] == 4 && core[18] == 62, "a core file");
+    check_eq!(word(core, 64 + 48), 0, "the notes' alignment");
     let (mut threads, mut first, mut other_r15, mut siginfo, mut kinds) = (0, (0, 0, 0), 0, (0, 0, 0), 0u64);
     notes(core, |kind, c| {
         kinds |= 1 << (kind % 61);
@@ -106,6 +107,7 @@ fn contents(addr: usize) {
             1 => {
                 threads += 1;
                 // rbx, the signal, the thread.
+                check_eq!((half(c, 4), half(c, 8)), (0, 0), "code and error are in another note");
                 if threads == 1 {
                     first = (word(c, 112 + 5 * 8), half(c, 0), half(c, 32));
                 } else {
@@ -190,6 +192,56 @@ fn killed() {
     check_eq!(end_of(pid), Ok(WaitStatus::killed(SIGKILL as i32)), "killed while it is dumped");
 }
 
+/// A file that is not just its owner's, or not even his, gets no dump.
+fn unfit() {
+    let _ = file::unlink(CORE);
+    let pid = child(|| {
+        let _ = setrlimit(RLIMIT_CORE, 1 << 21, None);
+        // SAFETY: no memory is involved.
+        let _ = unsafe { syscall!(__NR_umask, 0o277) };
+        let _ = kill(getpid(), SIGQUIT);
+        0
+    });
+    check_eq!(end_of(pid), Ok(WaitStatus::killed(SIGQUIT as i32)), "a umask that takes the owner's right");
+    check_eq!(file::stat(CORE).map(|s| (s.st_mode & 0o777, s.st_size)), Ok((0o400, 0)), "the file");
+}
+
+const MAX_MAP_COUNT: &CStr = c"/proc/sys/vm/max_map_count";
+
+/// More segments than the ELF header can count.
+fn many() {
+    const SEGMENTS: usize = 0x1_0000;
+    let mut old = [0; 32];
+    let Ok(old) = file::load(MAX_MAP_COUNT, &mut old) else {
+        check!(false, "no max_map_count");
+        return;
+    };
+    check!(file::store(MAX_MAP_COUNT, b"100000").is_ok(), "max_map_count is set");
+    let _ = file::unlink(CORE);
+    let pid = child(|| {
+        let _ = setrlimit(RLIMIT_CORE, 1 << 25, None);
+        let start = map(SEGMENTS * PAGE, PROT_READ).unwrap_or(0);
+        for page in (0..SEGMENTS).step_by(2) {
+            // SAFETY: nobody uses this memory.
+            let _ = unsafe { syscall!(__NR_mprotect, start + page * PAGE, PAGE, 0) };
+        }
+        let _ = kill(getpid(), SIGQUIT);
+        0
+    });
+    check_eq!(end_of(pid), Ok(WaitStatus(SIGQUIT as i32 | 0x80)), "a dump of many segments");
+    let header = read_core().unwrap_or(&[]);
+    let sections = word(header, 40);
+    check_eq!(half(header, 56) & 0xffff, 0xffff, "more than there is room for");
+    // Size of a section header, how many, and the strings' one.
+    check_eq!(word(header, 56) >> 16, 0x0000_0001_0040, "one section header");
+    // Its size and link; and the count.
+    check_eq!(word_of_file(sections + 32), 1, "its size is their number");
+    let count = word_of_file(sections + 40) >> 32;
+    check!((SEGMENTS..SEGMENTS + 40).contains(&(count as usize)), "segments: {count:#x}");
+    check_eq!(file::stat(CORE).map(|s| s.st_size as u64), Ok(sections + 64), "it is the last of the file");
+    check!(file::store(MAX_MAP_COUNT, old).is_ok(), "max_map_count is put back");
+}
+
 fn run() {
     let mut old = [0; 128];
     let Ok(fd) = file::open(PATTERN, file::O_RDONLY, 0) else {
@@ -204,6 +256,8 @@ fn run() {
         limits();
         sparse();
         killed();
+        unfit();
+        many();
     }
     let _ = file::unlink(CORE);
     check!(file::put(PATTERN, &old[..n], 0o644).is_ok(), "core_pattern is put back");
