@@ -22,7 +22,6 @@ use crate::fs::namei::{Follow, Walk, getname_flags, start, user_path_at};
 use crate::fs::namespace::Path;
 use crate::fs::open::{How, vfs_open};
 use crate::kernel::cred::{Cred, commit_creds};
-use crate::kernel::exit::tracer_of;
 use crate::kernel::fork::mm_release;
 use crate::kernel::futex::futex_exec_release;
 use crate::kernel::ptrace::ptrace_event;
@@ -43,7 +42,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use linux_raw_sys::general::{
-    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, CAP_SYS_PTRACE, MS_NOSUID, O_LARGEFILE, O_RDONLY,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, MS_NOSUID, O_LARGEFILE, O_RDONLY,
 };
 use linux_raw_sys::ptrace::PTRACE_EVENT_EXEC;
 
@@ -214,13 +213,17 @@ impl Binprm {
                 new.egid = a.gid;
             }
         }
-        let how = Unsafe { no_new_privs, watched: shares_fs(cur) || has_weak_tracer(cur) };
+        let how = Unsafe { no_new_privs, watched: shares_fs(cur) || !cur.ptrace.tracer_capable() };
         (self.cred, self.secure) = creds_from_file(&old, new, how);
     }
 
     /// From here on there is no way back: the other threads die, memory, signals and
     /// files become the new program's (`begin_new_exec`, `setup_new_exec`).
     pub fn begin_new_exec(&mut self) -> Result {
+        let signal = current().signal.clone();
+        // Nobody attaches between what the credentials depend on and their change, although
+        // other threads' ends are waited for.
+        let _no_attach = signal.cred_guard.lock()?;
         self.set_creds();
         let exe = ExeFile(DenyWrite::new(&self.file)?);
         self.point_of_no_return = true;
@@ -290,11 +293,6 @@ fn shares_fs(cur: Current) -> bool {
     let threads = cur.signal.threads.with_irqs_off(|v| v.iter().filter(|t| ours(t)).count());
     // One reference is the local one.
     Arc::strong_count(&fs) - 1 > threads
-}
-
-/// Whether it is traced by somebody who may not trace just anybody (`ptracer_capable`).
-fn has_weak_tracer(cur: Current) -> bool {
-    tracer_of(&cur).is_some_and(|t| !t.cred.get().capable(CAP_SYS_PTRACE))
 }
 
 fn randomizes(personality: u32) -> bool {

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Credentials (Linux 6.1, `kernel/cred.c`): who a task acts as.
 
+use crate::errno::{ERESTARTNOINTR, Result};
 use crate::fs::exec::SUID_DUMPABLE;
 use crate::kernel::capability::KernelCap;
 use crate::kernel::task::current;
+use crate::kernel::wait::WaitQueue;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// User and group ids, and what they may do beside.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +59,36 @@ impl Cred {
     fn becomes_other(&self, new: &Self) -> bool {
         let ids = |c: &Self| [c.euid, c.egid, c.fsuid, c.fsgid];
         ids(self) != ids(new) || !new.cap_permitted.is_subset(self.cap_permitted)
+    }
+}
+
+/// Held by an `execve` from where it decides what the new program may do to where that is in
+/// effect, and by who attaches to the process (`cred_guard_mutex`).
+#[derive(Default)]
+pub struct CredGuard {
+    held: AtomicBool,
+    free: WaitQueue,
+}
+
+/// Gives it back when dropped.
+pub struct CredGuardHeld<'a>(&'a CredGuard);
+
+impl CredGuard {
+    /// Takes it.
+    ///
+    /// # Errors
+    /// `ERESTARTNOINTR` if a signal comes first.
+    pub fn lock(&self) -> Result<CredGuardHeld<'_>> {
+        let took = || !self.held.swap(true, Acquire);
+        self.free.wait_event_interruptible(took).map_err(|_| ERESTARTNOINTR)?;
+        Ok(CredGuardHeld(self))
+    }
+}
+
+impl Drop for CredGuardHeld<'_> {
+    fn drop(&mut self) {
+        self.0.held.store(false, Release);
+        self.0.free.wake_up();
     }
 }
 

@@ -159,6 +159,12 @@ pub fn cap_ptrace_access_check(caller: &Cred, target: &Cred, by_file: bool) -> b
     target.cap_permitted.is_subset(have) || caller.capable(CAP_SYS_PTRACE)
 }
 
+/// Whether a task with these credentials may make one with `tracer`'s trace it
+/// (`cap_ptrace_traceme`).
+pub fn cap_ptrace_traceme(tracer: &Cred, cred: &Cred) -> bool {
+    cap_ptrace_access_check(tracer, cred, false)
+}
+
 /// What a `prctl` about capabilities does.
 #[derive(Debug)]
 pub enum Answer {

@@ -27,6 +27,7 @@ pub use stop::{
 
 use crate::arch::x86::kernel::step::user_disable_single_step;
 use crate::errno::{EIO, EPERM, Result};
+use crate::kernel::cred::Cred;
 use crate::kernel::exit::{ExitState, bury, notify_and_maybe_reap, parent_of};
 use crate::kernel::fork::{TASKLIST, TaskListGuard};
 use crate::kernel::sched::{schedule, try_to_wake_up};
@@ -37,8 +38,11 @@ use crate::kernel::signal::{
     KernelSiginfo, PidType, SendInfo, SigCell, Siglock, fatal_signal_pending, send, with_siglock,
 };
 use crate::kernel::task::{Current, TASK_INTERRUPTIBLE, TASK_STOPPED, TASK_TRACED, Task, current, pf, tif};
+use crate::locking::IrqLock;
+use crate::security::commoncap::cap_ptrace_traceme;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use linux_raw_sys::general::CAP_SYS_PTRACE;
 use linux_raw_sys::ptrace as nr;
 
 /// Bits of [`PtraceState::flags`] (`PT_*`).
@@ -61,6 +65,8 @@ pub struct PtraceState {
     flags: AtomicU32,
     message: AtomicU64,
     last_siginfo: SigCell<Option<KernelSiginfo>>,
+    /// Those of who began the tracing, from then: they decide what the tracer may see later.
+    tracer_cred: IrqLock<Option<Arc<Cred>>>,
 }
 
 impl PtraceState {
@@ -90,6 +96,10 @@ impl PtraceState {
     /// What the last stop had to say beside its siginfo (`PTRACE_GETEVENTMSG`).
     pub fn message(&self) -> u64 {
         self.message.load(Relaxed)
+    }
+    /// Whether the tracer may trace just anybody, or there is none (`ptracer_capable`).
+    pub fn tracer_capable(&self) -> bool {
+        self.tracer_cred.lock().as_ref().is_none_or(|c| c.capable(CAP_SYS_PTRACE))
     }
     /// The siginfo of the present stop.
     pub fn last_siginfo(&self) -> &SigCell<Option<KernelSiginfo>> {
@@ -147,9 +157,16 @@ fn is_mine(t: &Task) -> bool {
     t.ptrace.traced() && t.rel.tracer(&mut TASKLIST.lock()).is_some_and(|tracer| current().is(&tracer))
 }
 
-/// `tracer` begins to trace `t`, with `flags`.
-fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, tracer: &Arc<Task>, flags: u32) {
+/// `tracer` begins to trace `t`, with `flags` and by the right of `cred` (`__ptrace_link`).
+fn link(
+    list: &mut TaskListGuard<'_>,
+    t: &Arc<Task>,
+    tracer: &Arc<Task>,
+    flags: u32,
+    cred: Option<Arc<Cred>>,
+) {
     t.ptrace.flags.store(flags, Relaxed);
+    *t.ptrace.tracer_cred.lock() = cred;
     t.rel.set_tracer(list, tracer, t);
 }
 
@@ -174,6 +191,7 @@ pub(in crate::kernel) fn ptrace_trap_notify(l: &Siglock, t: &Arc<Task>) {
 pub fn ptrace_unlink(t: &Arc<Task>) {
     t.clear_flag(tif::SYSCALL_TRACE | tif::SYSCALL_EMU);
     t.rel.clear_tracer(&mut TASKLIST.lock(), t);
+    drop(t.ptrace.tracer_cred.lock().take());
     with_siglock(t, |l| {
         t.ptrace.flags.store(0, Relaxed);
         clear_jobctl_pending(l, t, jobctl_bits::TRAP_MASK);
@@ -238,7 +256,11 @@ fn ptrace_traceme() -> Result<usize> {
     let tracer =
         maker.filter(alive).or_else(|| crate::kernel::exit::real_parent(&mut list, &cur)).filter(alive);
     if let Some(tracer) = tracer {
-        link(&mut list, &cur.to_arc(), &tracer, pt::PTRACED);
+        let cred = cur.cred.get();
+        if !cap_ptrace_traceme(&tracer.cred.get(), &cred) {
+            return Err(EPERM);
+        }
+        link(&mut list, &cur.to_arc(), &tracer, pt::PTRACED, Some(cred));
     }
     Ok(0)
 }
@@ -254,18 +276,19 @@ fn ptrace_attach(t: &Arc<Task>, request: u32, addr: usize, options: usize) -> Re
         request::check_options(options)?;
         flags |= pt::SEIZED | (options as u32) << pt::OPT_FLAG_SHIFT;
     }
-    if t.pf.load(Relaxed) & pf::KTHREAD != 0
-        || t.tgid == current().tgid
-        || !ptrace_may_access(t, PtraceMode::RealCreds)
-    {
+    if t.pf.load(Relaxed) & pf::KTHREAD != 0 || t.tgid == current().tgid {
         return Err(EPERM);
     }
     {
+        let _no_exec = t.signal.cred_guard.lock()?;
+        if !ptrace_may_access(t, PtraceMode::RealCreds) {
+            return Err(EPERM);
+        }
         let mut list = TASKLIST.lock();
         if t.rel.has_exited() || t.ptrace.traced() {
             return Err(EPERM);
         }
-        link(&mut list, t, &current().to_arc(), flags);
+        link(&mut list, t, &current().to_arc(), flags, Some(current().cred.get()));
     }
     if !seize {
         let _ = send::do_send_sig_info(SIGSTOP, SendInfo::Priv, t, PidType::Pid);
@@ -293,7 +316,8 @@ pub fn ptrace_init_task(list: &mut TaskListGuard<'_>, t: &Arc<Task>, trace: bool
         return;
     }
     let Some(tracer) = cur.rel.tracer(list) else { return };
-    link(list, t, &tracer, cur.ptrace.flags());
+    let cred = cur.ptrace.tracer_cred.lock().clone();
+    link(list, t, &tracer, cur.ptrace.flags(), cred);
     with_siglock(t, |l| {
         if t.ptrace.seized() {
             set_jobctl_pending(l, t, jobctl_bits::TRAP_STOP);

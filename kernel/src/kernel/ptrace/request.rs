@@ -17,6 +17,8 @@ use crate::kernel::signal::sigset::{KERNEL_ONLY, SIGKILL, SIGTRAP, SigSet, valid
 use crate::kernel::signal::state::jobctl_bits;
 use crate::kernel::signal::{KernelSiginfo, PidType, SendInfo, send, with_siglock};
 use crate::kernel::task::{TASK_TRACED, Task, current, tif};
+use crate::mm::Mm;
+use crate::mm::mm_struct::SUID_DUMP_USER;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::CAP_SYS_ADMIN;
@@ -161,9 +163,16 @@ fn ptrace_request(t: &Tracee, request: u32, addr: usize, data: usize) -> Result<
     }
 }
 
+/// The tracee's memory, if it is its user's, or the tracer may see just anybody's
+/// (`ptrace_access_vm`).
+fn memory(t: &Tracee) -> Result<Arc<Mm>> {
+    let seen = |mm: &Arc<Mm>| mm.dumpable() == SUID_DUMP_USER || t.ptrace.tracer_capable();
+    t.get_mm().filter(seen).ok_or(EIO)
+}
+
 fn peek(t: &Tracee, addr: usize, to: usize) -> Result<usize> {
     let mut word = [0; 8];
-    let mm = t.get_mm().ok_or(EIO)?;
+    let mm = memory(t)?;
     if mm.access_read(addr, &mut word) != 8 {
         return Err(EIO);
     }
@@ -172,7 +181,7 @@ fn peek(t: &Tracee, addr: usize, to: usize) -> Result<usize> {
 }
 
 fn poke(t: &Tracee, addr: usize, value: u64) -> Result<usize> {
-    let mm = t.get_mm().ok_or(EIO)?;
+    let mm = memory(t)?;
     if mm.access_write(addr, &value.to_le_bytes()) == 8 { Ok(0) } else { Err(EIO) }
 }
 
@@ -281,14 +290,17 @@ fn get_syscall_info(t: &Tracee, room: usize, to: usize) -> Result<usize> {
             } else {
                 [regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9]
             };
-            info.rest[0] = regs.orig_ax;
+            // The number is an `int` (`syscall_get_nr`).
+            info.rest[0] = i64::from(regs.orig_ax as i32) as u64;
             info.rest[1..].copy_from_slice(&args);
             size = 80;
         }
         nr::PTRACE_EVENTMSG_SYSCALL_EXIT if in_call => {
             info.op = nr::PTRACE_SYSCALL_INFO_EXIT as u8;
-            let failed = (-4095..0).contains(&(regs.ax as i64));
-            info.rest[0] = regs.ax;
+            // Of i386's calls only the lower half is looked at (`syscall_get_error`).
+            let error = if compat { i64::from(regs.ax as i32) } else { regs.ax as i64 };
+            let failed = (-4095..0).contains(&error);
+            info.rest[0] = if failed { error as u64 } else { regs.ax };
             info.rest[1] = u64::from(failed);
             size = 33;
         }

@@ -7,6 +7,7 @@ use super::pending::SigPending;
 use super::restart_block::RestartBlock;
 use super::sigset::SigSet;
 use super::{SigCell, Siglock, with_siglock};
+use crate::kernel::cred::CredGuard;
 use crate::kernel::task::{Task, current, tif};
 use crate::kernel::time::itimer::Itimers;
 use crate::kernel::time::posix_cpu_timers::CpuTimers;
@@ -306,6 +307,8 @@ pub struct SignalStruct {
     pub wait_chldexit: WaitQueue,
     /// `execve` waits here until it is the only thread.
     pub thread_gone: WaitQueue,
+    /// Who attaches waits until an `execve` is done.
+    pub cred_guard: CredGuard,
     /// A core dump of the process.
     pub core: CoreState,
     /// Time used by threads that were released.
