@@ -2,7 +2,7 @@
 //! A tracer sees each signal first: lets it through, drops it, puts another in its place.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use user::prelude::*;
 use user::ptrace::{
     PTRACE_CONT, PTRACE_GETSIGMASK, PTRACE_SETSIGINFO, PTRACE_SETSIGMASK, PTRACE_SINGLESTEP, give, go,
@@ -15,10 +15,32 @@ program!(run);
 
 static CODE: AtomicU32 = AtomicU32::new(0);
 static COUNT: AtomicU32 = AtomicU32::new(0);
+static SENDER: AtomicU32 = AtomicU32::new(0);
+static DONE: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn handler(sig: i32, info: &mut SigInfo, _: &mut UContext) {
     COUNT.fetch_add(1, Ordering::Relaxed);
     CODE.store(sig as u32 * 1000 + info.code as u32 % 1000, Ordering::Relaxed);
+}
+
+extern "C" fn note_sender(_: i32, info: &mut SigInfo, _: &mut UContext) {
+    SENDER.store(info.word(0) as u32, Ordering::Relaxed);
+}
+
+/// A signal that a tracer puts in another's place is from the thread that traces.
+extern "C" fn tracing_thread() -> ! {
+    let me = gettid();
+    check!(me != getpid(), "not the leader");
+    let pid = child(|| {
+        let _ = sigaction(SIGUSR2, Action::Handle(note_sender), 0, 0);
+        let _ = trace_me();
+        let _ = kill(getpid(), SIGUSR1);
+        i32::from(SENDER.load(Ordering::Relaxed) != me as u32)
+    });
+    check_eq!(stop(pid), Ok(stopped(SIGUSR1)), "a thread's tracee");
+    check_eq!(go(PTRACE_CONT, pid, SIGUSR2), Ok(WaitStatus::exited(0).0), "whose signal it is");
+    DONE.store(true, Ordering::Relaxed);
+    user::process::exit_thread(0)
 }
 
 /// A child that stops, and then raises SIGUSR1 `n` times; its exit code is what its handler saw.
@@ -58,6 +80,11 @@ fn run() {
     let pid = tracee(1);
     let _ = go(PTRACE_CONT, pid, 0);
     check_eq!(go(PTRACE_CONT, pid, SIGTERM), Ok(SIGTERM as i32), "a fatal one in its place");
+
+    check!(user::process::spawn_thread(tracing_thread).is_ok(), "a thread");
+    while !DONE.load(Ordering::Relaxed) {
+        user::process::sched_yield();
+    }
 
     // Ignored ones are seen as well.
     let pid = child(|| {

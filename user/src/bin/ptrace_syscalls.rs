@@ -43,6 +43,35 @@ fn info(pid: i32) -> (usize, [u64; 11]) {
     (n.unwrap_or(0), words)
 }
 
+/// A call's number is its lower half, and so is the result of one of i386's.
+fn halves() {
+    let pid = tracee(PTRACE_O_TRACESYSGOOD);
+    check_eq!(tell(PTRACE_POKEUSR, pid, ORIG_RAX, 0xffff_ffff), Ok(0), "a number of 32 bits");
+    check_eq!(info(pid).1[3], u64::MAX, "has a sign");
+    check_eq!(tell(PTRACE_POKEUSR, pid, ORIG_RAX, GETPID), Ok(0), "another call");
+    let child = pid & 0x7f;
+    check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(child).0), "is what is done");
+
+    let pid = user::process::child(|| {
+        let _ = trace_me();
+        let _ = kill(getpid(), SIGSTOP);
+        let r: i32;
+        // SAFETY: i386's getppid.
+        unsafe { core::arch::asm!("int 0x80", inlateout("eax") 64 => r) };
+        -r
+    });
+    check_eq!(stop(pid), Ok(stopped(SIGSTOP)), "the first stop");
+    check_eq!(tell(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD as usize), Ok(0), "options");
+    check_eq!(go(PTRACE_SYSCALL, pid, 0), Ok(stopped(SYSGOOD)), "int 0x80");
+    let (n, w) = info(pid);
+    check_eq!((n, w[0], w[3]), (80, 0x4000_0003 << 32 | 1, 64), "its info");
+    check_eq!(go(PTRACE_SYSCALL, pid, 0), Ok(stopped(SYSGOOD)), "it ends");
+    check_eq!(tell(PTRACE_POKEUSR, pid, RAX, 0xffff_fffe), Ok(0), "with a result of 32 bits");
+    let (n, w) = info(pid);
+    check_eq!((n, w[0] as u8, w[3] as i64, w[4] as u8), (33, 2, -2, 1), "which is an error");
+    check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(2).0), "the child sees it");
+}
+
 fn run() {
     let me = getpid() & 0x7f;
     let pid = tracee(PTRACE_O_TRACESYSGOOD);
@@ -81,6 +110,8 @@ fn run() {
         check_eq!(tell(PTRACE_POKEUSR, pid, RAX, 3), Ok(0), "the tracer's");
         check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(3).0), "is what the child sees");
     }
+
+    halves();
 
     let pid = tracee(PTRACE_O_TRACESYSGOOD);
     check_eq!(go(PTRACE_SYSCALL, pid, 0), Ok(stopped(SYSGOOD)), "getppid ends");

@@ -158,7 +158,7 @@ pub fn ptrace_signal(mut info: KernelSiginfo, kind: PidType) -> Option<KernelSig
     }
     info = changed.unwrap_or(info);
     if sig != info.si_signo {
-        let (pid, uid) = tracer_of(&cur).map_or((0, 0), |tracer| (tracer.tgid, tracer.cred.lock().uid));
+        let (pid, uid) = tracer_of(&cur).map_or((0, 0), |tracer| (tracer.pid(), tracer.cred.lock().uid));
         info = KernelSiginfo::new(sig, SI_USER, SigFields::Kill { pid, uid });
     }
     let requeued = with_siglock(&cur, |l| {
