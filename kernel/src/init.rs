@@ -128,6 +128,7 @@ fn cpu_idle() -> ! {
         printk::flush_pending();
         crate::locking::local_irq_disable();
         if sched::nr_running() == 0 {
+            crate::arch::x86::kernel::nmi::local_touch_nmi();
             // `sti` takes effect after the next instruction: no wake-up is missed.
             x86_64::instructions::interrupts::enable_and_hlt();
         } else {

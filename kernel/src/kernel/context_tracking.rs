@@ -162,6 +162,25 @@ pub fn exception_exit(prev: CtxState) {
     }
 }
 
+/// An NMI begins, anywhere: also between user mode and [`user_exit`]. Exceptions in its handlers see
+/// the kernel run. Returns where the CPU was, for [`nmi_exit`]; no time is charged
+/// (Linux 6.1, `ct_nmi_enter`).
+#[inline(always)]
+pub fn nmi_enter() -> CtxState {
+    if !context_tracking_is_enabled() {
+        return CtxState::Kernel;
+    }
+    CtxState::from_raw(state().replace(CtxState::Kernel as u32))
+}
+
+/// The NMI ends where it began.
+#[inline(always)]
+pub fn nmi_exit(prev: CtxState) {
+    if context_tracking_is_enabled() {
+        state().set(prev as u32);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +201,13 @@ mod tests {
         exception_exit(prev);
         assert_eq!(ctx_state(), CtxState::Kernel);
         user_enter();
+        // An NMI at the edge of user mode, whose handler faults.
+        let prev = nmi_enter();
+        let inner = exception_enter();
+        exception_exit(inner);
+        assert_eq!((prev, inner, ctx_state()), (CtxState::User, CtxState::Kernel, CtxState::Kernel));
+        nmi_exit(prev);
+        assert_eq!(ctx_state(), CtxState::User);
         user_exit();
         assert_eq!(ctx_state(), CtxState::Kernel);
         ENABLED.store(false, Ordering::Relaxed);

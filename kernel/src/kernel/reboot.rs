@@ -16,6 +16,7 @@ const COMMAND_MAX: usize = 255;
 
 /// Switches the machine off (`kernel_power_off`).
 pub fn kernel_power_off() -> ! {
+    crate::arch::x86::kernel::nmi_selftest::report();
     crate::pr_emerg!("reboot: Power down\n");
     machine_power_off()
 }

@@ -171,7 +171,6 @@ const KNOWN: &[&[u8]] = &[
     b"panic",
     b"panic_on_oops",
     b"panic_on_warn",
-    b"panic_on_unrecovered_nmi",
     b"pci",
     b"print_fatal_signals",
     b"pti",

@@ -2,6 +2,7 @@
 //! `/proc/sys` (Linux 6.1, `kernel/sysctl.c`): a table of names, what they show, and
 //! what writing does.
 
+use crate::arch::x86::kernel::nmi;
 use crate::errno::{EINVAL, Result};
 use crate::fs::coredump;
 use crate::fs::exec::SUID_DUMPABLE;
@@ -131,6 +132,9 @@ pub static TABLE: &[Sysctl] = &[
     bool_entry!("debug/exception-trace", printk::show_unhandled_signals()),
     bool_entry!("kernel/panic_on_oops", PANIC_ON_OOPS),
     switch_entry!("kernel/panic_on_warn", PANIC_ON_WARN),
+    atomic_entry!("kernel/unknown_nmi_panic", nmi::UNKNOWN_NMI_PANIC, i32),
+    atomic_entry!("kernel/panic_on_unrecovered_nmi", nmi::PANIC_ON_UNRECOVERED_NMI, i32),
+    atomic_entry!("kernel/panic_on_io_nmi", nmi::PANIC_ON_IO_NMI, i32),
     atomic_entry!("kernel/oops_limit", OOPS_LIMIT, u32),
     atomic_entry!("kernel/sysrq", crate::drivers::tty::sysrq::SYSRQ_ENABLED, i32),
     switch_entry!("kernel/dmesg_restrict", syslog::DMESG_RESTRICT),

@@ -6,7 +6,7 @@
 //! The path, in the document's names:
 //!
 //! ```text
-//! do_nmi
+//! do_nmi                           again, for one that came while the handlers ran
 //!     nmi_nesting_preprocess       interrupted a debug handler: its stack is spared
 //!     nmi_enter
 //!     default_do_nmi
@@ -24,28 +24,29 @@
 use crate::arch::x86::kernel::cpu::is_debug_stack;
 use crate::arch::x86::kernel::dumpstack::show_regs;
 use crate::arch::x86::kernel::idt::{debug_stack_reset, debug_stack_set_zero};
-use crate::arch::x86::kernel::traps::{ist_enter, ist_exit};
+use crate::arch::x86::kernel::traps::{ist_enter, ist_exit, local_db_restore, local_db_save};
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::Result;
+use crate::kernel::context_tracking::{self, CtxState};
 use crate::kernel::notifier::{AtomicNotifierHead, NotifierBlock, NotifyResult};
 use crate::kernel::panic::panic;
 use crate::kernel::time::timekeeping::{ktime_get, rdtsc};
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use x86_64::instructions::port::Port;
 
 /// Panic on an NMI that nobody explains (`/proc/sys/kernel/panic_on_unrecovered_nmi`).
-pub static PANIC_ON_UNRECOVERED_NMI: AtomicBool = AtomicBool::new(false);
+pub static PANIC_ON_UNRECOVERED_NMI: AtomicI32 = AtomicI32::new(0);
 /// Likewise (`unknown_nmi_panic`, `/proc/sys/kernel/unknown_nmi_panic`).
-pub static UNKNOWN_NMI_PANIC: AtomicBool = AtomicBool::new(false);
+pub static UNKNOWN_NMI_PANIC: AtomicI32 = AtomicI32::new(0);
 /// Panic on an I/O check (`/proc/sys/kernel/panic_on_io_nmi`).
-pub static PANIC_ON_IO_NMI: AtomicBool = AtomicBool::new(false);
+pub static PANIC_ON_IO_NMI: AtomicI32 = AtomicI32::new(0);
 
 /// Handles one command-line parameter; false if it is not one of these.
 pub fn setup(name: &str, value: Option<&str>) -> bool {
     match name {
-        "unknown_nmi_panic" => UNKNOWN_NMI_PANIC.store(true, Ordering::Relaxed),
+        "unknown_nmi_panic" => UNKNOWN_NMI_PANIC.store(1, Ordering::Relaxed),
         "trapline.nmi" => return super::nmi_selftest::setup(value),
         _ => return false,
     }
@@ -119,8 +120,13 @@ pub struct NmiCpu {
     pub stats: NmiStats,
     last_nmi_rip: Cell<u64>,
     swallow_nmi: Cell<bool>,
-    update_debug_stack: Cell<bool>,
+    /// Whether handlers run, and one more is to be handled behind them (`nmi_state`).
+    state: AtomicU32,
 }
+
+const NMI_NOT_RUNNING: u32 = 0;
+const NMI_EXECUTING: u32 = 1;
+const NMI_LATCHED: u32 = 2;
 
 impl NmiCpu {
     /// None came yet.
@@ -134,7 +140,7 @@ impl NmiCpu {
             },
             last_nmi_rip: Cell::new(0),
             swallow_nmi: Cell::new(false),
-            update_debug_stack: Cell::new(false),
+            state: AtomicU32::new(NMI_NOT_RUNNING),
         }
     }
 }
@@ -158,6 +164,7 @@ const NMI_REASON_CLEAR_IOCHK: u8 = 0x08;
 const NMI_REASON_CLEAR_MASK: u8 = 0x0f;
 
 /// What differs between machines (`struct x86_platform_ops`).
+#[derive(Debug)]
 pub struct X86PlatformOps {
     /// Why there was an NMI: port 0x61's byte.
     pub get_nmi_reason: fn() -> u8,
@@ -168,8 +175,21 @@ fn default_get_nmi_reason() -> u8 {
     unsafe { Port::<u8>::new(NMI_REASON_PORT).read() }
 }
 
-/// This machine's.
-pub static X86_PLATFORM: X86PlatformOps = X86PlatformOps { get_nmi_reason: default_get_nmi_reason };
+static DEFAULT_PLATFORM: X86PlatformOps = X86PlatformOps { get_nmi_reason: default_get_nmi_reason };
+static X86_PLATFORM: AtomicPtr<X86PlatformOps> = AtomicPtr::new((&raw const DEFAULT_PLATFORM).cast_mut());
+
+/// This machine's (`x86_platform`).
+pub fn x86_platform() -> &'static X86PlatformOps {
+    // SAFETY: it points to what `set_x86_platform` was given, or to the default.
+    unsafe { &*X86_PLATFORM.load(Ordering::Acquire) }
+}
+
+/// The machine is of another kind than was thought; returns what it was thought to be.
+pub fn set_x86_platform(ops: &'static X86PlatformOps) -> &'static X86PlatformOps {
+    let before = X86_PLATFORM.swap(core::ptr::from_ref(ops).cast_mut(), Ordering::AcqRel);
+    // SAFETY: as above.
+    unsafe { &*before }
+}
 
 /// What a reason byte means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,37 +210,67 @@ fn reason_of(byte: u8) -> Reason {
 }
 
 /// The interrupted code may be a handler of #DB or #BP, at the top of its stack: such exceptions in
-/// here must not begin there again. (Between the entry and `shift_ist` nothing else prevents it.)
-fn nmi_nesting_preprocess(regs: &PtRegs) {
-    if is_debug_stack(regs.sp as usize) {
+/// here must not begin there again. (Between the entry and `shift_ist` nothing else prevents it.) A
+/// program's RSP may be anything. Returns whether there is something to be undone.
+fn nmi_nesting_preprocess(regs: &PtRegs) -> bool {
+    let spared = !regs.user_mode() && is_debug_stack(regs.sp as usize);
+    if spared {
         debug_stack_set_zero();
-        this_cpu().nmi.update_debug_stack.set(true);
     }
+    spared
 }
 
-fn nmi_nesting_postprocess() {
-    if this_cpu().nmi.update_debug_stack.replace(false) {
+fn nmi_nesting_postprocess(spared: bool) {
+    if spared {
         debug_stack_reset();
     }
 }
 
-/// NMI.
+/// NMI. One from user mode is handled on the thread's stack, where the next finds no sign of it once
+/// an `iret` of its handlers has let that in: it only says that it was there (Linux 6.1, `exc_nmi`).
 pub extern "C" fn do_nmi(regs: &mut PtRegs, _error_code: u64) {
-    nmi_nesting_preprocess(regs);
-    nmi_enter();
+    let state = &this_cpu().nmi.state;
+    if state.load(Ordering::Relaxed) != NMI_NOT_RUNNING {
+        state.store(NMI_LATCHED, Ordering::Relaxed);
+        return;
+    }
+    state.store(NMI_EXECUTING, Ordering::Relaxed);
+    loop {
+        handle_nmi(regs);
+        // One that comes before this is handled now, one that comes behind it is a first one.
+        if state.fetch_sub(1, Ordering::Relaxed) == NMI_EXECUTING {
+            break;
+        }
+    }
+}
+
+fn handle_nmi(regs: &mut PtRegs) {
+    // Handlers look at user memory, on which there may be breakpoints.
+    let dr7 = local_db_save();
+    let spared = nmi_nesting_preprocess(regs);
+    let prev_state = nmi_enter();
     let count = &this_cpu().nmi_count;
     count.set(count.get() + 1);
     default_do_nmi(regs);
-    nmi_exit();
-    nmi_nesting_postprocess();
+    nmi_exit(prev_state);
+    nmi_nesting_postprocess(spared);
+    local_db_restore(dr7);
 }
 
-fn nmi_enter() {
+fn nmi_enter() -> CtxState {
     ist_enter();
+    context_tracking::nmi_enter()
 }
 
-fn nmi_exit() {
+fn nmi_exit(prev_state: CtxState) {
+    context_tracking::nmi_exit(prev_state);
     ist_exit();
+}
+
+/// The CPU is about to sleep: another NMI at the same place will not be the second half of the last
+/// (`local_touch_nmi`).
+pub fn local_touch_nmi() {
+    this_cpu().nmi.last_nmi_rip.set(0);
 }
 
 fn default_do_nmi(regs: &mut PtRegs) {
@@ -240,7 +290,7 @@ fn default_do_nmi(regs: &mut PtRegs) {
         }
         return;
     }
-    let reason = (X86_PLATFORM.get_nmi_reason)();
+    let reason = (x86_platform().get_nmi_reason)();
     match reason_of(reason) {
         Reason::PciError => pci_serr_error(reason, regs),
         Reason::IoCheck => io_check_error(reason, regs),
@@ -265,6 +315,10 @@ fn cpu_number() -> u32 {
     this_cpu().cpu_number.get()
 }
 
+fn is_set(switch: &AtomicI32) -> bool {
+    switch.load(Ordering::Relaxed) != 0
+}
+
 fn nmi_panic() -> ! {
     panic(format_args!("NMI: Not continuing"))
 }
@@ -274,7 +328,7 @@ fn pci_serr_error(reason: u8, regs: &mut PtRegs) {
         return;
     }
     pr_emerg!("NMI: PCI system error (SERR) for reason {reason:02x} on CPU {}.\n", cpu_number());
-    if PANIC_ON_UNRECOVERED_NMI.load(Ordering::Relaxed) {
+    if is_set(&PANIC_ON_UNRECOVERED_NMI) {
         nmi_panic();
     }
     pr_emerg!("Dazed and confused, but trying to continue\n");
@@ -287,7 +341,7 @@ fn io_check_error(reason: u8, regs: &mut PtRegs) {
     }
     pr_emerg!("NMI: IOCK error (debug interrupt?) for reason {reason:02x} on CPU {}.\n", cpu_number());
     show_regs(regs);
-    if PANIC_ON_IO_NMI.load(Ordering::Relaxed) {
+    if is_set(&PANIC_ON_IO_NMI) {
         panic(format_args!("NMI IOCK error: Not continuing"));
     }
     // The line is enabled again after a while.
@@ -314,7 +368,7 @@ fn unknown_nmi_error(reason: u8, regs: &mut PtRegs) {
     }
     add(&stats.unknown, 1);
     pr_emerg!("Uhhuh. NMI received for unknown reason {reason:02x} on CPU {}.\n", cpu_number());
-    if UNKNOWN_NMI_PANIC.load(Ordering::Relaxed) || PANIC_ON_UNRECOVERED_NMI.load(Ordering::Relaxed) {
+    if is_set(&UNKNOWN_NMI_PANIC) || is_set(&PANIC_ON_UNRECOVERED_NMI) {
         nmi_panic();
     }
     pr_emerg!("Dazed and confused, but trying to continue\n");

@@ -2,20 +2,49 @@
 //! NMIs that the kernel sends itself, with what a handler may run into (compare Linux 6.1,
 //! `arch/x86/kernel/nmi_selftest.c`).
 //!
-//! `trapline.nmi=count` explains every NMI, so that they can be injected without a word in the
-//! log; `trapline.nmi=iret` also has each handler hit a breakpoint, whose `iret` lets the next NMI
-//! in: for the proof from outside (`tests/boot/nmi.rs`), which injects one at every instruction.
+//! `trapline.nmi=` explains every NMI, so that they can be injected without a word in the log, and
+//! says how many there were when the machine is switched off. Its value is a list of what handlers
+//! do beside: for the proofs from outside (`tests/boot/nmi.rs`).
+//!
+//! | word | each handler |
+//! |---|---|
+//! | `count` | only counts |
+//! | `iret` | hits a breakpoint, whose `iret` lets the next NMI in |
+//! | `fault` | reads where nothing is, which changes CR2 |
+//! | `second` | has another NMI wait, every other time, before all this |
+//!
+//! One that runs inside another is warned of.
 
 use super::nmi::{NmiAction, NmiType, register_nmi_handler};
 use crate::arch::x86::ptrace::PtRegs;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-static HITS_BREAKPOINT: AtomicBool = AtomicBool::new(false);
+const ON: u32 = 1;
+const IRET: u32 = 2;
+const FAULT: u32 = 4;
+const SECOND: u32 = 8;
 
-fn claim(_: NmiType, _: &mut PtRegs) -> u32 {
-    if HITS_BREAKPOINT.load(Ordering::Relaxed) {
+/// What handlers do.
+static DO: AtomicU32 = AtomicU32::new(0);
+static RUNS: AtomicU64 = AtomicU64::new(0);
+static FROM_USER: AtomicU64 = AtomicU64::new(0);
+static INSIDE: AtomicBool = AtomicBool::new(false);
+
+fn claim(_: NmiType, regs: &mut PtRegs) -> u32 {
+    crate::warn_on_once!(INSIDE.swap(true, Ordering::Relaxed));
+    let what = DO.load(Ordering::Relaxed);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    FROM_USER.fetch_add(u64::from(regs.user_mode()), Ordering::Relaxed);
+    if what & SECOND != 0 && run.is_multiple_of(2) {
+        super::apic::send_nmi_to_self();
+    }
+    if what & IRET != 0 {
         hit_breakpoint();
     }
+    if what & FAULT != 0 {
+        page_fault(NOWHERE);
+    }
+    INSIDE.store(false, Ordering::Relaxed);
     1
 }
 
@@ -23,13 +52,30 @@ static CLAIM: NmiAction = NmiAction::new(claim, 0);
 
 /// Handles `trapline.nmi=`; false for what it does not know.
 pub fn setup(value: Option<&str>) -> bool {
-    match value {
-        Some("count") => {}
-        Some("iret") => HITS_BREAKPOINT.store(true, Ordering::Relaxed),
-        _ => return false,
+    let mut what = ON;
+    for word in value.unwrap_or_default().split(',') {
+        what |= match word {
+            "count" => 0,
+            "iret" => IRET,
+            "fault" => FAULT,
+            "second" => SECOND,
+            _ => return false,
+        };
     }
+    DO.store(what, Ordering::Relaxed);
     register_nmi_handler(NmiType::Local, &CLAIM).is_ok()
 }
+
+/// Says how many NMIs there were, if the command line asked for them.
+pub fn report() {
+    if DO.load(Ordering::Relaxed) != 0 {
+        let (runs, user) = (RUNS.load(Ordering::Relaxed), FROM_USER.load(Ordering::Relaxed));
+        crate::pr_info!("trapline.nmi: {runs} NMIs were handled, {user} of them from user mode\n");
+    }
+}
+
+/// An address at which nothing ever is.
+const NOWHERE: usize = 0xffff_c700_0000_1000;
 
 #[cfg(target_os = "none")]
 mod hits {
@@ -111,19 +157,27 @@ mod hits {
 }
 
 #[cfg(target_os = "none")]
-pub use hits::{hit_breakpoint, init};
+pub use hits::{hit_breakpoint, init, page_fault};
 
 #[cfg(not(target_os = "none"))]
 fn hit_breakpoint() {}
+#[cfg(not(target_os = "none"))]
+fn page_fault(_: usize) {}
 
 #[cfg(target_os = "none")]
 mod kunit {
     use super::super::apic::send_nmi_to_self;
-    use super::super::nmi::{NmiAction, NmiType, register_nmi_handler, unregister_nmi_handler};
+    use super::super::nmi::{
+        NmiAction, NmiType, X86PlatformOps, register_nmi_handler, set_x86_platform, unregister_nmi_handler,
+    };
+    use super::NOWHERE;
     use super::hits::{STEPS, hit_breakpoint, page_fault, single_step};
     use crate::arch::x86::percpu::this_cpu;
     use crate::arch::x86::ptrace::PtRegs;
     use crate::kernel::kunit::Kunit;
+    use crate::kernel::printk::ring;
+    use crate::kernel::printk::ringbuffer::LOG_LINE_MAX;
+    use crate::kernel::time::timekeeping::ktime_get;
     use crate::{kunit_assert, kunit_assert_eq, kunit_suite};
     use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
     use x86_64::registers::control::Cr2;
@@ -131,7 +185,7 @@ mod kunit {
     kunit_suite! { "nmi":
         comes_once, breakpoint_with_a_second_pending, page_fault_with_a_second_pending,
         step_with_a_second_pending, many_in_a_row, cr2_survives, unknown_is_counted, swallows_a_second_half,
-        interrupted_breakpoint_handler_keeps_its_frame,
+        interrupted_breakpoint_handler_keeps_its_frame, pci_system_error, io_check,
     }
 
     /// How often the handler ran, and how often it is inside itself.
@@ -145,8 +199,6 @@ mod kunit {
     const FAULT: u32 = 4;
     const STEP: u32 = 8;
     static LAST_FAULT: AtomicU64 = AtomicU64::new(0);
-
-    const NOWHERE: usize = 0xffff_c700_0000_1000;
 
     fn handler(_: NmiType, _: &mut PtRegs) -> u32 {
         let depth = INSIDE.fetch_add(1, Relaxed) + 1;
@@ -310,5 +362,70 @@ mod kunit {
         let _ = unregister_nmi_handler(NmiType::Local, &HANDLER);
         kunit_assert_eq!(test, (RUNS.load(Relaxed), LAST_FAULT.load(Relaxed)), (1, 1));
         kunit_assert_eq!(test, this_cpu().debug_idt_ctr.get(), 0);
+    }
+
+    /// What the machine says of the next NMI; then nothing.
+    static REASON: AtomicU32 = AtomicU32::new(0);
+    static OTHER_MACHINE: X86PlatformOps = X86PlatformOps { get_nmi_reason: reason };
+
+    fn reason() -> u8 {
+        REASON.swap(0, Relaxed) as u8
+    }
+
+    /// Whether the log has this line since `seq`.
+    fn said(seq: u64, line: &str) -> bool {
+        let (mut seq, mut text) = (seq, [0; LOG_LINE_MAX]);
+        while let Some(info) = ring().read_valid(seq, &mut text) {
+            if &text[..info.len] == line.as_bytes() {
+                return true;
+            }
+            seq = info.seq + 1;
+        }
+        false
+    }
+
+    /// One NMI of which the machine says `byte`: how many were counted as such, the log's first new
+    /// record, and how long it took.
+    fn with_reason(byte: u32) -> (u64, u64, u64) {
+        let stats = &this_cpu().nmi.stats;
+        let (external, seq, from) = (stats.external.get(), ring().next_seq(), ktime_get());
+        REASON.store(byte, Relaxed);
+        let machine = set_x86_platform(&OTHER_MACHINE);
+        send_nmi_to_self();
+        wait_until(|| stats.external.get() != external);
+        let _ = set_x86_platform(machine);
+        (stats.external.get() - external, seq, ktime_get() - from)
+    }
+
+    /// Deals with what it is called for.
+    fn deal(_: NmiType, _: &mut PtRegs) -> u32 {
+        RUNS.fetch_add(1, Relaxed);
+        1
+    }
+    static DEAL: NmiAction = NmiAction::new(deal, 0);
+
+    fn dealt_with(test: &mut Kunit, kind: NmiType, byte: u32) {
+        RUNS.store(0, Relaxed);
+        kunit_assert!(test, register_nmi_handler(kind, &DEAL).is_ok());
+        let (count, seq, _) = with_reason(byte);
+        kunit_assert!(test, unregister_nmi_handler(kind, &DEAL).is_ok());
+        kunit_assert_eq!(test, (count, RUNS.load(Relaxed), ring().next_seq() - seq), (1, 1, 0));
+    }
+
+    fn pci_system_error(test: &mut Kunit) {
+        let (count, seq, _) = with_reason(0xa1);
+        kunit_assert_eq!(test, count, 1);
+        kunit_assert!(test, said(seq, "NMI: PCI system error (SERR) for reason a1 on CPU 0."));
+        kunit_assert!(test, said(seq, "Dazed and confused, but trying to continue"));
+        dealt_with(test, NmiType::Serr, 0x80);
+    }
+
+    fn io_check(test: &mut Kunit) {
+        let (count, seq, ns) = with_reason(0x61);
+        kunit_assert_eq!(test, count, 1);
+        kunit_assert!(test, said(seq, "NMI: IOCK error (debug interrupt?) for reason 61 on CPU 0."));
+        // The line is off for two seconds.
+        kunit_assert!(test, ns >= 2_000_000_000);
+        dealt_with(test, NmiType::IoCheck, 0x40);
     }
 }

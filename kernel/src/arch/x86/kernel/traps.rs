@@ -33,6 +33,7 @@ use crate::arch::x86::kernel::irq::{HARDIRQ_OFFSET, NMI_OFFSET};
 use crate::arch::x86::kernel::kprobes;
 pub use crate::arch::x86::kernel::mce::do_machine_check;
 pub use crate::arch::x86::kernel::nmi::do_nmi;
+use crate::arch::x86::kernel::step::set_block_step;
 use crate::arch::x86::kernel::umip::fixup_umip_exception;
 use crate::arch::x86::math_emu::fpu_entry::{MathEmuInfo, math_emulate};
 use crate::arch::x86::mm::extable::fixup_exception;
@@ -310,7 +311,7 @@ fn debug_read_clear_dr6() -> u64 {
 
 /// Disables all breakpoints, returning DR7 (`local_db_save`).
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-fn local_db_save() -> u64 {
+pub(super) fn local_db_save() -> u64 {
     let dr7: u64;
     // SAFETY: as above; 0x400 is DR7 without any breakpoint.
     unsafe { core::arch::asm!("mov {}, dr7", out(reg) dr7, options(nomem, nostack, preserves_flags)) };
@@ -322,7 +323,7 @@ fn local_db_save() -> u64 {
 
 /// Undoes [`local_db_save`].
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-fn local_db_restore(dr7: u64) {
+pub(super) fn local_db_restore(dr7: u64) {
     // SAFETY: as above.
     unsafe { core::arch::asm!("mov dr7, {}", in(reg) dr7, options(nomem, nostack, preserves_flags)) };
 }
@@ -394,6 +395,10 @@ fn in_entry_text(ip: u64) -> bool {
 fn debug_kernel(regs: &mut PtRegs, mut dr6: u64) {
     let dr7 = local_db_save();
     ist_enter();
+    if current().test_flag(tif::BLOCKSTEP) {
+        // The CPU has forgotten that user mode's steps are whole blocks.
+        set_block_step(true);
+    }
     if dr6 & decide::DR_STEP != 0 && in_entry_text(regs.ip) && !kprobes::stepping() {
         // User mode entered the kernel with TF set; it is user mode's step.
         dr6 &= !decide::DR_STEP;
