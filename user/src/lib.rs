@@ -7,6 +7,7 @@
 //! | [`start`] | `_start`, arguments, environment, auxiliary vector, panic |
 //! | [`syscall`] | the `syscall` instruction, [`Errno`] |
 //! | [`process`], [`signal`], [`file`], [`memory`], [`time`], [`timer`], [`ptrace`] | thin wrappers, one per system call |
+//! | [`event`] | what there is to wait for: epoll, eventfd, signalfd, timerfd |
 //! | [`ucontext`] | what a signal handler is given |
 //! | [`vdso`] | the vDSO as a dynamic linker and an unwinder see it |
 //! | [`probe`] | the instruction under test and its label |
@@ -29,6 +30,7 @@ extern crate std;
 
 pub mod bench;
 pub mod check;
+pub mod event;
 pub mod expect;
 pub mod file;
 pub mod fuzz;

@@ -2,12 +2,14 @@
 //! Open files (Linux 6.1, `fs/file_table.c`, `struct file`).
 
 use crate::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, Result};
+use crate::fs::eventpoll::{EpItem, eventpoll_release};
 use crate::fs::filemap::AddressSpace;
 use crate::fs::inode::Inode;
 use crate::fs::libfs::DirContext;
 use crate::fs::locks::locks_remove_file;
 use crate::fs::namespace::Path;
 use crate::fs::select::PollTable;
+use crate::fs::seq_file::SeqFile;
 use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
 use crate::mm::page_alloc::Page;
@@ -61,6 +63,15 @@ pub trait FileOps: Send + Sync {
     fn poll(&self, file: &File, table: &mut PollTable) -> u32 {
         let _ = (file, table);
         poll::DEFAULT
+    }
+    /// Whether it has a `poll` of its own: of others epoll wants to know nothing
+    /// (`file_can_poll`).
+    fn can_poll(&self) -> bool {
+        false
+    }
+    /// What `/proc/PID/fdinfo` says beside what it says of all files.
+    fn show_fdinfo(&self, file: &File, out: &mut SeqFile) {
+        let _ = (file, out);
     }
     /// `ioctl(2)`, but for the commands that are the same for all files.
     fn ioctl(&self, file: &File, cmd: u32, arg: usize) -> Result<usize> {
@@ -129,6 +140,8 @@ pub struct File {
     can_write: bool,
     /// Whether there is a position.
     pub seekable: bool,
+    /// Where epoll looks at it.
+    pub f_ep: SpinLock<Vec<Arc<EpItem>>>,
 }
 
 /// Flags that `fcntl(F_SETFL)` changes.
@@ -158,6 +171,7 @@ impl File {
             signum: AtomicI32::new(0),
             can_read: !is_place && matches!(access, O_RDONLY | O_RDWR),
             can_write: !is_place && matches!(access, O_WRONLY | O_RDWR),
+            f_ep: SpinLock::new(Vec::new()),
         })
     }
     /// `O_*` flags.
@@ -224,6 +238,7 @@ impl File {
 
 impl Drop for File {
     fn drop(&mut self) {
+        eventpoll_release(self);
         locks_remove_file(self);
         self.op.release(self);
         if self.wrote_access {
@@ -260,6 +275,15 @@ impl VmFile for File {
     fn mapping_id(&self) -> usize {
         self.inode.ops.mapping().map_or(0, AddressSpace::id)
     }
+}
+
+/// `lseek` of a file that has no position and takes any: it stays where it is (`noop_llseek`).
+///
+/// # Errors
+/// None.
+#[allow(clippy::unnecessary_wraps)] // as `FileOps::seek` has it
+pub fn noop_seek() -> Result<u64> {
+    Ok(0)
 }
 
 /// `lseek` within a file that has a size (`generic_file_llseek`).

@@ -7,13 +7,15 @@
 //! | [`namei`] | path names: walking, and the calls that change names |
 //! | [`file_table`], [`mod@file`], [`fs_struct`] | open files, descriptor tables, root and working directory |
 //! | [`filemap`], [`ramfs`], [`libfs`] | files kept in memory |
-//! | [`pipe`], [`memfd`] | files without a name |
+//! | [`pipe`], [`memfd`], [`eventfd`], [`signalfd`], [`timerfd`] | files without a name |
+//! | [`select`], [`eventpoll`] | waiting for several of them |
 //! | [`exec`], [`exec_stack`], [`binfmt_elf`], [`binfmt_script`], [`elf_image`], [`elf_tables`] | running programs |
 //! | [`coredump`], [`elfcore`] | what is left of them |
 //! | [`initramfs`] | the archive that the boot loader hands over |
 //! | [`proc`], [`sysfs`], [`devtmpfs`], [`debugfs`] | the kernel's own files |
 //!
 //! The rest are the system calls, in the files where Linux has them.
+pub mod anon_inodes;
 pub mod attr;
 pub mod binfmt_elf;
 pub mod binfmt_script;
@@ -25,6 +27,8 @@ pub mod devtmpfs;
 pub mod elf_image;
 pub mod elf_tables;
 pub mod elfcore;
+pub mod eventfd;
+pub mod eventpoll;
 pub mod exec;
 pub mod exec_stack;
 mod exec_thread;
@@ -51,12 +55,14 @@ pub mod readdir;
 pub mod rename;
 pub mod select;
 pub mod seq_file;
+pub mod signalfd;
 pub mod splice;
 pub mod stat;
 pub mod statfs;
 pub mod superblock;
 pub mod sync;
 pub mod sysfs;
+pub mod timerfd;
 pub mod tmpfs;
 pub mod utimes;
 

@@ -25,7 +25,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use linux_raw_sys::general::CAP_SYS_RESOURCE;
 use linux_raw_sys::general::{O_ACCMODE, O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY};
 
@@ -60,7 +60,13 @@ pub struct Pipe {
     /// How often each side was opened: whom a fifo's opener waits for.
     r_count: AtomicU32,
     w_count: AtomicU32,
+    /// Somebody has polled it: epoll wants to hear of each write, not only of the first into an
+    /// empty pipe (`poll_usage`).
+    poll_usage: AtomicBool,
 }
+
+const READABLE: u32 = poll::IN | poll::RDNORM;
+const WRITABLE: u32 = poll::OUT | poll::WRNORM;
 
 impl Ring {
     fn full(&self) -> bool {
@@ -144,6 +150,7 @@ impl Pipe {
             writers: AtomicU32::new(0),
             r_count: AtomicU32::new(0),
             w_count: AtomicU32::new(0),
+            poll_usage: AtomicBool::new(false),
         })
     }
     fn readers(&self) -> u32 {
@@ -164,7 +171,7 @@ impl Pipe {
                 let (r, freed) = ring.take(to);
                 drop(ring);
                 if was_full && freed {
-                    self.wr_wait.wake_up();
+                    self.wr_wait.wake_up_poll(WRITABLE);
                 }
                 return r;
             }
@@ -195,8 +202,8 @@ impl Pipe {
             let r = fill(&mut ring, from, packet, core::mem::take(&mut first), &mut done);
             let filled = was_empty && !ring.bufs.is_empty();
             drop(ring);
-            if filled {
-                self.rd_wait.wake_up();
+            if filled || self.poll_usage.load(Ordering::Relaxed) {
+                self.rd_wait.wake_up_poll(READABLE);
             }
             if r.is_err() || from.count() == 0 {
                 break r;
@@ -267,8 +274,9 @@ impl Drop for PipeEnd {
     fn drop(&mut self) {
         self.pipe.readers.fetch_sub(u32::from(self.reads), Ordering::Relaxed);
         self.pipe.writers.fetch_sub(u32::from(self.writes), Ordering::Relaxed);
-        self.pipe.rd_wait.wake_up();
-        self.pipe.wr_wait.wake_up();
+        let news = READABLE | WRITABLE | poll::ERR | poll::HUP;
+        self.pipe.rd_wait.wake_up_poll(news);
+        self.pipe.wr_wait.wake_up_poll(news);
     }
 }
 
@@ -281,6 +289,7 @@ impl FileOps for PipeEnd {
     }
     fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
         let p = &self.pipe;
+        p.poll_usage.store(true, Ordering::Relaxed);
         let mut mask = 0;
         if self.reads {
             table.wait(&p.rd_wait);
@@ -291,7 +300,7 @@ impl FileOps for PipeEnd {
         let ring = p.ring.lock();
         if self.reads {
             if !ring.bufs.is_empty() {
-                mask |= poll::IN | poll::RDNORM;
+                mask |= READABLE;
             }
             if p.writers() == 0 && p.w_count.load(Ordering::Relaxed) != 0 {
                 mask |= poll::HUP;
@@ -299,13 +308,16 @@ impl FileOps for PipeEnd {
         }
         if self.writes {
             if !ring.full() {
-                mask |= poll::OUT | poll::WRNORM;
+                mask |= WRITABLE;
             }
             if p.readers() == 0 {
                 mask |= poll::ERR;
             }
         }
         mask
+    }
+    fn can_poll(&self) -> bool {
+        true
     }
     fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
         if cmd != FIONREAD {

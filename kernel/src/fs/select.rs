@@ -13,7 +13,7 @@ use crate::kernel::signal::{set_user_sigmask, signal_pending};
 use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, current};
 use crate::kernel::time::TimeAbi;
 use crate::kernel::time::timekeeping::ktime_get;
-use crate::kernel::wait::{WaitQueue, schedule_hrtimeout};
+use crate::kernel::wait::{WaitFn, WaitQueue, schedule_hrtimeout};
 use crate::mm::util::kvcalloc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -27,52 +27,92 @@ enum Queue {
     Static(&'static WaitQueue),
 }
 
+impl Queue {
+    fn get(&self) -> &WaitQueue {
+        match self {
+            Self::Shared(q) => q,
+            Self::Static(q) => q,
+        }
+    }
+}
+
+/// Who stands in the queues of a [`PollTable`].
+enum Poller {
+    /// Nobody, or nobody more.
+    Closed,
+    Task,
+    /// What is called for epoll; whether one of its kind is enough.
+    Call(Arc<dyn WaitFn>, bool),
+}
+
 /// The queues that a polling task stands in.
-#[derive(Default)]
 pub struct PollTable {
+    who: Poller,
     queues: Vec<Queue>,
-    closed: bool,
     /// There was no memory to stand in a queue.
     error: bool,
 }
 
 impl PollTable {
+    fn new(who: Poller) -> Self {
+        Self { who, queues: Vec::new(), error: false }
+    }
+    /// A table for asking only.
+    pub fn none() -> Self {
+        Self::new(Poller::Closed)
+    }
+    /// A table for something that is called from then on until the table is dropped.
+    pub fn call(f: Arc<dyn WaitFn>, exclusive: bool) -> Self {
+        Self::new(Poller::Call(f, exclusive))
+    }
+    /// Whether there was no memory for a place in a queue.
+    pub fn failed(&self) -> bool {
+        self.error
+    }
+
     fn stand_in(&mut self, q: Queue) {
-        let queue = match &q {
-            Queue::Shared(q) => &**q,
-            Queue::Static(q) => *q,
-        };
-        if self.queues.try_reserve(1).is_err() || queue.try_add().is_err() {
+        if self.queues.try_reserve(1).is_err() {
             self.error = true;
             return;
         }
-        self.queues.push(q);
+        let r = match &self.who {
+            Poller::Closed => return,
+            Poller::Task => q.get().try_add(),
+            Poller::Call(f, exclusive) => q.get().try_add_call(f, *exclusive),
+        };
+        match r {
+            Ok(()) => self.queues.push(q),
+            Err(_) => self.error = true,
+        }
+    }
+    /// A polling task has found something, or has been everywhere: it stands in no more queues.
+    fn close(&mut self) {
+        self.who = Poller::Closed;
+    }
+    fn is_open(&self) -> bool {
+        !matches!(self.who, Poller::Closed)
     }
 
     /// The task is to be woken by `queue` as well.
     pub fn wait(&mut self, queue: &Arc<WaitQueue>) {
-        if !self.closed {
+        if self.is_open() {
             self.stand_in(Queue::Shared(queue.clone()));
         }
     }
     /// The same for a queue that is always there.
     pub fn wait_static(&mut self, queue: &'static WaitQueue) {
-        if !self.closed {
+        if self.is_open() {
             self.stand_in(Queue::Static(queue));
         }
-    }
-    /// A table for asking only.
-    pub fn none() -> Self {
-        Self { queues: Vec::new(), closed: true, error: false }
     }
 }
 
 impl Drop for PollTable {
     fn drop(&mut self) {
         for q in &self.queues {
-            match q {
-                Queue::Shared(q) => q.remove(),
-                Queue::Static(q) => q.remove(),
+            match &self.who {
+                Poller::Call(f, _) => q.get().remove_call(f),
+                Poller::Task | Poller::Closed => q.get().remove(),
             }
         }
     }
@@ -81,12 +121,12 @@ impl Drop for PollTable {
 /// Asks all files in turn until one has something to say: `ask` returns how many
 /// have. `ERESTARTNOHAND` when a signal comes, 0 when `deadline` passes.
 fn wait_for(deadline: u64, mut ask: impl FnMut(&mut PollTable) -> usize) -> Result<usize> {
-    let mut table = PollTable { queues: Vec::new(), closed: deadline == 0, error: false };
+    let mut table = PollTable::new(if deadline == 0 { Poller::Closed } else { Poller::Task });
     let mut timed_out = deadline == 0;
     let r = loop {
         set_current_state(TASK_INTERRUPTIBLE);
         let n = ask(&mut table);
-        table.closed = true;
+        table.close();
         if n != 0 || timed_out {
             break Ok(n);
         }
@@ -133,7 +173,9 @@ fn do_sys_poll(ufds: usize, nfds: usize, deadline: u64) -> Result<usize> {
             p.revents = got as u16;
             count += usize::from(got != 0);
             // Nobody waits in a queue once there is something to tell.
-            table.closed |= count != 0;
+            if count != 0 {
+                table.close();
+            }
         }
         count
     });
@@ -275,7 +317,9 @@ impl FdSets {
                         count += 1;
                     }
                 }
-                table.closed |= count != 0;
+                if count != 0 {
+                    table.close();
+                }
             }
             count
         })?;

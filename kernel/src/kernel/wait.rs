@@ -5,7 +5,7 @@ use crate::errno::{ERESTARTSYS, Result};
 use crate::kernel::sched::{schedule, set_current_state, try_to_wake_up};
 use crate::kernel::signal::{fatal_signal_pending, signal_pending};
 use crate::kernel::task::{
-    TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_RUNNING, TASK_UNINTERRUPTIBLE, Task, current,
+    Current, TASK_INTERRUPTIBLE, TASK_KILLABLE, TASK_RUNNING, TASK_UNINTERRUPTIBLE, Task, current,
 };
 use crate::kernel::time::hrtimer::{ClockBase, HrTimer, TimerFn};
 use crate::kernel::time::timekeeping::ktime_get;
@@ -14,9 +14,35 @@ use crate::mm::util::try_push;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+/// What is called instead of a task being woken (`wait_queue_func_t`).
+pub trait WaitFn: Send + Sync {
+    /// Something happened: `events` are the `POLL*` bits of what, or 0 if the waker does not say.
+    /// Under the queue's lock, and from interrupts. Returns whether this may count as the one
+    /// waiter that an exclusive wake-up is for.
+    fn wake(self: Arc<Self>, events: u32) -> bool;
+}
+
+/// Who waits.
+enum Who {
+    Task(Arc<Task>),
+    Call(Arc<dyn WaitFn>),
+}
+
+struct Waiter {
+    who: Who,
+    /// Of those who say so only one is woken at a time.
+    exclusive: bool,
+}
+
+impl Waiter {
+    fn is(&self, cur: Current) -> bool {
+        matches!(&self.who, Who::Task(t) if cur.is(t))
+    }
+}
+
 /// Tasks waiting for something. Waking is allowed from interrupts.
 #[derive(Default)]
-pub struct WaitQueue(IrqLock<Vec<Arc<Task>>>);
+pub struct WaitQueue(IrqLock<Vec<Waiter>>);
 
 impl WaitQueue {
     /// An empty queue.
@@ -26,7 +52,7 @@ impl WaitQueue {
 
     /// Adds the current task; pair with [`WaitQueue::remove`].
     pub fn add(&self) {
-        self.0.lock().push(current().to_arc());
+        self.0.lock().push(Waiter { who: Who::Task(current().to_arc()), exclusive: false });
     }
 
     /// [`WaitQueue::add`], where a program chooses how often it stands in a queue.
@@ -34,7 +60,24 @@ impl WaitQueue {
     /// # Errors
     /// `ENOMEM`.
     pub fn try_add(&self) -> Result {
-        try_push(&mut self.0.lock(), current().to_arc())
+        try_push(&mut self.0.lock(), Waiter { who: Who::Task(current().to_arc()), exclusive: false })
+    }
+
+    /// [`WaitQueue::add`] for a task of which one is enough
+    /// (`__add_wait_queue_exclusive`).
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn try_add_exclusive(&self) -> Result {
+        try_push(&mut self.0.lock(), Waiter { who: Who::Task(current().to_arc()), exclusive: true })
+    }
+
+    /// Adds something to be called; pair with [`WaitQueue::remove_call`].
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn try_add_call(&self, f: &Arc<dyn WaitFn>, exclusive: bool) -> Result {
+        try_push(&mut self.0.lock(), Waiter { who: Who::Call(f.clone()), exclusive })
     }
 
     /// Takes the current task off (once).
@@ -42,18 +85,40 @@ impl WaitQueue {
         let mut q = self.0.lock();
         let cur = current();
         // Mostly there is nobody else.
-        if q.last().is_some_and(|t| cur.is(t)) {
+        if q.last().is_some_and(|w| w.is(cur)) {
             q.pop();
-        } else if let Some(i) = q.iter().position(|t| cur.is(t)) {
+        } else if let Some(i) = q.iter().position(|w| w.is(cur)) {
             q.remove(i);
         }
     }
 
-    /// Wakes everyone, in the order in which they came.
+    /// Takes off what is called (once): it is not called any more.
+    pub fn remove_call(&self, f: &Arc<dyn WaitFn>) {
+        let mut q = self.0.lock();
+        let at = q.iter().rposition(|w| matches!(&w.who, Who::Call(c) if Arc::ptr_eq(c, f)));
+        let gone = at.map(|i| q.remove(i));
+        drop(q);
+        drop(gone);
+    }
+
+    /// Wakes everyone, in the order in which they came; of the exclusive ones, one.
     pub fn wake_up(&self) {
+        self.wake_up_poll(0);
+    }
+
+    /// [`WaitQueue::wake_up`], saying what has happened (`POLL*` bits).
+    pub fn wake_up_poll(&self, events: u32) {
         let q = self.0.lock();
-        for t in q.iter() {
-            try_to_wake_up(t, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE);
+        let mut one_is_awake = false;
+        for w in q.iter() {
+            if w.exclusive && one_is_awake {
+                continue;
+            }
+            let woken = match &w.who {
+                Who::Task(t) => try_to_wake_up(t, TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE),
+                Who::Call(f) => f.clone().wake(events),
+            };
+            one_is_awake |= w.exclusive && woken;
         }
     }
 

@@ -64,6 +64,12 @@ fn set(id: i32, flags: u32, value: i64, interval: i64) {
     check!(r.is_ok(), "timer_settime: {r:?}");
 }
 
+/// Sets it to a time that has passed, and lets it notice.
+fn expire(id: i32) {
+    set(id, ABSTIME, 1, 0);
+    sleep_ms(2);
+}
+
 /// The next signal of a set that is blocked.
 fn take(set: u64) -> user::Result<SigInfo> {
     sigtimedwait(set, Some(&timespec(5, 0)))
@@ -155,7 +161,7 @@ fn absolute() {
     set(id, ABSTIME, start + 10 * MS, 0);
     check_eq!(take(bit(40)), Ok(timer_info(40, id, 0, 0x1234_5678_9abc)), "at a time");
     check!(now() >= start + 10 * MS, "not before it");
-    set(id, ABSTIME, 1, 0);
+    expire(id);
     check_eq!(sigpending(), bit(40), "a time that has passed is now");
     check_eq!(take(bit(40)).is_ok(), true, "and comes");
     // A periodic one has missed what lies between; the first signal says so.
@@ -197,11 +203,11 @@ fn pending_counts() {
     let a = create(CLOCK_MONOTONIC, Some(&Sigevent::new(SIGEV_SIGNAL, SIGUSR1, 1)));
     let b = create(CLOCK_MONOTONIC, Some(&Sigevent::new(SIGEV_SIGNAL, SIGUSR1, 2)));
     check_eq!(kill(getpid(), SIGUSR1), Ok(0), "kill");
-    set(a, ABSTIME, 1, 0);
-    set(b, ABSTIME, 1, 0);
+    expire(a);
+    expire(b);
     // One that is queued still counts its expiries.
-    set(a, ABSTIME, 1, 0);
-    set(a, ABSTIME, 1, 0);
+    expire(a);
+    expire(a);
     sigprocmask_set(0);
     let want = [
         SigInfo::user(SIGUSR1, 0, getpid(), getuid()),
@@ -216,7 +222,7 @@ fn pending_counts() {
 fn deleted_while_pending() {
     sigprocmask_set(bit(42));
     let id = create(CLOCK_MONOTONIC, Some(&Sigevent::new(SIGEV_SIGNAL, 42, 3)));
-    set(id, ABSTIME, 1, 0);
+    expire(id);
     check_eq!(timer_delete(id), Ok(0), "delete");
     check_eq!(take(bit(42)), Ok(timer_info(42, id, 0, 3)), "what was sent comes");
     sigprocmask_set(0);
@@ -276,7 +282,7 @@ fn cpu_time() {
         check_eq!(timer_gettime(id), Ok((0, 0)), "expired");
         // What has passed expires at once, though no time passes on the clock.
         sigprocmask_set(bit(44));
-        set(id, ABSTIME, 1, 0);
+        expire(id);
         check_eq!(sigpending(), bit(44), "a CPU time that has passed");
         check_eq!(take(bit(44)), Ok(timer_info(44, id, 0, 9)), "and what it sends");
         set(id, 0, 10 * MS, 10 * MS);
@@ -347,7 +353,7 @@ fn limited() {
         let id = create(CLOCK_MONOTONIC, Some(&Sigevent::new(SIGEV_SIGNAL, 46, 0)));
         while sigqueueinfo(me, 45, &SigInfo::queue(45, -1, me, uid, 0)).is_ok() {}
         check_eq!(timer_create(1, None), Err(Errno(EAGAIN)), "no room for another timer");
-        set(id, ABSTIME, 1, 0);
+        expire(id);
         check_eq!(take(bit(46)), Ok(timer_info(46, id, 0, 0)), "its own signal comes");
         check_eq!(timer_delete(id), Ok(0), "delete");
         check!(timer_create(1, None).is_ok(), "room again");

@@ -161,6 +161,9 @@ impl FileOps for TtyFile {
         Ok(done)
     }
 
+    fn can_poll(&self) -> bool {
+        true
+    }
     fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
         table.wait_static(&self.tty.wait);
         let out = poll::OUT | poll::WRNORM;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A process's directory in `/proc` (Linux 6.1, `fs/proc/base.c`).
 
-use super::fd::FdDir;
+use super::fd::{FdDir, FdInfoDir};
 use super::file::ProcFile;
 use super::{ProcLink, array, task_mmu};
 use crate::errno::{EACCES, EINVAL, ENOENT, ENOMEM, ESRCH, Result};
@@ -105,7 +105,7 @@ const FILES: &[(&str, u32, PidFile)] = &[
     ("statm", 0o444, Of(array::statm)),
 ];
 const LINKS: &[&str] = &["exe", "cwd", "root"];
-const DIRS: &[&str] = &["fd", "task"];
+const DIRS: &[&str] = &["fd", "fdinfo", "task"];
 
 impl PidFile {
     fn file(self, pid: i32) -> ProcFile {
@@ -144,6 +144,7 @@ impl InodeOps for PidDir {
         }
         Ok(match name {
             b"fd" => Some(pid_inode(sb, &t, S_IFDIR | 0o500, Box::new(FdDir(pid)))),
+            b"fdinfo" => Some(pid_inode(sb, &t, S_IFDIR | 0o555, Box::new(FdInfoDir(pid)))),
             b"task" => Some(pid_inode(sb, &t, S_IFDIR | 0o555, Box::new(TaskDir(pid)))),
             _ => None,
         })

@@ -6,6 +6,7 @@ use super::sigset::{DefaultAction, KERNEL_ONLY, NSIG, SigSet, default_action};
 use super::{Siglock, with_siglock};
 use crate::errno::{EINVAL, Result};
 use crate::kernel::task::{Current, Task};
+use crate::kernel::wait::WaitQueue;
 use crate::locking::{SpinLock, local_irq_restore, local_irq_save};
 use alloc::sync::Arc;
 use core::mem::offset_of;
@@ -116,12 +117,30 @@ impl IndexMut<i32> for ActionTable {
 pub struct Sighand {
     /// Taken with interrupts off, by way of [`with_siglock`].
     actions: SpinLock<ActionTable>,
+    /// Who waits for signals through a file (`signalfd`), since somebody did.
+    signalfd_wqh: spin::Once<Arc<WaitQueue>>,
 }
 
 impl Sighand {
     /// All actions default.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { actions: SpinLock::new(ActionTable::new()) })
+        Self::with_actions(ActionTable::new())
+    }
+
+    fn with_actions(table: ActionTable) -> Arc<Self> {
+        Arc::new(Self { actions: SpinLock::new(table), signalfd_wqh: spin::Once::new() })
+    }
+
+    /// Who waits for signals through a file.
+    pub fn signalfd_wqh(&self) -> &Arc<WaitQueue> {
+        self.signalfd_wqh.call_once(Arc::default)
+    }
+    /// A signal is there for them (`signalfd_notify`).
+    #[inline]
+    pub(super) fn signalfd_notify(&self) {
+        if let Some(q) = self.signalfd_wqh.get() {
+            q.wake_up();
+        }
     }
 
     /// Takes the lock; interrupts must be off.
@@ -140,7 +159,7 @@ impl Sighand {
     /// A copy for `fork` without `CLONE_SIGHAND`.
     pub fn fork(&self) -> Arc<Self> {
         let table = self.with_irqs_off(|t| t.clone());
-        Arc::new(Self { actions: SpinLock::new(table) })
+        Self::with_actions(table)
     }
 
     /// A copy whose handlers are gone: signals that were ignored stay so (`CLONE_CLEAR_SIGHAND`).

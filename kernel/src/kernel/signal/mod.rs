@@ -70,6 +70,7 @@ use core::ops::{Deref, DerefMut};
 /// table of actions.
 pub struct Siglock<'a> {
     actions: spin::MutexGuard<'a, ActionTable>,
+    sighand: &'a Sighand,
 }
 
 impl Deref for Siglock<'_> {
@@ -95,7 +96,7 @@ pub fn with_siglock<R>(t: &Task, f: impl FnOnce(&mut Siglock<'_>) -> R) -> R {
     // The outer lock turns interrupts off and keeps `t` with this `Sighand`.
     let sighand = t.sighand.lock();
     let actions = sighand.lock_actions();
-    f(&mut Siglock { actions })
+    f(&mut Siglock { actions, sighand: &sighand })
 }
 
 /// Data that the siglock guards although it lies outside the [`Sighand`].
@@ -130,5 +131,5 @@ impl<T> SigCell<T> {
 #[cfg(test)]
 pub(crate) fn with_test_lock<R>(f: impl FnOnce(&Siglock<'_>) -> R) -> R {
     let s = Sighand::new();
-    f(&Siglock { actions: s.lock_actions() })
+    f(&Siglock { actions: s.lock_actions(), sighand: &s })
 }

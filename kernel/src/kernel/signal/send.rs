@@ -339,6 +339,7 @@ pub(super) fn send_locked(
     if !queued && info.needs_queue(sig) {
         return Err(EAGAIN);
     }
+    l.sighand.signalfd_notify();
     p.add(l, sig);
     complete_signal(l, sig, t, kind);
     Ok(())
@@ -365,6 +366,7 @@ pub fn send_sigqueue(
     }
     if !q.count_overrun(l) {
         let p = if kind == PidType::Pid { &t.sig.pending } else { &t.signal.shared_pending };
+        l.sighand.signalfd_notify();
         p.enqueue_timer(l, info, q);
         p.add(l, sig);
         complete_signal(l, sig, t, kind);

@@ -431,14 +431,14 @@ pub fn sys_timer_create(clock: i32, event: usize, id: usize) -> Result<usize> {
 }
 
 /// Reads a `struct itimerspec`.
-fn get_itimerspec(at: usize, abi: TimeAbi) -> Result<Setting> {
+pub fn get_itimerspec(at: usize, abi: TimeAbi) -> Result<Setting> {
     let interval = Timespec::get(at, abi)?;
     let value = Timespec::get(at.wrapping_add(abi.time_size()), abi)?;
     Ok(Setting { value: value.to_ns().ok_or(EINVAL)?, interval: interval.to_ns().ok_or(EINVAL)? })
 }
 
 /// Writes one.
-fn put_itimerspec(at: usize, s: Setting, abi: TimeAbi) -> Result {
+pub fn put_itimerspec(at: usize, s: Setting, abi: TimeAbi) -> Result {
     Timespec::from_ns(s.interval).put(at, abi)?;
     Timespec::from_ns(s.value).put(at.wrapping_add(abi.time_size()), abi)
 }

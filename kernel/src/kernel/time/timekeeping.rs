@@ -83,6 +83,7 @@ pub fn set_real(ns: u64) -> Result {
     REAL_BASE.store(ns.checked_sub(ktime_get()).ok_or(EINVAL)?, Ordering::Relaxed);
     update_vsyscall(&timebase());
     crate::kernel::time::hrtimer::clock_was_set();
+    crate::fs::timerfd::timerfd_clock_was_set();
     Ok(())
 }
 

@@ -176,6 +176,9 @@ ia32_syscalls! {
     243 set_thread_area => crate::arch::x86::kernel::tls::sys_set_thread_area, (bx);
     244 get_thread_area => crate::arch::x86::kernel::tls::sys_get_thread_area, (bx);
     252 exit_group => crate::kernel::exit::sys_exit_group, (bx);
+    254 epoll_create => crate::fs::eventpoll::sys_epoll_create, (bx);
+    255 epoll_ctl => crate::fs::eventpoll::sys_epoll_ctl, (bx, cx, dx, si);
+    256 epoll_wait => crate::fs::eventpoll::sys_epoll_wait, (bx, cx, dx, si);
     258 set_tid_address => crate::kernel::fork::sys_set_tid_address, (bx);
     259 timer_create => crate::arch::x86::ia32::time32::compat_sys_timer_create, (bx, cx, dx);
     260 timer_settime => crate::arch::x86::ia32::time32::sys_timer_settime32, (bx, cx, dx, si);
@@ -202,6 +205,15 @@ ia32_syscalls! {
     308 pselect6 => crate::arch::x86::ia32::time32::compat_sys_pselect6_time32, (bx, cx, dx, si, di, bp);
     309 ppoll => crate::arch::x86::ia32::time32::compat_sys_ppoll_time32, (bx, cx, dx, si, di);
     318 getcpu => crate::kernel::sched_syscalls::sys_getcpu, (bx, cx, dx);
+    319 epoll_pwait => crate::fs::eventpoll::sys_epoll_pwait, (bx, cx, dx, si, di, bp);
+    321 signalfd => crate::fs::signalfd::sys_signalfd, (bx, cx, dx);
+    322 timerfd_create => crate::fs::timerfd::sys_timerfd_create, (bx, cx);
+    323 eventfd => crate::fs::eventfd::sys_eventfd, (bx);
+    325 timerfd_settime => crate::arch::x86::ia32::time32::sys_timerfd_settime32, (bx, cx, dx, si);
+    326 timerfd_gettime => crate::arch::x86::ia32::time32::sys_timerfd_gettime32, (bx, cx);
+    327 signalfd4 => crate::fs::signalfd::sys_signalfd4, (bx, cx, dx, si);
+    328 eventfd2 => crate::fs::eventfd::sys_eventfd2, (bx, cx);
+    329 epoll_create1 => crate::fs::eventpoll::sys_epoll_create1, (bx);
     330 dup3 => crate::fs::file::sys_dup3, (bx, cx, dx);
     331 pipe2 => crate::fs::pipe::sys_pipe2, (bx, cx);
     333 preadv => crate::arch::x86::ia32::sys_ia32::compat_sys_preadv, (bx, cx, dx, si, di);
@@ -218,6 +230,8 @@ ia32_syscalls! {
     407 clock_nanosleep_time64 => crate::kernel::time::nanosleep::sys_clock_nanosleep, (bx, cx, dx, si);
     408 timer_gettime64 => crate::kernel::time::posix_timers::sys_timer_gettime, (bx, cx);
     409 timer_settime64 => crate::kernel::time::posix_timers::sys_timer_settime, (bx, cx, dx, si);
+    410 timerfd_gettime64 => crate::fs::timerfd::sys_timerfd_gettime, (bx, cx);
+    411 timerfd_settime64 => crate::fs::timerfd::sys_timerfd_settime, (bx, cx, dx, si);
     413 pselect6_time64 => crate::arch::x86::ia32::time32::compat_sys_pselect6_time64, (bx, cx, dx, si, di, bp);
     414 ppoll_time64 => crate::fs::select::sys_ppoll, (bx, cx, dx, si, di);
     421 rt_sigtimedwait_time64 => crate::arch::x86::ia32::time32::compat_sys_rt_sigtimedwait_time64, (bx, cx, dx, si);
@@ -225,6 +239,7 @@ ia32_syscalls! {
     386 rseq => crate::kernel::rseq::sys_rseq, (bx, cx, dx, si);
     422 futex_time64 => crate::kernel::futex::sys_futex, (bx, cx, dx, si, di, bp);
     439 faccessat2 => crate::fs::open::sys_faccessat2, (bx, cx, dx, si);
+    441 epoll_pwait2 => crate::fs::eventpoll::sys_epoll_pwait2, (bx, cx, dx, si, di, bp);
 }
 
 /// `waitpid`: `wait4` without the usage.

@@ -5,7 +5,7 @@
 use super::siginfo::to_compat;
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EFAULT, EINVAL, Result};
-use crate::fs::select;
+use crate::fs::{select, timerfd};
 use crate::kernel::futex;
 use crate::kernel::signal::SigSet;
 use crate::kernel::signal::sigset::KERNEL_ONLY;
@@ -119,6 +119,16 @@ pub fn sys_timer_settime32(id: i32, flags: u32, new: usize, old: usize) -> Resul
 /// `timer_gettime`.
 pub fn sys_timer_gettime32(id: i32, at: usize) -> Result<usize> {
     timer_gettime(id, at, TimeAbi::Time32)
+}
+
+/// `timerfd_settime`.
+pub fn sys_timerfd_settime32(fd: i32, flags: u32, new: usize, old: usize) -> Result<usize> {
+    timerfd::timerfd_settime(fd, flags, new, old, TimeAbi::Time32)
+}
+
+/// `timerfd_gettime`.
+pub fn sys_timerfd_gettime32(fd: i32, at: usize) -> Result<usize> {
+    timerfd::timerfd_gettime(fd, at, TimeAbi::Time32)
 }
 
 /// `pselect6`.
