@@ -117,6 +117,8 @@ pub fn trials() -> Vec<Trial> {
     trials.push(Trial::test("provoke::EXHAUST_STACK", exhaust_stack));
     trials.push(Trial::test("provoke::PANIC", panic));
     trials.push(Trial::test("provoke::panic_on_oops", panic_on_oops));
+    trials.push(Trial::test("provoke::HARDLOCKUP", hardlockup));
+    trials.push(Trial::test("provoke::SOFTLOCKUP", softlockup));
     trials
 }
 
@@ -181,6 +183,42 @@ fn panic_on_oops() -> Result<(), Failed> {
             "BUG: kernel NULL pointer dereference",
             "RIP: 0010:exception+0x",
             "Kernel panic - not syncing: Fatal exception",
+        ],
+    )
+}
+
+/// The machine never comes back by itself.
+fn hardlockup() -> Result<(), Failed> {
+    let console = provoke("nmi_watchdog=panic watchdog_thresh=2", "HARDLOCKUP")?;
+    says(
+        &console,
+        &[
+            "NMI watchdog: Enabled.",
+            "Performing direct entry HARDLOCKUP",
+            "NMI watchdog: Watchdog detected hard LOCKUP on cpu 0",
+            "Modules linked in:",
+            "Comm: provoke ",
+            "RIP: 0010:hardlockup+0x",
+            "Call Trace:",
+            "direct_entry+0x",
+            "RIP: 0033:0x",
+            "Kernel panic - not syncing: Hard LOCKUP",
+        ],
+    )
+}
+
+fn softlockup() -> Result<(), Failed> {
+    let console = provoke("softlockup_panic=1 watchdog_thresh=1", "SOFTLOCKUP")?;
+    says(
+        &console,
+        &[
+            "Performing direct entry SOFTLOCKUP",
+            "watchdog: BUG: soft lockup - CPU#0 stuck for ",
+            "Modules linked in:",
+            "RIP: 0010:softlockup+0x",
+            "Call Trace:",
+            "direct_entry+0x",
+            "Kernel panic - not syncing: softlockup: hung tasks",
         ],
     )
 }

@@ -28,3 +28,5 @@ pub mod task;
 pub mod time;
 pub mod trace;
 pub mod wait;
+pub mod watchdog;
+pub mod watchdog_hld;

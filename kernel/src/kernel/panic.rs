@@ -37,6 +37,17 @@ pub fn oops_in_progress() -> bool {
     OOPS_IN_PROGRESS.load(Ordering::Relaxed) != 0
 }
 
+/// What follows is shown at once, whoever owns the console and whatever the context is; or no longer
+/// (`bust_spinlocks`).
+pub fn bust_spinlocks(yes: bool) {
+    if yes {
+        OOPS_IN_PROGRESS.fetch_add(1, Ordering::Relaxed);
+        console::bust_owner();
+    } else {
+        OOPS_IN_PROGRESS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Gives a command-line parameter to whoever knows it: the log, panics, NMIs, context tracking,
 /// signal records. Returns false if nobody does.
 pub fn setup_param(name: &str, value: Option<&str>) -> bool {
@@ -52,6 +63,7 @@ pub fn setup_param(name: &str, value: Option<&str>) -> bool {
         || trace::setup(name, value)
         || crate::kernel::sys_ni::setup(name, value)
         || crate::drivers::tty::sysrq::setup(name, value)
+        || crate::kernel::watchdog::setup(name, value)
 }
 
 /// Handles one command-line parameter; false if it is not one of these.
@@ -85,6 +97,8 @@ pub enum Taint {
     Die = 7,
     /// A warning.
     Warn = 9,
+    /// A soft lockup.
+    SoftLockup = 14,
 }
 
 static TAINTED: AtomicU64 = AtomicU64::new(0);
@@ -180,6 +194,7 @@ pub fn mdelay(ms: u64) {
     let khz = if tsc_khz() == 0 { 4_000_000 } else { tsc_khz() };
     let start = rdtsc();
     while rdtsc().wrapping_sub(start) < ms * khz {
+        crate::kernel::watchdog_hld::touch_nmi_watchdog();
         core::hint::spin_loop();
     }
 }

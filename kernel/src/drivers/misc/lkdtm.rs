@@ -43,6 +43,8 @@ crash_types! {
     ACCESS_NULL => access_null;
     WRITE_RO => write_ro;
     WRITE_KERN => write_kern;
+    SOFTLOCKUP => softlockup;
+    HARDLOCKUP => hardlockup;
 }
 
 fn show(o: &mut SeqFile) {
@@ -207,6 +209,21 @@ fn write_kern() {
     crate::pr_info!("lkdtm: attempting bad 8 byte write at {at:x}\n");
     store(at, 0);
     survived("bad write");
+}
+
+/// Lets nobody else run, ever.
+fn softlockup() {
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// Nor takes an interrupt.
+fn hardlockup() {
+    crate::locking::local_irq_disable();
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 #[cfg(test)]

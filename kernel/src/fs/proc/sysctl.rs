@@ -11,6 +11,8 @@ use crate::kernel::panic::{OOPS_LIMIT, PANIC_ON_OOPS, PANIC_ON_WARN, PANIC_TIMEO
 use crate::kernel::printk::{self, syslog};
 use crate::kernel::signal::fatal::PRINT_FATAL_SIGNALS;
 use crate::kernel::sys;
+use crate::kernel::watchdog::{self, Switch};
+use crate::kernel::watchdog_hld::HARDLOCKUP_PANIC;
 use crate::mm::mm_struct::SUID_DUMP_ROOT;
 use crate::mm::util;
 use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
@@ -106,6 +108,15 @@ macro_rules! switch_entry {
         }
     };
 }
+macro_rules! watchdog_entry {
+    ($path:literal, $switch:expr) => {
+        Sysctl {
+            path: $path,
+            show: |o| writeln!(o, "{}", u8::from($switch.get())),
+            store: Some(|b| $switch.set(number(b)?)),
+        }
+    };
+}
 macro_rules! text_entry {
     ($path:literal, $text:expr) => {
         Sysctl {
@@ -136,6 +147,16 @@ pub static TABLE: &[Sysctl] = &[
     atomic_entry!("kernel/panic_on_unrecovered_nmi", nmi::PANIC_ON_UNRECOVERED_NMI, i32),
     atomic_entry!("kernel/panic_on_io_nmi", nmi::PANIC_ON_IO_NMI, i32),
     atomic_entry!("kernel/oops_limit", OOPS_LIMIT, u32),
+    watchdog_entry!("kernel/watchdog", Switch::Any),
+    watchdog_entry!("kernel/nmi_watchdog", Switch::Nmi),
+    watchdog_entry!("kernel/soft_watchdog", Switch::Soft),
+    Sysctl {
+        path: "kernel/watchdog_thresh",
+        show: |o| writeln!(o, "{}", watchdog::thresh()),
+        store: Some(|b| watchdog::set_thresh(number(b)?)),
+    },
+    switch_entry!("kernel/softlockup_panic", watchdog::SOFTLOCKUP_PANIC),
+    switch_entry!("kernel/hardlockup_panic", HARDLOCKUP_PANIC),
     atomic_entry!("kernel/sysrq", crate::drivers::tty::sysrq::SYSRQ_ENABLED, i32),
     switch_entry!("kernel/dmesg_restrict", syslog::DMESG_RESTRICT),
     atomic_entry!("kernel/panic", PANIC_TIMEOUT, i32),

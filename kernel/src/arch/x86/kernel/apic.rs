@@ -11,6 +11,7 @@ use crate::arch::x86::ptrace::PtRegs;
 use crate::kernel::sched;
 use crate::kernel::task::current;
 use crate::kernel::time::{hrtimer, timekeeping::ktime_get};
+use crate::kernel::watchdog::watchdog_tick;
 use crate::mm::vmalloc::ioremap;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -57,6 +58,11 @@ fn read(reg: usize) -> u32 {
     }
     // SAFETY: as above.
     unsafe { ((base + reg) as *const u32).read_volatile() }
+}
+
+/// This CPU's APIC's id.
+pub fn id() -> u32 {
+    read(ID) >> 24
 }
 
 /// Ends the interrupt being served.
@@ -128,6 +134,7 @@ pub fn local_apic_timer_interrupt(regs: &PtRegs) {
     let mut tick = NEXT_TICK.load(Ordering::Relaxed);
     if now >= tick {
         update_process_times(regs.user_mode());
+        watchdog_tick(regs);
         sched::scheduler_tick();
         crate::kernel::printk::flush_pending();
         tick += TICK_NSEC;

@@ -18,6 +18,7 @@ pub mod ldt;
 pub mod mce;
 pub mod nmi;
 pub mod nmi_selftest;
+pub mod nmi_watchdog;
 pub mod process_64;
 pub mod ptrace;
 pub mod reboot;

@@ -30,6 +30,7 @@ pub fn machine_power_off() -> ! {
 /// Stops for ever.
 pub fn machine_halt() -> ! {
     crate::locking::local_irq_disable();
+    super::nmi_watchdog::stop();
     loop {
         x86_64::instructions::hlt();
     }
