@@ -8,7 +8,6 @@ use crate::arch::x86::kernel::signal::arch_do_signal_or_restart;
 use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
 use crate::arch::x86::ptrace::{PtRegs, eflags};
 use crate::arch::x86::segment::{USER_CS, USER_DS};
-use crate::errno::ENOSYS;
 use crate::kernel::context_tracking;
 use crate::kernel::ptrace::{ptrace_report_syscall_entry, ptrace_report_syscall_exit};
 use crate::kernel::rseq::rseq_handle_notify_resume;
@@ -41,12 +40,6 @@ pub unsafe extern "C" fn do_syscall_64(regs: *mut PtRegs, nr: i64) -> bool {
 unsafe fn do_traced_syscall(regs: *mut PtRegs) -> bool {
     // SAFETY: the entry's own frame.
     let nr = syscall_trace_enter(unsafe { &mut *regs });
-    if nr != -1 && nr as u64 >= NR_SYSCALLS as u64 {
-        // Whatever the tracer left there; -1 is the one number that keeps it (Linux 6.1,
-        // `arch/x86/entry/common.c`, `do_syscall_64`).
-        // SAFETY: as above.
-        unsafe { (*regs).ax = ENOSYS.as_ret() as u64 };
-    }
     // SAFETY: by the caller.
     unsafe { do_syscall(regs, nr) }
 }
@@ -63,7 +56,8 @@ unsafe fn do_syscall(regs: *mut PtRegs, nr: i64) -> bool {
         // SAFETY: the entry's own frame; no call keeps a reference to it.
         unsafe { (*regs).ax = ret as u64 };
     } else if nr != -1 {
-        // -1 is what a tracer writes that has set the result itself.
+        // -1 is what a tracer writes that has set the result itself; with any other number it loses what it
+        // has set (Linux 6.1, `arch/x86/entry/common.c`, `do_syscall_64`).
         // SAFETY: as above.
         unsafe { (*regs).ax = sys_ni_syscall(nr as i32, false) as u64 };
     }
