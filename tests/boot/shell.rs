@@ -120,7 +120,7 @@ fn programs_and_log() -> Result<(), Failed> {
     says(&line(&mut pty, "sh -c 'kill -SEGV $$'; echo status $?")?, "Segmentation fault\nstatus 139")?;
     says(&line(&mut pty, "ps -o pid,tty,comm")?, "    1 ?      init")?;
     says(&line(&mut pty, "cat /proc/$$/comm; head -n 1 /proc/version")?, "sh\nLinux version 6.1")?;
-    says(&line(&mut pty, "mount | cut -d' ' -f3 | tr '\\n' ' '")?, "/proc /sys /dev")?;
+    says(&line(&mut pty, "mount | cut -d' ' -f3 | tr '\\n' ' '")?, "/proc /sys /dev /dev/pts /dev/shm /tmp")?;
     pty.keys("exit\r")?;
     ends_well(&mut pty)
 }

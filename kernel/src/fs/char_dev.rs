@@ -46,5 +46,5 @@ pub fn open(inode: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>> {
     if let Some(d) = fixed().find(|d| d.dev == dev) {
         return (d.open)(dev, flags);
     }
-    crate::drivers::tty::tty_io::open_serial(dev, flags)
+    crate::drivers::tty::tty_io::open_tty(dev, flags)
 }

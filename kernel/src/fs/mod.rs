@@ -23,6 +23,7 @@ pub mod char_dev;
 pub mod coredump;
 pub mod dcache;
 pub mod debugfs;
+pub mod devpts;
 pub mod devtmpfs;
 pub mod elf_image;
 pub mod elf_tables;

@@ -32,6 +32,7 @@ pub static FILESYSTEMS: &[&FsType] = &[
     &crate::fs::devtmpfs::FS_TYPE,
     &crate::fs::debugfs::FS_TYPE,
     &crate::fs::ramfs::RAMFS,
+    &crate::fs::devpts::FS_TYPE,
 ];
 
 /// Finds a kind by its name.

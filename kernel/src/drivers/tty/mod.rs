@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Terminals: serial lines with a line discipline (Linux 6.1, `drivers/tty/`).
+//! Terminals: serial lines and pseudoterminals with a line discipline (Linux 6.1, `drivers/tty/`).
 pub mod n_tty;
+mod n_tty_output;
+pub mod pty;
 pub mod serial;
 pub mod sysrq;
 pub mod tty_io;

@@ -2,13 +2,17 @@
 //! The line discipline (Linux 6.1, `drivers/tty/n_tty.c`): editing lines, echo, the keys
 //! that send signals, newline translation.
 
-use super::serial::p8250;
+use super::n_tty_output::{Output, QUEUE_SIZE, opost};
+use super::pty;
+use super::serial::{self, p8250};
+use crate::errno::{ENOMEM, Result};
+use crate::fs::inode::Dev;
 use crate::kernel::signal::kill_pgrp;
 use crate::kernel::wait::WaitQueue;
 use crate::locking::IrqLock;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use linux_raw_sys::general as abi;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -30,7 +34,7 @@ const _: () = assert!(size_of::<Termios>() == 36);
 
 /// The settings a terminal on a serial port starts with (`tty_std_termios`; `serial_core.c`,
 /// `uart_register_driver`).
-const STD_TERMIOS: Termios = Termios {
+pub(super) const STD_TERMIOS: Termios = Termios {
     iflag: abi::ICRNL | abi::IXON,
     oflag: abi::OPOST | abi::ONLCR,
     cflag: abi::B9600 | abi::CS8 | abi::CREAD | abi::HUPCL | abi::CLOCAL,
@@ -107,33 +111,89 @@ impl Input {
 pub(super) struct State {
     pub(super) termios: Termios,
     pub(super) input: Input,
+    pub(super) out: Output,
     pub(super) winsize: [u16; 4],
+    /// Only root may open it (`TIOCEXCL`).
+    pub(super) exclusive: bool,
+    /// The master is in packet mode, and is to be told this.
+    pub(super) packet: Option<u8>,
+}
+
+impl State {
+    const fn new(termios: Termios) -> Self {
+        Self {
+            termios,
+            input: Input::new(),
+            out: Output::new(),
+            winsize: [0; 4],
+            exclusive: false,
+            packet: None,
+        }
+    }
+}
+
+/// What is at the other end of the line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// A serial port.
+    Serial(u32),
+    /// The master of a pseudoterminal.
+    Pty(u32),
 }
 
 /// A terminal.
 pub struct Tty {
-    pub(super) port: u32,
+    pub(super) driver: Driver,
     pub(super) state: IrqLock<State>,
+    /// Readers, and whoever polls.
     pub(super) wait: WaitQueue,
+    /// Writers that the other end keeps waiting; of a pseudoterminal also who writes to the
+    /// master.
+    pub(super) out_wait: WaitQueue,
+    /// Whoever reads the master of a pseudoterminal.
+    pub(super) master_wait: WaitQueue,
     /// Foreground process group.
     pub(super) pgrp: AtomicI32,
     pub(super) session: AtomicI32,
     /// How often it was hung up: files opened before the last time are no good any more.
     pub(super) hangups: AtomicU32,
+    /// How many files of it are open.
+    pub(super) opens: AtomicU32,
+    /// It was open before: who has the master sees the end when it is not any more.
+    pub(super) was_open: AtomicBool,
 }
 
-const fn new_tty(port: u32) -> Tty {
+const fn new_tty(driver: Driver, termios: Termios) -> Tty {
     Tty {
-        port,
-        state: IrqLock::new(State { termios: STD_TERMIOS, input: Input::new(), winsize: [0; 4] }),
+        driver,
+        state: IrqLock::new(State::new(termios)),
         wait: WaitQueue::new(),
+        out_wait: WaitQueue::new(),
+        master_wait: WaitQueue::new(),
         pgrp: AtomicI32::new(0),
         session: AtomicI32::new(0),
         hangups: AtomicU32::new(0),
+        opens: AtomicU32::new(0),
+        was_open: AtomicBool::new(false),
     }
 }
 
-static TTYS: [Tty; 4] = [new_tty(0), new_tty(1), new_tty(2), new_tty(3)];
+const fn new_port(port: u32) -> Tty {
+    new_tty(Driver::Serial(port), STD_TERMIOS)
+}
+
+static TTYS: [Tty; 4] = [new_port(0), new_port(1), new_port(2), new_port(3)];
+
+/// The settings of a new pseudoterminal (Linux 6.1, `drivers/tty/pty.c`, `unix98_pty_init`).
+const PTY_TERMIOS: Termios = Termios { cflag: abi::B38400 | abi::CS8 | abi::CREAD, ..STD_TERMIOS };
+
+/// The terminal with this device number.
+pub fn find(dev: Dev) -> Option<&'static Tty> {
+    match serial::port(dev) {
+        Some(port) => Some(tty(port)),
+        None => pty::index_of(dev).and_then(pty::get).map(|p| &p.tty),
+    }
+}
 
 /// The terminal on a serial port.
 pub fn tty(port: u32) -> &'static Tty {
@@ -149,35 +209,128 @@ enum Effect {
 
 /// A byte has come in; from the port's interrupt.
 pub fn receive(port: u32, c: u8) {
-    let t = tty(port);
-    let effect = {
-        let mut s = t.state.lock();
-        input(&mut s, c, &mut |b| p8250::write(port, b))
-    };
-    match effect {
-        Effect::None => {}
-        Effect::Ready => t.wait.wake_up(),
-        Effect::Signal(sig) => {
-            let pgrp = t.pgrp.load(Ordering::Relaxed);
-            if pgrp != 0 {
-                let _ = kill_pgrp(pgrp, sig, true);
+    tty(port).receive(c);
+}
+
+impl Tty {
+    /// A new terminal with a master.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(super) fn new_pty(index: u32) -> Result<Self> {
+        let tty = new_tty(Driver::Pty(index), PTY_TERMIOS);
+        let mut queue = VecDeque::new();
+        queue.try_reserve_exact(QUEUE_SIZE).map_err(|_| ENOMEM)?;
+        tty.state.lock().out.queue = queue;
+        Ok(tty)
+    }
+
+    /// As it was when it was new; whoever still had it open has lost it.
+    pub(super) fn reset(&self) {
+        self.hangups.fetch_add(1, Ordering::Relaxed);
+        self.was_open.store(false, Ordering::Relaxed);
+        let mut s = self.state.lock();
+        let mut queue = core::mem::take(&mut s.out.queue);
+        queue.clear();
+        *s = State::new(PTY_TERMIOS);
+        s.out.queue = queue;
+    }
+
+    /// A byte has come in; may be from an interrupt.
+    pub(super) fn receive(&self, c: u8) {
+        let (effect, stopped) = {
+            let mut s = self.state.lock();
+            let before = s.out.stopped;
+            // What is echoed goes where what is written goes.
+            let mut queue = core::mem::take(&mut s.out.queue);
+            if s.input.line.is_empty() {
+                // A line that is edited begins here.
+                s.out.canon_column = s.out.column;
             }
-            t.wait.wake_up();
+            let mut at = (s.out.column, s.out.canon_column);
+            let tm = s.termios;
+            let effect = input(&mut s, c, &mut |echoed| {
+                for &b in echoed {
+                    if tm.oflag & abi::OPOST == 0 {
+                        self.echo(&mut queue, &[b]);
+                    } else {
+                        opost(&tm, (&mut at.0, &mut at.1), b, &mut |out| self.echo(&mut queue, out));
+                    }
+                }
+            });
+            (s.out.column, s.out.canon_column) = at;
+            s.out.queue = queue;
+            (effect, (before, s.out.stopped))
+        };
+        if let Driver::Pty(_) = self.driver {
+            self.master_wait.wake_up();
         }
+        if stopped == (true, false) {
+            self.out_wait.wake_up();
+        }
+        match effect {
+            Effect::None => {}
+            Effect::Ready => self.wait.wake_up(),
+            Effect::Signal(sig) => {
+                let pgrp = self.pgrp.load(Ordering::Relaxed);
+                if pgrp != 0 {
+                    let _ = kill_pgrp(pgrp, sig, true);
+                }
+                self.wait.wake_up();
+            }
+        }
+    }
+
+    /// What there is no room for is not echoed.
+    fn echo(&self, queue: &mut VecDeque<u8>, bytes: &[u8]) {
+        match self.driver {
+            Driver::Serial(port) => p8250::write(port, bytes),
+            Driver::Pty(_) if queue.len() + bytes.len() <= QUEUE_SIZE => queue.extend(bytes),
+            Driver::Pty(_) => {}
+        }
+    }
+
+    /// Its device number.
+    pub(super) fn dev(&self) -> Dev {
+        match self.driver {
+            Driver::Serial(port) => serial::dev(port),
+            Driver::Pty(index) => pty::slave_dev(index),
+        }
+    }
+
+    /// Whether what is typed now would not be lost, or pushes nothing out (`receive_room`).
+    pub(super) fn has_input_room(&self) -> bool {
+        let s = self.state.lock();
+        s.input.has_room() || s.termios.lflag & abi::ICANON != 0 && s.input.lines.is_empty()
+    }
+
+    /// Everybody has closed the terminal again: its master reads to the end, and no further
+    /// (`TTY_OTHER_CLOSED`).
+    pub(super) fn other_closed(&self) -> bool {
+        self.was_open.load(Ordering::Relaxed) && self.opens.load(Ordering::Relaxed) == 0
     }
 }
 
 fn input(s: &mut State, c: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
     let tm = s.termios;
     let c = if tm.iflag & abi::ISTRIP != 0 { c & 0x7f } else { c };
+    let lower = tm.iflag & abi::IUCLC != 0 && tm.lflag & abi::IEXTEN != 0;
+    let c = if lower { c.to_ascii_lowercase() } else { c };
     if core::mem::take(&mut s.input.lnext) {
         return ordinary(s, c, echo);
     }
     let l = |f: u32| tm.lflag & f != 0;
     let is = |i: u32, c: u8| tm.cc[i as usize] == c && c != 0;
-    // Taken, though output is never stopped.
-    if tm.iflag & abi::IXON != 0 && (is(abi::VSTART, c) || is(abi::VSTOP, c)) {
-        return Effect::None;
+    if tm.iflag & abi::IXON != 0 {
+        if is(abi::VSTART, c) || is(abi::VSTOP, c) {
+            s.out.stopped = !is(abi::VSTART, c);
+            return Effect::None;
+        }
+        // The keys that send signals start output too, and with IXANY all do.
+        let keys = [abi::VINTR, abi::VQUIT, abi::VSUSP];
+        if tm.iflag & abi::IXANY != 0 || l(abi::ISIG) && keys.iter().any(|&k| is(k, c)) {
+            s.out.stopped = false;
+        }
     }
     if l(abi::ISIG) {
         let keys = [(abi::VINTR, abi::SIGINT), (abi::VQUIT, abi::SIGQUIT), (abi::VSUSP, abi::SIGTSTP)];
@@ -224,7 +377,7 @@ fn edit(s: &mut State, c: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
         }
     } else if is(abi::VREPRINT) && extended && tm.lflag & abi::ECHO != 0 {
         echo_char(&tm, c, echo);
-        echo(b"\r\n");
+        echo(b"\n");
         s.input.line.iter().for_each(|&b| echo_char(&tm, b, echo));
     } else if is(abi::VEOF) {
         if s.input.lines.len() < N_TTY_BUF_SIZE {
@@ -245,11 +398,23 @@ fn erase(s: &mut State, mut stop: impl FnMut(Option<u8>, usize) -> bool, echo: &
     while !s.input.line.is_empty() && !stop(s.input.line.back().copied(), erased) {
         let c = s.input.line.pop_back().unwrap_or(0);
         erased += 1;
-        if tm.lflag & abi::ECHO != 0 {
+        if tm.lflag & abi::ECHO != 0 && c == b'\t' {
+            (0..tab_width(s)).for_each(|_| echo(b"\x08"));
+        } else if tm.lflag & abi::ECHO != 0 {
             let control = c < 32 && c != b'\t' || c == 127;
             echo(if control && tm.lflag & abi::ECHOCTL != 0 { b"\x08 \x08\x08 \x08" } else { b"\x08 \x08" });
         }
     }
+}
+
+/// How far back the tab goes that stood behind what is left of the line (`__process_echoes`,
+/// `ECHO_OP_ERASE_TAB`).
+fn tab_width(s: &State) -> u32 {
+    let shown = |&c: &u8| if c < 32 && s.termios.lflag & abi::ECHOCTL != 0 || c == 127 { 2 } else { 1 };
+    let since: u32 = s.input.line.iter().rev().take_while(|&&c| c != b'\t').map(shown).sum();
+    let from_tab = s.input.line.contains(&b'\t');
+    let column = if from_tab { since } else { since + s.out.canon_column };
+    8 - (column & 7)
 }
 
 /// A byte that means itself, or ends a line.
@@ -257,6 +422,9 @@ fn ordinary(s: &mut State, c: u8, echo: &mut dyn FnMut(&[u8])) -> Effect {
     let tm = s.termios;
     let room = s.input.has_room();
     let canon = tm.lflag & abi::ICANON != 0;
+    if !room && canon && tm.iflag & abi::IMAXBEL != 0 && c != b'\n' {
+        echo(b"\x07");
+    }
     let ends =
         canon && (c == b'\n' || c != 0 && [abi::VEOL, abi::VEOL2].iter().any(|&i| tm.cc[i as usize] == c));
     if tm.lflag & abi::ECHO != 0 || canon && c == b'\n' && tm.lflag & abi::ECHONL != 0 {
@@ -286,8 +454,7 @@ fn echo_char(tm: &Termios, c: u8, echo: &mut dyn FnMut(&[u8])) {
     }
     let control = c < 32 && c != b'\t' || c == 127;
     match c {
-        b'\n' => echo(b"\r\n"),
-        c if control && tm.lflag & abi::ECHOCTL != 0 => echo(&[b'^', c ^ 0x40]),
+        c if control && c != b'\n' && tm.lflag & abi::ECHOCTL != 0 => echo(&[b'^', c ^ 0x40]),
         c => echo(&[c]),
     }
 }
@@ -309,6 +476,11 @@ impl Tty {
         s.input.take(max, canon)
     }
 
+    /// How much a read would give: of lines, none that is not whole (`inq_canon`).
+    pub(super) fn chars_ready(&self) -> usize {
+        self.state.lock().input.len()
+    }
+
     /// A hangup: what was typed is lost, and whoever waits for more is woken.
     pub(super) fn flush_and_wake(&self) {
         self.state.lock().input.clear();
@@ -321,7 +493,7 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        State { termios: STD_TERMIOS, input: Input::new(), winsize: [0; 4] }
+        State::new(STD_TERMIOS)
     }
 
     fn type_in(s: &mut State, keys: &[u8]) -> (Vec<u8>, Option<i32>) {
@@ -350,9 +522,9 @@ mod tests {
         type_in(&mut s, b"\r");
         assert_eq!(read(&mut s, 99), b"ac\n");
         // Backspace is a character like others, shown as one.
-        assert_eq!(type_in(&mut s, b"x\x08\n").0, b"x^H\r\n");
+        assert_eq!(type_in(&mut s, b"x\x08\n").0, b"x^H\n");
         assert_eq!(read(&mut s, 99), b"x\x08\n");
-        assert_eq!(type_in(&mut s, b"x\x01\x7f\x15y\n").0, b"x^A\x08 \x08\x08 \x08\x08 \x08y\r\n");
+        assert_eq!(type_in(&mut s, b"x\x01\x7f\x15y\n").0, b"x^A\x08 \x08\x08 \x08\x08 \x08y\n");
         assert_eq!(read(&mut s, 99), b"y\n");
     }
 
@@ -383,7 +555,7 @@ mod tests {
         assert_eq!(read(&mut s, 99), b"one three\n");
         assert_eq!(type_in(&mut s, b"a\x16\x03b\n").1, None);
         assert_eq!(read(&mut s, 99), b"a\x03b\n");
-        assert_eq!(type_in(&mut s, b"ab\x12\n").0, b"ab^R\r\nab\r\n");
+        assert_eq!(type_in(&mut s, b"ab\x12\n").0, b"ab^R\nab\n");
     }
 
     #[test]

@@ -3,13 +3,16 @@
 //! `n_tty.c`, `n_tty_read`).
 
 use super::n_tty::{self, Tty};
-use super::serial::{self, p8250};
-use crate::errno::{EAGAIN, EFAULT, EIO, ENOTTY, ENXIO, ERESTARTSYS, ESPIPE, Result};
+use super::n_tty_output;
+use super::pty;
+use super::serial;
+use crate::errno::{EAGAIN, EBUSY, EFAULT, EIO, ENOTTY, ENXIO, ESPIPE, Result};
 use crate::fs::char_dev::Device;
 use crate::fs::file_table::{File, FileOps, poll};
 use crate::fs::inode::Dev;
 use crate::fs::select::PollTable;
-use crate::kernel::sched::{cond_resched, yield_now};
+use crate::kernel::capability::capable;
+use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::signal_pending;
 use crate::kernel::task::current;
 use crate::kernel::time::timekeeping::ktime_get;
@@ -22,10 +25,11 @@ use linux_raw_sys::ioctl::TIOCSPGRP;
 /// `TTYAUX_MAJOR`.
 const TTYAUX_MAJOR: u32 = 5;
 
-/// `/dev/tty` and `/dev/console`.
+/// `/dev/tty`, `/dev/console` and `/dev/ptmx`.
 pub static DEVICES: &[Device] = &[
     Device { name: "tty", dev: Dev::new(TTYAUX_MAJOR, 0), mode: 0o666, open: open_current_tty },
     Device { name: "console", dev: Dev::new(TTYAUX_MAJOR, 1), mode: 0o600, open: open_console },
+    Device { name: "ptmx", dev: pty::PTMX_DEV, mode: 0o666, open: pty::open_ptmx },
 ];
 
 /// The terminal on a serial port.
@@ -35,8 +39,8 @@ fn find_port(port: u32) -> Result<&'static Tty> {
 
 /// `/dev/tty`: the controlling terminal, if there is one.
 fn open_current_tty(_: Dev, _: u32) -> Result<Arc<dyn FileOps>> {
-    let port = serial::port(Dev(current().signal.tty.load(Ordering::Relaxed))).ok_or(ENXIO)?;
-    Ok(Arc::new(TtyFile::new(find_port(port)?)))
+    let tty = n_tty::find(Dev(current().signal.tty.load(Ordering::Relaxed))).ok_or(ENXIO)?;
+    Ok(Arc::new(TtyFile::open(tty)?))
 }
 
 /// `/dev/console`: never becomes the controlling terminal by being opened.
@@ -44,11 +48,15 @@ fn open_console(_: Dev, _: u32) -> Result<Arc<dyn FileOps>> {
     Ok(Arc::new(TtyFile::console(find_port(serial::console_port())?)))
 }
 
-/// `/dev/ttyS*`: becomes the controlling terminal of a session leader that has none.
-pub fn open_serial(dev: Dev, flags: u32) -> Result<Arc<dyn FileOps>> {
+/// `/dev/ttyS*` and `/dev/pts/*`: becomes the controlling terminal of a session leader that
+/// has none.
+pub fn open_tty(dev: Dev, flags: u32) -> Result<Arc<dyn FileOps>> {
+    if let Some(index) = pty::index_of(dev) {
+        return pty::open_slave(index, flags);
+    }
     let port = serial::port(dev).ok_or(ENXIO)?;
     let tty = find_port(port)?;
-    let file = TtyFile::new(tty);
+    let file = TtyFile::open(tty)?;
     if flags & O_NOCTTY == 0 {
         tty.acquire_on_open();
     }
@@ -63,16 +71,35 @@ pub struct TtyFile {
 }
 
 impl TtyFile {
-    /// The terminal until it is hung up.
-    fn new(tty: &'static Tty) -> Self {
-        Self { tty, opened_at: Some(tty.hangups.load(Ordering::Relaxed)) }
+    /// The terminal until it is hung up; not for everybody if somebody wants it alone
+    /// (`tty_reopen`).
+    pub(super) fn open(tty: &'static Tty) -> Result<Self> {
+        if tty.state.lock().exclusive && !capable(abi::CAP_SYS_ADMIN) {
+            return Err(EBUSY);
+        }
+        Ok(Self::counted(tty, Some(tty.hangups.load(Ordering::Relaxed))))
     }
     /// The console, which outlives hangups (Linux 6.1, drivers/tty/tty_io.c, `__tty_hangup`).
-    const fn console(tty: &'static Tty) -> Self {
-        Self { tty, opened_at: None }
+    fn console(tty: &'static Tty) -> Self {
+        Self::counted(tty, None)
+    }
+    fn counted(tty: &'static Tty, opened_at: Option<u32>) -> Self {
+        tty.opens.fetch_add(1, Ordering::Relaxed);
+        tty.was_open.store(true, Ordering::Relaxed);
+        Self { tty, opened_at }
     }
     fn hung_up(&self) -> bool {
         self.opened_at.is_some_and(|n| n != self.tty.hangups.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for TtyFile {
+    /// The last one to close it lets others in again, and a master see the end.
+    fn drop(&mut self) {
+        if self.tty.opens.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.tty.state.lock().exclusive = false;
+            self.tty.master_wait.wake_up();
+        }
     }
 }
 
@@ -115,6 +142,10 @@ impl FileOps for TtyFile {
                 break;
             }
             let (chunk, line_ends) = t.take(to.count().min(256));
+            if let n_tty::Driver::Pty(_) = t.driver {
+                // Who types there may have waited for room.
+                t.out_wait.wake_up();
+            }
             let n = to.copy_to(&chunk);
             done += n;
             if n < chunk.len() {
@@ -130,25 +161,25 @@ impl FileOps for TtyFile {
         Ok(done)
     }
 
-    fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+    fn write(&self, f: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         let t = self.tty;
         let tm = t.state.lock().termios;
-        if self.hung_up() {
+        if self.hung_up() || !t.is_connected() {
             return Err(EIO);
         }
         if tm.lflag & abi::TOSTOP != 0 {
             t.check_foreground(abi::SIGTTOU)?;
         }
-        let translate = tm.oflag & (abi::OPOST | abi::ONLCR) == abi::OPOST | abi::ONLCR;
+        let gone = || self.hung_up() || !t.is_connected();
         let mut chunk = [0u8; 256];
         let mut done = 0;
         while from.count() != 0 {
             let want = from.count().min(chunk.len());
             let n = from.copy_from(&mut chunk[..want]);
-            let sent = send(t.port, &chunk[..n], translate);
+            let (sent, end) = t.send(&chunk[..n], f.nonblock(), &gone);
             done += sent;
-            if sent < n {
-                return if done == 0 { Err(ERESTARTSYS) } else { Ok(done) };
+            if let Err(e) = end {
+                return n_tty_output::written(done, e);
             }
             if n < want {
                 return if done == 0 { Err(EFAULT) } else { Ok(done) };
@@ -166,18 +197,19 @@ impl FileOps for TtyFile {
     }
     fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
         table.wait_static(&self.tty.wait);
-        let out = poll::OUT | poll::WRNORM;
+        table.wait_static(&self.tty.out_wait);
+        let out = if self.tty.writable() { poll::OUT | poll::WRNORM } else { 0 };
         if self.hung_up() {
-            return out | poll::IN | poll::RDNORM | poll::ERR | poll::HUP;
+            return poll::OUT | poll::WRNORM | poll::IN | poll::RDNORM | poll::ERR | poll::HUP;
         }
         if self.tty.readable() { out | poll::IN | poll::RDNORM } else { out }
     }
 
-    fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
+    fn ioctl(&self, f: &File, cmd: u32, arg: usize) -> Result<usize> {
         if self.hung_up() {
             return Err(if cmd == TIOCSPGRP { ENOTTY } else { EIO });
         }
-        super::tty_ioctl::ioctl(self.tty, cmd, arg)
+        super::tty_ioctl::ioctl(self.tty, f, cmd, arg)
     }
 
     fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
@@ -187,39 +219,4 @@ impl FileOps for TtyFile {
     fn seekable(&self) -> bool {
         false
     }
-}
-
-/// Sends bytes, a carriage return before each newline if `translate`; how many of them, which
-/// is fewer only if a signal came. Whoever is at the other end may be slow: nothing is lost,
-/// and others run meanwhile.
-fn send(port: u32, bytes: &[u8], translate: bool) -> usize {
-    let mut sent = 0;
-    for piece in bytes.split_inclusive(|&b| translate && b == b'\n') {
-        let newline = translate && piece.ends_with(b"\n");
-        let text = &piece[..piece.len() - usize::from(newline)];
-        for chunk in text.chunks(p8250::FIFO_SIZE) {
-            if !send_chunk(port, chunk) {
-                return sent;
-            }
-            sent += chunk.len();
-        }
-        if newline {
-            if !send_chunk(port, b"\r\n") {
-                return sent;
-            }
-            sent += 1;
-        }
-    }
-    sent
-}
-
-/// Sends what the port takes at once, as soon as it can; false if a signal came before.
-fn send_chunk(port: u32, chunk: &[u8]) -> bool {
-    while !p8250::try_write(port, chunk) {
-        if signal_pending(&current()) {
-            return false;
-        }
-        yield_now();
-    }
-    true
 }

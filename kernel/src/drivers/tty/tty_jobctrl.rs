@@ -2,15 +2,15 @@
 //! Terminals and sessions (Linux 6.1, `drivers/tty/tty_jobctrl.c`): whose terminal it is,
 //! which process group is in its foreground, and what happens when the session ends.
 
-use super::n_tty::{self, Tty};
-use super::serial;
+use super::n_tty::{self, Driver, Tty};
+use super::pty;
 use crate::errno::{EINVAL, EIO, ENOTTY, EPERM, ERESTARTSYS, ESRCH, Result};
 use crate::fs::inode::Dev;
 use crate::kernel::capability::capable;
-use crate::kernel::fork::TASKLIST;
+use crate::kernel::fork::{TASKLIST, find_task};
 use crate::kernel::signal::action::SIG_IGN;
 use crate::kernel::signal::kill::is_pgrp_orphaned;
-use crate::kernel::signal::{kill_pgrp, with_siglock};
+use crate::kernel::signal::{kill_pgrp, send_sig, with_siglock};
 use crate::kernel::task::current;
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::{CAP_SYS_ADMIN, SIGCONT, SIGHUP, SIGTTIN};
@@ -26,18 +26,24 @@ fn session_clear_tty(session: i32) {
 /// (`disassociate_ctty`, with `on_exit`).
 pub fn disassociate_ctty() {
     let sig = &current().signal;
-    let port = serial::port(Dev(sig.tty.load(Relaxed)));
-    if sig.leader.load(Relaxed) != 0
-        && let Some(port) = port
-    {
-        n_tty::tty(port).vhangup_session();
+    if sig.leader.load(Relaxed) == 0 {
+        return;
+    }
+    if let Some(tty) = n_tty::find(Dev(sig.tty.load(Relaxed))) {
+        tty.vhangup_session();
+        return;
+    }
+    // The terminal went before: its foreground hears of it now.
+    let old = sig.tty_old_pgrp.swap(0, Relaxed);
+    if old != 0 {
+        let _ = kill_pgrp(old, SIGHUP as i32, true);
     }
 }
 
 impl Tty {
     /// Whether it is the current process's controlling terminal.
     pub(super) fn is_mine(&self) -> bool {
-        serial::dev(self.port).0 == current().signal.tty.load(Relaxed)
+        self.dev().0 == current().signal.tty.load(Relaxed)
     }
 
     fn want_mine(&self) -> Result {
@@ -68,7 +74,7 @@ impl Tty {
     /// Becomes the current session's controlling terminal (`__proc_set_tty`).
     fn set_controlling(&self) {
         let cur = current();
-        cur.signal.tty.store(serial::dev(self.port).0, Relaxed);
+        cur.signal.tty.store(self.dev().0, Relaxed);
         self.session.store(cur.signal.session(), Relaxed);
         self.pgrp.store(cur.signal.pgrp(), Relaxed);
     }
@@ -158,12 +164,43 @@ impl Tty {
     /// has the terminal open finds it at its end, the foreground hears of it, and it is free
     /// for another session (Linux 6.1, drivers/tty/tty_io.c, `tty_vhangup_session`).
     fn vhangup_session(&self) {
-        self.hangups.fetch_add(1, Relaxed);
-        self.flush_and_wake();
+        self.cut();
         session_clear_tty(self.session.swap(0, Relaxed));
         let pgrp = self.pgrp.swap(0, Relaxed);
         if pgrp != 0 {
             let _ = kill_pgrp(pgrp, SIGHUP as i32, true);
+        }
+    }
+
+    /// Whoever has it open finds it at its end.
+    fn cut(&self) {
+        self.hangups.fetch_add(1, Relaxed);
+        self.flush_and_wake();
+        self.out_wait.wake_up();
+    }
+
+    /// The line was cut: the session loses it, and its leader is told (Linux 6.1,
+    /// drivers/tty/tty_io.c, `__tty_hangup`; tty_jobctrl.c, `tty_signal_session_leader`).
+    pub(super) fn vhangup(&self) {
+        self.cut();
+        let (session, pgrp) = (self.session.swap(0, Relaxed), self.pgrp.swap(0, Relaxed));
+        if session == 0 {
+            return;
+        }
+        let leader = find_task(session).filter(|t| t.signal.leader.load(Relaxed) != 0);
+        session_clear_tty(session);
+        if let Some(leader) = leader {
+            leader.signal.tty_old_pgrp.store(pgrp, Relaxed);
+            let _ = send_sig(SIGHUP as i32, &leader, true);
+            let _ = send_sig(SIGCONT as i32, &leader, true);
+        }
+    }
+
+    /// Whether there is anybody at the other end.
+    pub(super) fn is_connected(&self) -> bool {
+        match self.driver {
+            Driver::Serial(_) => true,
+            Driver::Pty(index) => pty::get(index).is_some_and(pty::Pty::has_master),
         }
     }
 }

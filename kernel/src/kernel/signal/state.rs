@@ -293,6 +293,9 @@ pub struct SignalStruct {
     pub is_child_subreaper: AtomicBool,
     /// Device number of the controlling terminal, or 0.
     pub tty: AtomicU32,
+    /// The foreground of the terminal that was taken from the session: its leader's end is still
+    /// told to it.
+    pub tty_old_pgrp: AtomicI32,
     /// How often the process has called `execve` since it was forked: `setpgid` asks, and who
     /// dies as its child (`self_exec_id`).
     pub did_exec: AtomicU32,
