@@ -8,7 +8,7 @@ use crate::oracle::{self, Set};
 use crate::paths::Paths;
 use crate::transcript::{self, Expected, Row};
 use crate::ui::{self, Step};
-use crate::{build, elf, linux, runtimes, tools};
+use crate::{build, elf, linux, lkdtm, oops, runtimes, tools};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,6 +33,10 @@ pub fn main(args: &CompareArgs) -> Result<ExitCode> {
     let known = known(&paths)?;
     let mut totals = Totals::default();
     let (programs, rest) = host_programs(&args.what);
+    let (oopses, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| name == oops::SET);
+    if args.what.is_empty() || !oopses.is_empty() {
+        compare_oopses(&paths, &linux, args.record, &mut totals)?;
+    }
     let (languages, rest): (Vec<_>, Vec<_>) = rest.into_iter().partition(|name| name == runtimes::SET);
     if args.what.is_empty() || !languages.is_empty() {
         let (runs, left_out) = runtimes::all(&paths)?;
@@ -75,6 +79,42 @@ pub fn main(args: &CompareArgs) -> Result<ExitCode> {
         println!("{explained} of the different ones are explained in tests/recorded/expected-differences");
     }
     Ok(if different > explained { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The kernels' own faults, whole. There is no list of known differences for these: a rule in
+/// [`oops`] makes the two sides one, or they differ.
+fn compare_oopses(paths: &Paths, linux: &Path, record: bool, totals: &mut Totals) -> Result<()> {
+    let module = match lkdtm::module(paths, linux) {
+        Ok(module) => module,
+        Err(why) => {
+            ui::say(&format!("{}: left out: {why:#}", oops::SET));
+            return Ok(());
+        }
+    };
+    let all = |kernel: &Path, name: &str, module: Option<&Path>| -> Result<oops::Oopses> {
+        let step = Step::start(&format!("{}: {name}", oops::SET));
+        let mut all = oops::Oopses::new();
+        for boot in oops::BOOTS {
+            all.extend(oops::boot(kernel, paths, module, boot)?);
+        }
+        step.done();
+        Ok(all)
+    };
+    let theirs = all(linux, "Linux", Some(&module))?;
+    if record {
+        build::write_whole(&oops::recorded(paths), oops::write(&theirs).as_bytes())?;
+    }
+    let ours = all(&paths.kernel(), "Trapline", None)?;
+    for (title, lines) in &theirs {
+        match oops::difference(lines, ours.get(title).map_or(&[], Vec::as_slice)) {
+            None => totals.identical += 1,
+            Some(difference) => {
+                totals.different += 1;
+                print!("{}: {title}\n{difference}", oops::SET);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn known(paths: &Paths) -> Result<Vec<Expected>> {

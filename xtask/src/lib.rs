@@ -23,6 +23,7 @@
 //! | [`transcript`] | what two kernels said, row by row |
 //! | [`debian`] | packages, fetched but not installed |
 //! | [`linux`] | Debian's kernel, fetched but not installed |
+//! | [`oops`], [`lkdtm`] | whole oopses, compared; and what provokes them on Debian's kernel |
 //! | [`compare`] | both kernels, side by side |
 //! | [`explain`] | what the kernel does, stage by stage |
 //! | [`symbols`] | where things are in the kernel |
@@ -49,7 +50,9 @@ pub mod initramfs;
 pub mod kallsyms;
 pub mod ktap;
 pub mod linux;
+pub mod lkdtm;
 pub mod nmi_storm;
+pub mod oops;
 pub mod oracle;
 pub mod paths;
 pub mod qemu;

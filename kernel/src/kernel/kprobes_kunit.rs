@@ -334,6 +334,8 @@ const MAY_BE_CALLED: &[&str] = &[
     "context_tracking_exit",
     "decide",
     "send_decision",
+    "force_sig",
+    "show_signal",
     "with_siglock",
     "vprintk_emit",
     "die",

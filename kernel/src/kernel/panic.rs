@@ -2,7 +2,7 @@
 //! The kernel gives up, or nearly: `panic` and oopses (Linux 6.1, `kernel/panic.c`,
 //! `arch/x86/kernel/dumpstack.c` for `oops_begin`).
 
-use crate::arch::x86::kernel::dumpstack::{dump_stack, show_exec_summary};
+use crate::arch::x86::kernel::dumpstack::{dump_stack_lvl, show_exec_summary};
 use crate::arch::x86::percpu::{BOOT_CPU, this_cpu};
 use crate::arch::x86::ptrace::PtRegs;
 use crate::kernel::printk::format::LineBuf;
@@ -11,6 +11,8 @@ use crate::kernel::sys::{UTS_RELEASE, UTS_VERSION};
 use crate::kernel::task::current;
 use crate::lib::bug::CUT_HERE;
 use crate::locking::{local_irq_disable, local_irq_restore, local_irq_save};
+use alloc::boxed::Box;
+use alloc::string::String;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -159,13 +161,13 @@ pub fn current_id() -> (i32, arrayvec::ArrayVec<u8, 16>) {
     (t.pid(), comm.iter().copied().take_while(|&b| b != 0).collect())
 }
 
-/// The machine's description, if firmware gave one (`dump_stack_set_arch_desc`). Started
-/// by PVH there is none, and as in Linux no line then.
-static ARCH_DESC: AtomicPtr<&'static str> = AtomicPtr::new(core::ptr::null_mut());
+/// The machine's description, if firmware gave one (`dump_stack_set_arch_desc`); else
+/// there is no line.
+static ARCH_DESC: AtomicPtr<String> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Sets what the `Hardware name:` line says.
-pub fn dump_stack_set_arch_desc(desc: &'static &'static str) {
-    ARCH_DESC.store(core::ptr::from_ref(desc).cast_mut(), Ordering::Release);
+pub fn dump_stack_set_arch_desc(desc: String) {
+    ARCH_DESC.store(Box::leak(Box::new(desc)), Ordering::Release);
 }
 
 /// Prints who is running, on what (`dump_stack_print_info`).
@@ -176,7 +178,7 @@ pub fn show_regs_print_info(level: u8) {
     // Of the version only the number: `#1`.
     let build = UTS_VERSION.split(' ').next().unwrap_or(UTS_VERSION);
     printk!(level, "CPU: {cpu} PID: {pid} Comm: {comm} {taint} {UTS_RELEASE} {build}\n");
-    // SAFETY: null, or a static reference stored above.
+    // SAFETY: null, or what was leaked above.
     if let Some(desc) = unsafe { ARCH_DESC.load(Ordering::Acquire).as_ref() } {
         printk!(level, "Hardware name: {desc}\n");
     }
@@ -231,7 +233,7 @@ pub fn panic(args: fmt::Arguments<'_>) -> ! {
     // An oops has printed its own trace already.
     let died = tainted_mask() >> Taint::Die as u32 & 1 != 0;
     if !died && nested == 0 && OOPS_IN_PROGRESS.load(Ordering::Relaxed) <= 1 {
-        dump_stack();
+        dump_stack_lvl(KERN_DEFAULT);
     }
     console::flush_on_panic();
     finish_panic(format_args!("{why}"), false)

@@ -2,11 +2,12 @@
 //! Where CPUs are, asked for by NMI (Linux 6.1, `lib/nmi_backtrace.c`): an NMI gets through to a CPU
 //! that takes no interrupts. The CPU that asks needs none to say where it is itself.
 
-use crate::arch::x86::kernel::dumpstack::{dump_stack, show_regs};
+use crate::arch::x86::kernel::dumpstack::{dump_stack_lvl, show_regs};
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::kernel::kallsyms::Symbol;
 use crate::kernel::panic::mdelay;
+use crate::kernel::printk::KERN_DEFAULT;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// CPUs that have yet to answer.
@@ -58,7 +59,7 @@ pub fn nmi_cpu_backtrace(regs: Option<&PtRegs>) -> bool {
         }
         None => {
             pr_warn!("NMI backtrace for cpu {cpu}\n");
-            dump_stack();
+            dump_stack_lvl(KERN_DEFAULT);
         }
     }
     BACKTRACE_MASK.fetch_and(!own, Ordering::SeqCst);

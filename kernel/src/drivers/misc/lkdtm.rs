@@ -2,12 +2,18 @@
 //! Provoking the kernel: writing a name to `provoke-crash/DIRECT` in debugfs makes it do
 //! what the name says, to see what becomes of it (Linux 6.1, `drivers/misc/lkdtm/`). The
 //! task that writes dies, the machine goes on (or panics, with `panic_on_oops`).
+//!
+//! The functions have the names that Linux gives them, for they stand in the oopses, which are
+//! compared with Linux's (`tests/recorded/oopses.txt`).
+#![allow(non_snake_case, reason = "Linux's names, as oopses show them")]
 
 use crate::errno::{EINVAL, Result};
 use crate::fs::debugfs::DebugFile;
 use crate::fs::seq_file::SeqFile;
+use crate::kernel::task::current;
 use crate::mm::page_alloc::PAGE_SIZE;
 use core::hint::black_box;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// `/sys/kernel/debug/provoke-crash/DIRECT`.
 pub static DIRECT: DebugFile =
@@ -20,31 +26,37 @@ struct CrashType {
 }
 
 macro_rules! crash_types {
-    ($($name:ident => $func:path;)*) => {
+    ($($name:ident => $func:ident;)*) => {
         static CRASH_TYPES: &[CrashType] = &[$(CrashType { name: stringify!($name), func: $func }),*];
     };
 }
 
 crash_types! {
-    PANIC => panic;
-    BUG => bug;
-    WARNING => warning;
-    WARNING_MESSAGE => warning_message;
-    EXCEPTION => exception;
-    EXHAUST_STACK => exhaust_stack;
-    UNALIGNED_LOAD_STORE_WRITE => unaligned_load_store_write;
-    EXEC_DATA => exec_data;
-    EXEC_STACK => exec_stack;
-    EXEC_KMALLOC => exec_kmalloc;
-    EXEC_RODATA => exec_rodata;
-    EXEC_USERSPACE => exec_userspace;
-    EXEC_NULL => exec_null;
-    ACCESS_USERSPACE => access_userspace;
-    ACCESS_NULL => access_null;
-    WRITE_RO => write_ro;
-    WRITE_KERN => write_kern;
-    SOFTLOCKUP => softlockup;
-    HARDLOCKUP => hardlockup;
+    PANIC => lkdtm_PANIC;
+    BUG => lkdtm_BUG;
+    WARNING => lkdtm_WARNING;
+    WARNING_MESSAGE => lkdtm_WARNING_MESSAGE;
+    EXCEPTION => lkdtm_EXCEPTION;
+    EXHAUST_STACK => lkdtm_EXHAUST_STACK;
+    UNALIGNED_LOAD_STORE_WRITE => lkdtm_UNALIGNED_LOAD_STORE_WRITE;
+    EXEC_DATA => lkdtm_EXEC_DATA;
+    EXEC_STACK => lkdtm_EXEC_STACK;
+    EXEC_KMALLOC => lkdtm_EXEC_KMALLOC;
+    EXEC_VMALLOC => lkdtm_EXEC_VMALLOC;
+    EXEC_RODATA => lkdtm_EXEC_RODATA;
+    EXEC_USERSPACE => lkdtm_EXEC_USERSPACE;
+    EXEC_NULL => lkdtm_EXEC_NULL;
+    ACCESS_USERSPACE => lkdtm_ACCESS_USERSPACE;
+    ACCESS_NULL => lkdtm_ACCESS_NULL;
+    WRITE_RO => lkdtm_WRITE_RO;
+    WRITE_KERN => lkdtm_WRITE_KERN;
+    WRITE_OPD => lkdtm_WRITE_OPD;
+    STACK_GUARD_PAGE_LEADING => lkdtm_STACK_GUARD_PAGE_LEADING;
+    STACK_GUARD_PAGE_TRAILING => lkdtm_STACK_GUARD_PAGE_TRAILING;
+    DOUBLE_FAULT => lkdtm_DOUBLE_FAULT;
+    CORRUPT_PAC => lkdtm_CORRUPT_PAC;
+    SOFTLOCKUP => lkdtm_SOFTLOCKUP;
+    HARDLOCKUP => lkdtm_HARDLOCKUP;
 }
 
 fn show(o: &mut SeqFile) {
@@ -55,6 +67,7 @@ fn show(o: &mut SeqFile) {
 }
 
 /// A name was written (`direct_entry`).
+#[inline(never)]
 fn direct_entry(text: &[u8]) -> Result {
     let name = text.trim_ascii();
     let t = CRASH_TYPES.iter().find(|t| t.name.as_bytes() == name).ok_or(EINVAL)?;
@@ -67,20 +80,28 @@ fn survived(what: &str) {
     crate::pr_err!("lkdtm: FAIL: survived {what}\n");
 }
 
-fn panic() {
+#[inline(never)]
+fn lkdtm_PANIC() {
     crate::kernel::panic::panic(format_args!("dumptest"));
 }
 
-fn bug() {
+#[inline(never)]
+fn lkdtm_BUG() {
     crate::bug!();
 }
 
-fn warning() {
-    crate::warn_on!(black_box(true));
+/// How often it has warned.
+static WARNINGS: AtomicU32 = AtomicU32::new(0);
+
+#[inline(never)]
+fn lkdtm_WARNING() {
+    crate::warn_on!(WARNINGS.fetch_add(1, Ordering::Relaxed) != u32::MAX);
 }
 
-fn warning_message() {
-    crate::warn_on!(black_box(true), "Warning message trigger count: {}\n", 1);
+#[inline(never)]
+fn lkdtm_WARNING_MESSAGE() {
+    let count = WARNINGS.fetch_add(1, Ordering::Relaxed) + 1;
+    crate::warn_on!(black_box(true), "Warning message trigger count: {count}");
 }
 
 /// Reads a word without the compiler's opinion of the address.
@@ -97,24 +118,27 @@ fn store(addr: usize, v: u64) {
     unsafe { core::arch::asm!("mov [{}], {}", in(reg) addr, in(reg) v, options(nostack)) };
 }
 
-fn exception() {
+#[inline(never)]
+fn lkdtm_EXCEPTION() {
     store(0, 0);
 }
 
 /// Calls itself until there is no stack left.
 #[inline(never)]
-fn recurse(depth: u64) -> u64 {
+fn recursive_loop(depth: u64) -> u64 {
     let frame = black_box([depth; 128]);
-    if depth == 0 { frame[0] } else { recurse(depth - 1) + frame[black_box(7)] }
+    if depth == 0 { frame[0] } else { recursive_loop(depth - 1) + frame[black_box(7)] }
 }
 
-fn exhaust_stack() {
-    crate::pr_info!("lkdtm: Calling function with 1024 frame size to depth 64 ...\n");
-    black_box(recurse(64));
+#[inline(never)]
+fn lkdtm_EXHAUST_STACK() {
+    crate::pr_info!("lkdtm: Calling function with 1024 frame size to depth 32 ...\n");
+    black_box(recursive_loop(32));
     survived("stack exhaustion");
 }
 
-fn unaligned_load_store_write() {
+#[inline(never)]
+fn lkdtm_UNALIGNED_LOAD_STORE_WRITE() {
     let data = [1u8, 2, 3, 4, 5, 6, 7, 8, 9];
     let at = black_box(data.as_ptr() as usize + 1);
     store(at, load(at));
@@ -127,13 +151,26 @@ fn unaligned_load_store_write() {
 extern "C" fn do_nothing() {}
 
 /// Calls `do_nothing`, then what is at `addr`.
-fn execute_location(addr: usize) {
-    crate::pr_info!("lkdtm: attempting ok execution at {:x}\n", do_nothing as *const () as usize);
+#[inline(always)]
+fn execute(addr: usize) {
+    crate::pr_info!("lkdtm: attempting ok execution at {:016x}\n", do_nothing as *const () as usize);
     do_nothing();
-    crate::pr_info!("lkdtm: attempting bad execution at {addr:x}\n");
+    crate::pr_info!("lkdtm: attempting bad execution at {addr:016x}\n");
     // SAFETY: as in `load`.
     unsafe { core::arch::asm!("call {}", in(reg) addr, clobber_abi("C")) };
-    survived("bad execution");
+    crate::pr_err!("lkdtm: FAIL: func returned\n");
+}
+
+/// Calls what is at `addr` in the kernel's memory.
+#[inline(never)]
+fn execute_location(addr: usize) {
+    execute(addr);
+}
+
+/// Likewise, with what is at `addr` in user memory.
+#[inline(never)]
+fn execute_user_location(addr: usize) {
+    execute(addr);
 }
 
 /// `ret`, as data of several kinds.
@@ -141,21 +178,32 @@ const RET: u8 = 0xc3;
 static DATA_AREA: core::sync::atomic::AtomicU64 = core::sync::atomic::AtomicU64::new(RET as u64);
 static RODATA: [u8; 16] = [RET; 16];
 
-fn exec_data() {
+#[inline(never)]
+fn lkdtm_EXEC_DATA() {
     execute_location(DATA_AREA.as_ptr() as usize);
 }
 
-fn exec_stack() {
+#[inline(never)]
+fn lkdtm_EXEC_STACK() {
     let code = black_box([RET; 16]);
     execute_location(code.as_ptr() as usize);
 }
 
-fn exec_kmalloc() {
+#[inline(never)]
+fn lkdtm_EXEC_KMALLOC() {
     let code = alloc::boxed::Box::new([RET; 64]);
     execute_location(black_box(code.as_ptr()) as usize);
 }
 
-fn exec_rodata() {
+#[inline(never)]
+fn lkdtm_EXEC_VMALLOC() {
+    let Ok(at) = crate::mm::vmalloc::vmalloc(PAGE_SIZE) else { return };
+    store(at, u64::from(RET));
+    execute_location(at);
+}
+
+#[inline(never)]
+fn lkdtm_EXEC_RODATA() {
     execute_location(RODATA.as_ptr() as usize);
 }
 
@@ -167,59 +215,96 @@ fn user_page(prot: u32) -> Option<usize> {
     Some(at)
 }
 
-fn exec_userspace() {
+#[inline(never)]
+fn lkdtm_EXEC_USERSPACE() {
     match user_page(7) {
-        Some(at) => execute_location(at),
+        Some(at) => execute_user_location(at),
         None => crate::pr_warn!("lkdtm: Failed to allocate user memory\n"),
     }
 }
 
-fn exec_null() {
+#[inline(never)]
+fn lkdtm_EXEC_NULL() {
     execute_location(0);
 }
 
-fn access_userspace() {
-    let Some(at) = user_page(3) else {
+#[inline(never)]
+fn lkdtm_ACCESS_USERSPACE() {
+    let Some(at) = user_page(7) else {
         crate::pr_warn!("lkdtm: Failed to allocate user memory\n");
         return;
     };
-    crate::pr_info!("lkdtm: attempting bad read at {at:x}\n");
+    crate::pr_info!("lkdtm: attempting bad read at {at:016x}\n");
     black_box(load(at));
     survived("bad read");
-    crate::pr_info!("lkdtm: attempting bad write at {at:x}\n");
+    crate::pr_info!("lkdtm: attempting bad write at {at:016x}\n");
     store(at, 1);
     survived("bad write");
 }
 
-fn access_null() {
+#[inline(never)]
+fn lkdtm_ACCESS_NULL() {
     crate::pr_info!("lkdtm: attempting bad read at {:016x}\n", 0);
     black_box(load(0));
     survived("bad read");
 }
 
-fn write_ro() {
+#[inline(never)]
+fn lkdtm_WRITE_RO() {
     let at = RODATA.as_ptr() as usize;
-    crate::pr_info!("lkdtm: attempting bad rodata write at {at:x}\n");
+    crate::pr_info!("lkdtm: attempting bad rodata write at {at:016x}\n");
     store(at, 0x1234_5678);
     survived("bad write");
 }
 
-fn write_kern() {
+#[inline(never)]
+fn lkdtm_WRITE_KERN() {
     let at = do_nothing as *const () as usize;
-    crate::pr_info!("lkdtm: attempting bad 8 byte write at {at:x}\n");
+    crate::pr_info!("lkdtm: attempting bad 8 byte write at {at:016x}\n");
     store(at, 0);
     survived("bad write");
 }
 
+#[inline(never)]
+fn lkdtm_WRITE_OPD() {
+    crate::pr_info!("lkdtm: XFAIL: Platform doesn't use function descriptors.\n");
+}
+
+#[inline(never)]
+fn lkdtm_STACK_GUARD_PAGE_LEADING() {
+    crate::pr_info!("lkdtm: attempting bad read from page below current stack\n");
+    black_box(load(current().stack.bottom() - 1));
+    crate::pr_err!("lkdtm: FAIL: accessed page before stack!\n");
+}
+
+#[inline(never)]
+fn lkdtm_STACK_GUARD_PAGE_TRAILING() {
+    crate::pr_info!("lkdtm: attempting bad read from page above current stack\n");
+    black_box(load(current().stack.top()));
+    crate::pr_err!("lkdtm: FAIL: accessed page after stack!\n");
+}
+
+#[inline(never)]
+fn lkdtm_DOUBLE_FAULT() {
+    crate::pr_err!("lkdtm: XFAIL: this test is ia32-only\n");
+}
+
+#[inline(never)]
+fn lkdtm_CORRUPT_PAC() {
+    crate::pr_err!("lkdtm: XFAIL: this test is arm64-only\n");
+}
+
 /// Lets nobody else run, ever.
-fn softlockup() {
+#[inline(never)]
+fn lkdtm_SOFTLOCKUP() {
     loop {
         core::hint::spin_loop();
     }
 }
 
 /// Nor takes an interrupt.
-fn hardlockup() {
+#[inline(never)]
+fn lkdtm_HARDLOCKUP() {
     crate::locking::local_irq_disable();
     loop {
         core::hint::spin_loop();

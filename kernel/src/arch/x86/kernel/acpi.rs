@@ -8,8 +8,8 @@
 use crate::arch::x86::mm::init::{lookup_kernel_address, phys_to_virt};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// A table in memory, if all of it is mapped RAM or firmware memory.
-fn bytes(phys: u64, len: usize) -> Option<&'static [u8]> {
+/// Firmware's bytes in memory, if all of them are mapped.
+pub fn bytes(phys: u64, len: usize) -> Option<&'static [u8]> {
     let first = phys_to_virt(phys) as usize;
     let last = first.checked_add(len)?;
     if len == 0 || len > 1 << 20 {

@@ -192,6 +192,9 @@ fn setup_protection() {
     let ext = id.get_extended_feature_info();
     let has = |f: fn(&raw_cpuid::ExtendedFeatures) -> bool| ext.as_ref().is_some_and(f);
     let mut cr4 = Cr4::read() | Cr4Flags::PAGE_GLOBAL | Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE;
+    // Means nothing in long mode; Linux has it set, and oopses show CR4
+    // (Linux 6.1, arch/x86/mm/init.c, probe_page_size_mask).
+    cr4 |= Cr4Flags::PAGE_SIZE_EXTENSION;
     if has(raw_cpuid::ExtendedFeatures::has_smep) {
         cr4 |= Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION;
     }

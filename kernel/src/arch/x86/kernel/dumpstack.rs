@@ -353,19 +353,26 @@ fn frame_pointer() -> (usize, usize) {
     (bp, sp)
 }
 
-/// Prints who is running and the call trace (`dump_stack`).
+/// Prints who is running and the call trace (`dump_stack_lvl`).
 #[inline(never)]
-pub fn dump_stack() {
-    show_regs_print_info(KERN_DEFAULT);
+pub fn dump_stack_lvl(level: u8) {
+    show_regs_print_info(level);
+    show_own_stack(level);
+    // The trace begins with this function, as Linux's: it is to be on the stack.
+    core::hint::black_box(());
+}
+
+/// Prints the trace of who called this.
+#[inline(never)]
+fn show_own_stack(level: u8) {
     let (bp, sp) = frame_pointer();
-    show_trace(bp, sp, None, KERN_DEFAULT);
+    show_trace(bp, sp, None, level);
 }
 
 /// Prints the kernel stack of a task that is switched out, or of the one that runs (`show_stack`).
 pub fn show_stack(t: &Task, level: u8) {
     if current().is(t) {
-        let (bp, sp) = frame_pointer();
-        return show_trace(bp, sp, None, level);
+        return show_own_stack(level);
     }
     // SAFETY: there is one CPU, and the task is not on it: nobody writes the word.
     let sp = unsafe { *(*t.thread.get()).sp.get() } as usize;

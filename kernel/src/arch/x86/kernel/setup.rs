@@ -71,4 +71,5 @@ pub fn time_init(rsdp: Option<u64>, tsc_khz: Option<u64>) {
     apic::init();
     tsc::init(tsc_khz);
     acpi::init(rsdp);
+    crate::drivers::firmware::dmi_scan::dmi_setup();
 }

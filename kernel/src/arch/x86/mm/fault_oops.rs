@@ -3,9 +3,10 @@
 //! After Linux 6.1, `arch/x86/mm/fault.c` (`show_fault_oops`, `page_fault_oops`).
 
 use crate::arch::x86::kernel::dumpstack::__die;
+use crate::arch::x86::kernel::traps::check_stack_overflow;
 use crate::arch::x86::kernel::traps::decide::Vector;
 use crate::arch::x86::mm::fault::{pf, set_signal_archinfo};
-use crate::arch::x86::mm::init::phys_to_virt;
+use crate::arch::x86::mm::init::{CPU_ENTRY_AREA_BASE, VMALLOC_START, phys_to_virt};
 use crate::arch::x86::mm::tlb::read_cr3_pa;
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
@@ -137,6 +138,11 @@ fn show_fault_oops(regs: &PtRegs, error_code: u64, address: u64) {
 /// The kernel has made a mistake (or, see [`Fault`](super::fault::Fault), QEMU has made
 /// user mode look so): report it, and end the task with `SIGKILL`.
 pub fn page_fault_oops(regs: &mut PtRegs, error_code: u64, address: u64) {
+    // A stack may end in the middle of a function that has room for the fault itself. Only there:
+    // the boot's stack lies in the image.
+    if !regs.user_mode() && (VMALLOC_START..CPU_ENTRY_AREA_BASE).contains(&(address as usize)) {
+        check_stack_overflow(regs, address);
+    }
     let v = Vector::PageFault;
     if notify_die(DieVal::PageFault, v.name(), regs, error_code, v.nr(), SIGKILL) == NotifyResult::Stop {
         return;

@@ -100,8 +100,11 @@ impl EarlyFrames {
     }
 }
 
+/// Page-table flags of everything of the kernel's: accessed and dirty from the beginning, so that
+/// the CPU need never write them (Linux 6.1, `pgtable_types.h`, `__PAGE_KERNEL_RO`).
+const KERNEL: F = F::PRESENT.union(F::ACCESSED).union(F::DIRTY).union(F::GLOBAL);
 /// Page-table flags of kernel data.
-pub const KERNEL_DATA: F = F::PRESENT.union(F::WRITABLE).union(F::GLOBAL).union(F::NO_EXECUTE);
+pub const KERNEL_DATA: F = KERNEL.union(F::WRITABLE).union(F::NO_EXECUTE);
 const TABLE: F = F::PRESENT.union(F::WRITABLE);
 
 /// Page tables under construction.
@@ -171,7 +174,7 @@ impl Builder {
     /// Maps the image with its segments' rights, wherever the loader put its pages.
     fn map_image(&mut self) {
         let range = |a: *const u8, b: *const u8| (a as u64 & !0xfff, (b as u64 + 0xfff) & !0xfff);
-        let ro = F::PRESENT | F::GLOBAL;
+        let ro = KERNEL;
         let segments = [
             (range(&raw const _text, &raw const _etext), ro),
             (range(&raw const __start_rodata, &raw const __end_rodata), ro | F::NO_EXECUTE),
