@@ -29,7 +29,7 @@ use crate::kernel::rseq::rseq_execve;
 use crate::kernel::signal::sigset::SIGSEGV;
 use crate::kernel::signal::state::rlimit;
 use crate::kernel::signal::{action, fatal_signal_pending, force_fatal_sig};
-use crate::kernel::task::{Current, Task, current, pf};
+use crate::kernel::task::{Current, Task, current, pf, tif};
 use crate::kernel::time::posix_timers::{exit_itimers, flush_itimer_signals};
 use crate::mm::mm_struct::{SUID_DUMP_DISABLE, SUID_DUMP_USER};
 use crate::mm::page_alloc::Page;
@@ -244,6 +244,7 @@ impl Binprm {
         action::unshare_sighand(&cur);
         flush_thread();
         rseq_execve(cur);
+        cur.clear_flag(tif::SYSCALL_USER_DISPATCH);
         flush_ptrace_hw_breakpoint(cur);
         // No 64-bit program keeps the one.
         let per_clear = READ_IMPLIES_EXEC | if self.secure { PER_CLEAR_ON_SETID } else { 0 };

@@ -75,7 +75,7 @@ pub fn do_exit(code: i32) -> ! {
 }
 
 /// Whether the group has other threads that have not come to `do_exit`.
-fn others_live(cur: &Task) -> bool {
+pub fn others_live(cur: &Task) -> bool {
     cur.signal.threads.with_irqs_off(|v| {
         v.iter().any(|t| {
             !core::ptr::eq(Arc::as_ptr(t), cur)

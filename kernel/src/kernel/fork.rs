@@ -17,6 +17,7 @@ use crate::kernel::futex::TaskFutexes;
 use crate::kernel::ptrace::{PtraceState, ptrace_event, ptrace_init_task};
 use crate::kernel::rseq::{Rseq, rseq_fork};
 use crate::kernel::sched::{SchedEntity, wake_up_new_task};
+use crate::kernel::seccomp::{Seccomp, copy_seccomp};
 use crate::kernel::signal::{
     Sighand, SignalStruct, TaskSignals, fatal_signal_pending, signal_pending, with_siglock,
 };
@@ -300,6 +301,7 @@ fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
         robust_list: AtomicU64::new(0),
         futex: TaskFutexes::default(),
         rseq: Rseq::default(),
+        seccomp: Seccomp::default(),
         no_new_privs: AtomicBool::new(false),
         user_dumpable: AtomicBool::new(false),
         personality: AtomicU32::new(0),
@@ -431,6 +433,7 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     if args.has(nr::CLONE_CHILD_CLEARTID) {
         t.clear_child_tid.store(args.child_tid as u64, Ordering::Relaxed);
     }
+    copy_seccomp(&cur, &t);
     if !link(&mut list, &t, args) {
         drop(list);
         return Err(EINTR);

@@ -13,8 +13,10 @@ use crate::kernel::capability::capable;
 use crate::kernel::cred::{Cred, commit_creds};
 use crate::kernel::exit::{parent_of, put_rusage, set_child_subreaper};
 use crate::kernel::fork::{TASKLIST, find_task};
+use crate::kernel::seccomp::prctl_set_seccomp;
 use crate::kernel::signal::rlimit;
 use crate::kernel::signal::sigset::valid_signal;
+use crate::kernel::syscall_user_dispatch::set_syscall_user_dispatch;
 use crate::kernel::task::{Task, current};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::locking::IrqLock;
@@ -374,7 +376,11 @@ pub fn sys_prctl(option: u32, a2: usize, a3: usize, a4: usize, a5: usize) -> Res
         pr::PR_GET_CHILD_SUBREAPER => {
             put_user(a2, &i32::from(cur.signal.is_child_subreaper.load(Relaxed)))?;
         }
-        pr::PR_GET_SECCOMP => {}
+        pr::PR_GET_SECCOMP => return Ok(cur.seccomp.status().0.into()),
+        pr::PR_SET_SECCOMP => return prctl_set_seccomp(a2, a3),
+        pr::PR_SET_SYSCALL_USER_DISPATCH => {
+            return set_syscall_user_dispatch(a2, a3 as u64, a4 as u64, a5);
+        }
         _ => return Err(EINVAL),
     }
     Ok(0)

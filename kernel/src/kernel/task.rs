@@ -55,6 +55,10 @@ pub mod tif {
     pub const SYSCALL_EMU: u32 = 1 << 6;
     /// A single step over a system call ends with it (`SYSCALL_WORK_SYSCALL_EXIT_TRAP`).
     pub const SYSCALL_EXIT_TRAP: u32 = 1 << 7;
+    /// It may not make every system call (`SYSCALL_WORK_SECCOMP`).
+    pub const SECCOMP: u32 = 1 << 8;
+    /// It wants to see its system calls itself.
+    pub const SYSCALL_USER_DISPATCH: u32 = 1 << 9;
     /// The trap flag is the tracer's.
     pub const FORCED_TF: u32 = 1 << 24;
     /// The trap flag traps at branches only.
@@ -70,9 +74,9 @@ pub mod tif {
     /// What a switch from or to a task has to look at.
     pub const CTXSW_WORK: u32 = NOTSC | IO_BITMAP | BLOCKSTEP | HW_BREAKPOINT | RSEQ;
     /// Anything to do before a system call.
-    pub const SYSCALL_WORK_ENTER: u32 = SYSCALL_TRACE | SYSCALL_EMU;
+    pub const SYSCALL_WORK_ENTER: u32 = SYSCALL_TRACE | SYSCALL_EMU | SECCOMP | SYSCALL_USER_DISPATCH;
     /// Anything to do after one.
-    pub const SYSCALL_WORK_EXIT: u32 = SYSCALL_TRACE | SYSCALL_EXIT_TRAP;
+    pub const SYSCALL_WORK_EXIT: u32 = SYSCALL_TRACE | SYSCALL_EXIT_TRAP | SYSCALL_USER_DISPATCH;
     /// Anything to do before user mode runs.
     pub const EXIT_PREPARE: u32 = EXIT_WORK | IO_BITMAP;
     /// Anything that keeps `exit_to_user_mode` in its loop.
@@ -184,6 +188,8 @@ pub struct Task {
     pub futex: crate::kernel::futex::TaskFutexes,
     /// `rseq(2)`.
     pub rseq: crate::kernel::rseq::Rseq,
+    /// `seccomp(2)`.
+    pub seccomp: crate::kernel::seccomp::Seccomp,
     /// `CLONE_CHILD_SETTID`: where to write the thread id when it first runs.
     pub set_child_tid: AtomicU64,
     /// Who waits in `vfork` for this task to let go of the shared memory.

@@ -188,6 +188,13 @@ impl<'a> IovIter<'a> {
 
 /// Reads a program's array of buffers (`import_iovec`).
 pub fn import_iovec(uvec: usize, count: usize) -> Result<Vec<IoVec>> {
+    let mut vec = iovec_from_user(uvec, count)?;
+    check_iovec(&mut vec)?;
+    Ok(vec)
+}
+
+/// Reads an array of ranges, which need not be the program's own (`iovec_from_user`).
+pub fn iovec_from_user(uvec: usize, count: usize) -> Result<Vec<IoVec>> {
     if count > UIO_MAXIOV {
         return Err(EINVAL);
     }
@@ -202,8 +209,7 @@ pub fn import_iovec(uvec: usize, count: usize) -> Result<Vec<IoVec>> {
     } else {
         copy_from_user(vec.as_mut_slice().as_mut_bytes(), uvec)?;
     }
-    check_iovec(&mut vec)?;
-    Ok(vec)
+    if vec.iter().any(|v| (v.len as isize) < 0) { Err(EINVAL) } else { Ok(vec) }
 }
 
 /// Refuses negative lengths and addresses that are not the program's; cuts the

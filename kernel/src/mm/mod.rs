@@ -29,6 +29,7 @@ pub mod mprotect;
 pub mod mremap;
 pub mod oom_kill;
 pub mod page_alloc;
+pub mod process_vm_access;
 pub mod shmem;
 pub mod show_mem;
 pub mod slab;

@@ -46,9 +46,12 @@ pub fn stat(t: &Task, o: &mut SeqFile) -> Result {
         t.signal.pgrp(),
         t.signal.session()
     );
-    let nice = t.se.nice.load(Relaxed);
+    let asked = t.se.params();
+    let nice = asked.nice;
+    // Real-time ones are below 0; SCHED_IDLE is none of its own.
+    let prio = (t.se.prio().cast_signed() - 100).min(20 + nice);
     write!(o, "{} 0 0 0 0 {} {} {} {} ", t.pf.load(Relaxed), c(u), c(s), c(cu), c(cs));
-    write!(o, "{} {nice} ", 20 + nice);
+    write!(o, "{prio} {nice} ");
     write!(
         o,
         "{} 0 {} {vsize} {rss} {}",
@@ -56,7 +59,9 @@ pub fn stat(t: &Task, o: &mut SeqFile) -> Result {
         c(t.start_time.load(Relaxed)),
         u64::MAX
     );
-    o.put(b" 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n");
+    o.put(b" 0 0 0 0 0 0 0 0 0 0 0 0 17 0");
+    write!(o, " {} {}", asked.rt_priority, asked.policy);
+    o.put(b" 0 0 0 0 0 0 0 0 0 0 0\n");
     Ok(())
 }
 
@@ -111,7 +116,9 @@ pub fn status(t: &Task, o: &mut SeqFile) -> Result {
         writeln!(o, "Cap{name}:\t{:016x}", set.bits());
     }
     writeln!(o, "NoNewPrivs:\t{}", u8::from(t.no_new_privs.load(Relaxed)));
-    writeln!(o, "Seccomp:\t0\nCpus_allowed:\t1\nCpus_allowed_list:\t0");
+    let (mode, filters) = t.seccomp.status();
+    writeln!(o, "Seccomp:\t{mode}\nSeccomp_filters:\t{filters}");
+    writeln!(o, "Cpus_allowed:\t1\nCpus_allowed_list:\t0");
     Ok(())
 }
 

@@ -30,6 +30,7 @@ const PTRACE_OLDSETOPTIONS: u32 = 21;
 const PTRACE_SYSEMU: u32 = 31;
 const PTRACE_SYSEMU_SINGLESTEP: u32 = 32;
 const PTRACE_SINGLEBLOCK: u32 = 33;
+const PTRACE_SYSCALL_INFO_SECCOMP: u32 = 3;
 const PTRACE_GET_RSEQ_CONFIGURATION: u32 = 0x420f;
 /// `AUDIT_ARCH_X86_64`.
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
@@ -266,8 +267,9 @@ struct SyscallInfo {
     arch: u32,
     ip: u64,
     sp: u64,
-    /// Entry: the number and six arguments. Exit: the result, and whether it is an error.
-    rest: [u64; 7],
+    /// Entry: the number and six arguments, for a filter that asks what it says. Exit: the result,
+    /// and whether it is an error.
+    rest: [u64; 8],
 }
 
 /// `PTRACE_GET_SYSCALL_INFO`: returns how much there is, and copies what there is room for.
@@ -280,11 +282,14 @@ fn get_syscall_info(t: &Tracee, room: usize, to: usize) -> Result<usize> {
         sp: regs.sp,
         ..SyscallInfo::default()
     };
-    let in_call = last_siginfo(t).is_ok_and(|i| i.si_code == SIGTRAP | 0x80);
+    let code = last_siginfo(t).map_or(0, |i| i.si_code);
+    let by_filter = code == SIGTRAP | (nr::PTRACE_EVENT_SECCOMP as i32) << 8;
+    let in_call = code == SIGTRAP | 0x80;
     let mut size = 24;
     match t.ptrace.message() as u32 {
-        nr::PTRACE_EVENTMSG_SYSCALL_ENTRY if in_call => {
-            info.op = nr::PTRACE_SYSCALL_INFO_ENTRY as u8;
+        message if by_filter || in_call && message == nr::PTRACE_EVENTMSG_SYSCALL_ENTRY => {
+            let op = if by_filter { PTRACE_SYSCALL_INFO_SECCOMP } else { nr::PTRACE_SYSCALL_INFO_ENTRY };
+            info.op = op as u8;
             let args = if compat {
                 [regs.bx, regs.cx, regs.dx, regs.si, regs.di, regs.bp].map(|a| a & 0xffff_ffff)
             } else {
@@ -292,8 +297,9 @@ fn get_syscall_info(t: &Tracee, room: usize, to: usize) -> Result<usize> {
             };
             // The number is an `int` (`syscall_get_nr`).
             info.rest[0] = i64::from(regs.orig_ax as i32) as u64;
-            info.rest[1..].copy_from_slice(&args);
-            size = 80;
+            info.rest[1..7].copy_from_slice(&args);
+            info.rest[7] = message.into();
+            size = if by_filter { 84 } else { 80 };
         }
         nr::PTRACE_EVENTMSG_SYSCALL_EXIT if in_call => {
             info.op = nr::PTRACE_SYSCALL_INFO_EXIT as u8;
@@ -310,4 +316,4 @@ fn get_syscall_info(t: &Tracee, room: usize, to: usize) -> Result<usize> {
     Ok(size)
 }
 
-const _: () = assert!(size_of::<SyscallInfo>() == 80 && pt::TRACESYSGOOD == 8);
+const _: () = assert!(size_of::<SyscallInfo>() == 88 && pt::TRACESYSGOOD == 8);

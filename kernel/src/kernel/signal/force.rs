@@ -95,6 +95,11 @@ pub fn force_exit_sig(sig: i32) {
     force_current(&KernelSiginfo::kernel(sig), Handler::Exit);
 }
 
+/// The same with full information.
+pub fn force_exit_sig_info(info: &KernelSiginfo) {
+    force_current(info, Handler::Exit);
+}
+
 /// The frame for `sig` could not be written: `SIGSEGV`, and if it was that one, there
 /// is no handler to be tried again.
 pub fn force_sigsegv(sig: i32) {

@@ -12,7 +12,9 @@ use crate::kernel::context_tracking;
 use crate::kernel::ptrace::{ptrace_report_syscall_entry, ptrace_report_syscall_exit};
 use crate::kernel::rseq::rseq_handle_notify_resume;
 use crate::kernel::sched;
+use crate::kernel::seccomp::secure_computing;
 use crate::kernel::sys_ni::sys_ni_syscall;
+use crate::kernel::syscall_user_dispatch::{syscall_user_dispatch, was_dispatched};
 use crate::kernel::task::{current, tif};
 use crate::locking::{local_irq_disable, local_irq_enable};
 
@@ -31,7 +33,7 @@ pub unsafe extern "C" fn do_syscall_64(regs: *mut PtRegs, nr: i64) -> bool {
     unsafe { do_syscall(regs, nr) }
 }
 
-/// A system call that the tracer looks at before it happens.
+/// A system call that somebody looks at before it happens.
 ///
 /// # Safety
 /// As for [`do_syscall_64`].
@@ -99,7 +101,8 @@ fn syscall_exit_to_user_mode_work(regs: &mut PtRegs) {
         local_irq_enable();
         // An emulated call is not there to be stepped over (`report_single_step`).
         let step = cur.test_flag(tif::SYSCALL_EXIT_TRAP) && !cur.test_flag(tif::SYSCALL_EMU);
-        if step || cur.test_flag(tif::SYSCALL_TRACE) {
+        let dispatched = cur.test_flag(tif::SYSCALL_USER_DISPATCH) && was_dispatched(cur);
+        if !dispatched && (step || cur.test_flag(tif::SYSCALL_TRACE)) {
             ptrace_report_syscall_exit(regs, step);
         }
         local_irq_disable();
@@ -109,12 +112,23 @@ fn syscall_exit_to_user_mode_work(regs: &mut PtRegs) {
     }
 }
 
-/// The tracer looks at a system call before it happens. Returns its number, which the tracer may
-/// have changed; -1 if there is to be none (`syscall_trace_enter`).
+/// The program itself, its tracer and its filters look at a system call before it happens. Returns
+/// its number, which the tracer may have changed; -1 if there is to be none
+/// (`syscall_trace_enter`).
 #[cold]
 pub fn syscall_trace_enter(regs: &mut PtRegs) -> i64 {
-    let emulated = current().test_flag(tif::SYSCALL_EMU);
-    if !ptrace_report_syscall_entry() || emulated {
+    let cur = current();
+    if cur.test_flag(tif::SYSCALL_USER_DISPATCH) && syscall_user_dispatch(cur, regs) {
+        return -1;
+    }
+    let emulated = cur.test_flag(tif::SYSCALL_EMU);
+    if emulated || cur.test_flag(tif::SYSCALL_TRACE) {
+        let goes_on = ptrace_report_syscall_entry();
+        if emulated || !goes_on {
+            return -1;
+        }
+    }
+    if cur.test_flag(tif::SECCOMP) && !secure_computing(regs) {
         return -1;
     }
     i64::from(regs.orig_ax as i32)

@@ -122,7 +122,7 @@ ia32_syscalls! {
     151 munlock => crate::mm::mlock::sys_munlock, (bx, cx);
     152 mlockall => crate::mm::mlock::sys_mlockall, (bx);
     153 munlockall => crate::mm::mlock::sys_munlockall, ();
-    158 sched_yield => crate::kernel::sched_syscalls::sys_sched_yield, ();
+    158 sched_yield => crate::kernel::sched::syscalls::sys_sched_yield, ();
     162 nanosleep => crate::arch::x86::ia32::time32::sys_nanosleep_time32, (bx, cx);
     163 mremap => crate::mm::mremap::sys_mremap, (bx, cx, dx, si, di);
     168 poll => crate::fs::select::sys_poll, (bx, cx, dx);
@@ -204,7 +204,7 @@ ia32_syscalls! {
     307 faccessat => crate::fs::open::sys_faccessat, (bx, cx, dx);
     308 pselect6 => crate::arch::x86::ia32::time32::compat_sys_pselect6_time32, (bx, cx, dx, si, di, bp);
     309 ppoll => crate::arch::x86::ia32::time32::compat_sys_ppoll_time32, (bx, cx, dx, si, di);
-    318 getcpu => crate::kernel::sched_syscalls::sys_getcpu, (bx, cx, dx);
+    318 getcpu => crate::kernel::sched::syscalls::sys_getcpu, (bx, cx, dx);
     319 epoll_pwait => crate::fs::eventpoll::sys_epoll_pwait, (bx, cx, dx, si, di, bp);
     321 signalfd => crate::fs::signalfd::sys_signalfd, (bx, cx, dx);
     322 timerfd_create => crate::fs::timerfd::sys_timerfd_create, (bx, cx);
@@ -220,11 +220,18 @@ ia32_syscalls! {
     334 pwritev => crate::arch::x86::ia32::sys_ia32::compat_sys_pwritev, (bx, cx, dx, si, di);
     335 rt_tgsigqueueinfo => crate::arch::x86::ia32::process32::compat_sys_rt_tgsigqueueinfo, (bx, cx, dx, si);
     340 prlimit64 => crate::kernel::sys::sys_prlimit64, (bx, cx, dx, si);
+    347 process_vm_readv => crate::mm::process_vm_access::sys_process_vm_readv, (bx, cx, dx, si, di, bp);
+    348 process_vm_writev => crate::mm::process_vm_access::sys_process_vm_writev, (bx, cx, dx, si, di, bp);
+    349 kcmp => crate::kernel::kcmp::sys_kcmp, (bx, cx, dx, si, di);
+    351 sched_setattr => crate::kernel::sched::syscalls::sys_sched_setattr, (bx, cx, dx);
+    352 sched_getattr => crate::kernel::sched::syscalls::sys_sched_getattr, (bx, cx, dx, si);
     353 renameat2 => crate::fs::rename::sys_renameat2, (bx, cx, dx, si, di);
+    354 seccomp => crate::kernel::seccomp::sys_seccomp, (bx, cx, dx);
     355 getrandom => crate::drivers::char::random::sys_getrandom, (bx, cx, dx);
     356 memfd_create => crate::fs::memfd::sys_memfd_create, (bx, cx);
     358 execveat => crate::fs::exec::compat_sys_execveat, (bx, cx, dx, si, di);
     383 statx => crate::fs::stat::sys_statx, (bx, cx, dx, si, di);
+    386 rseq => crate::kernel::rseq::sys_rseq, (bx, cx, dx, si);
     403 clock_gettime64 => crate::kernel::time::clock::sys_clock_gettime, (bx, cx);
     406 clock_getres_time64 => crate::kernel::time::clock::sys_clock_getres, (bx, cx);
     407 clock_nanosleep_time64 => crate::kernel::time::nanosleep::sys_clock_nanosleep, (bx, cx, dx, si);
@@ -235,11 +242,10 @@ ia32_syscalls! {
     413 pselect6_time64 => crate::arch::x86::ia32::time32::compat_sys_pselect6_time64, (bx, cx, dx, si, di, bp);
     414 ppoll_time64 => crate::fs::select::sys_ppoll, (bx, cx, dx, si, di);
     421 rt_sigtimedwait_time64 => crate::arch::x86::ia32::time32::compat_sys_rt_sigtimedwait_time64, (bx, cx, dx, si);
-    449 futex_waitv => crate::kernel::futex::sys_futex_waitv, (bx, cx, dx, si, di);
-    386 rseq => crate::kernel::rseq::sys_rseq, (bx, cx, dx, si);
     422 futex_time64 => crate::kernel::futex::sys_futex, (bx, cx, dx, si, di, bp);
     439 faccessat2 => crate::fs::open::sys_faccessat2, (bx, cx, dx, si);
     441 epoll_pwait2 => crate::fs::eventpoll::sys_epoll_pwait2, (bx, cx, dx, si, di, bp);
+    449 futex_waitv => crate::kernel::futex::sys_futex_waitv, (bx, cx, dx, si, di);
 }
 
 /// `waitpid`: `wait4` without the usage.

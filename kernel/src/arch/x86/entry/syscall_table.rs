@@ -111,20 +111,22 @@ syscalls! {
     __NR_modify_ldt => crate::arch::x86::kernel::ldt::sys_modify_ldt, (di, si, dx);
     __NR_arch_prctl => crate::kernel::sys::sys_arch_prctl, (di, si);
     __NR_personality => crate::kernel::sys::sys_personality, (di);
-    __NR_sched_yield => crate::kernel::sched_syscalls::sys_sched_yield, ();
-    __NR_sched_getaffinity => crate::kernel::sched_syscalls::sys_sched_getaffinity, (di, si, dx);
-    __NR_sched_setaffinity => crate::kernel::sched_syscalls::sys_sched_setaffinity, (di, si, dx);
-    __NR_sched_get_priority_min => crate::kernel::sched_syscalls::sys_sched_get_priority_min, (di);
-    __NR_sched_get_priority_max => crate::kernel::sched_syscalls::sys_sched_get_priority_max, (di);
-    __NR_sched_getscheduler => crate::kernel::sched_syscalls::sys_sched_getscheduler, (di);
-    __NR_sched_setscheduler => crate::kernel::sched_syscalls::sys_sched_setscheduler, (di, si, dx);
-    __NR_sched_getparam => crate::kernel::sched_syscalls::sys_sched_getparam, (di, si);
-    __NR_sched_setparam => crate::kernel::sched_syscalls::sys_sched_setparam, (di, si);
-    __NR_sched_rr_get_interval => crate::kernel::sched_syscalls::sys_sched_rr_get_interval, (di, si);
-    __NR_getpriority => crate::kernel::sched_syscalls::sys_getpriority, (di, si);
-    __NR_setpriority => crate::kernel::sched_syscalls::sys_setpriority, (di, si, dx);
+    __NR_sched_yield => crate::kernel::sched::syscalls::sys_sched_yield, ();
+    __NR_sched_getaffinity => crate::kernel::sched::syscalls::sys_sched_getaffinity, (di, si, dx);
+    __NR_sched_setaffinity => crate::kernel::sched::syscalls::sys_sched_setaffinity, (di, si, dx);
+    __NR_sched_get_priority_min => crate::kernel::sched::syscalls::sys_sched_get_priority_min, (di);
+    __NR_sched_get_priority_max => crate::kernel::sched::syscalls::sys_sched_get_priority_max, (di);
+    __NR_sched_getscheduler => crate::kernel::sched::syscalls::sys_sched_getscheduler, (di);
+    __NR_sched_setscheduler => crate::kernel::sched::syscalls::sys_sched_setscheduler, (di, si, dx);
+    __NR_sched_getparam => crate::kernel::sched::syscalls::sys_sched_getparam, (di, si);
+    __NR_sched_setparam => crate::kernel::sched::syscalls::sys_sched_setparam, (di, si);
+    __NR_sched_setattr => crate::kernel::sched::syscalls::sys_sched_setattr, (di, si, dx);
+    __NR_sched_getattr => crate::kernel::sched::syscalls::sys_sched_getattr, (di, si, dx, r10);
+    __NR_sched_rr_get_interval => crate::kernel::sched::syscalls::sys_sched_rr_get_interval, (di, si);
+    __NR_getpriority => crate::kernel::sched::syscalls::sys_getpriority, (di, si);
+    __NR_setpriority => crate::kernel::sched::syscalls::sys_setpriority, (di, si, dx);
     __NR_membarrier => crate::kernel::sched::membarrier::sys_membarrier, (di, si, dx);
-    __NR_getcpu => crate::kernel::sched_syscalls::sys_getcpu, (di, si, dx);
+    __NR_getcpu => crate::kernel::sched::syscalls::sys_getcpu, (di, si, dx);
     __NR_set_robust_list => crate::kernel::futex::sys_set_robust_list, (di, si);
     // --- kernel/fork.rs
     __NR_fork => crate::kernel::fork::sys_fork, ();
@@ -145,6 +147,9 @@ syscalls! {
     __NR_get_robust_list => crate::kernel::futex::sys_get_robust_list, (di, si, dx);
     // --- kernel/rseq.rs
     __NR_rseq => crate::kernel::rseq::sys_rseq, (di, si, dx, r10);
+    // --- kernel/seccomp.rs
+    __NR_seccomp => crate::kernel::seccomp::sys_seccomp, (di, si, dx);
+    __NR_kcmp => crate::kernel::kcmp::sys_kcmp, (di, si, dx, r10, r8);
     // --- kernel/reboot.rs
     __NR_reboot => crate::kernel::reboot::sys_reboot, (di, si, dx, r10);
     // --- mm/
@@ -164,6 +169,8 @@ syscalls! {
     __NR_pkey_mprotect => crate::mm::mprotect::sys_pkey_mprotect, (di, si, dx, r10);
     __NR_pkey_alloc => crate::arch::x86::mm::pkeys::sys_pkey_alloc, (di, si);
     __NR_pkey_free => crate::arch::x86::mm::pkeys::sys_pkey_free, (di);
+    __NR_process_vm_readv => crate::mm::process_vm_access::sys_process_vm_readv, (di, si, dx, r10, r8, r9);
+    __NR_process_vm_writev => crate::mm::process_vm_access::sys_process_vm_writev, (di, si, dx, r10, r8, r9);
     // --- kernel/printk/syslog.rs
     __NR_syslog => crate::kernel::printk::syslog::sys_syslog, (di, si, dx);
     // --- fs/

@@ -212,7 +212,7 @@ fn call(nr: u8, regs: &mut PtRegs) -> bool {
         match nr {
             0 => crate::kernel::time::clock::sys_gettimeofday(di, si),
             1 => crate::kernel::time::clock::sys_time(di),
-            _ => crate::kernel::sched_syscalls::sys_getcpu(di, si, 0),
+            _ => crate::kernel::sched::syscalls::sys_getcpu(di, si, 0),
         }
     } else {
         Err(EFAULT)

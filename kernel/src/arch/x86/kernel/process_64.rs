@@ -10,6 +10,7 @@ use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::{EINVAL, Result};
 #[cfg(target_os = "none")]
 use crate::kernel::rseq::rseq_preempt;
+use crate::kernel::syscall_user_dispatch::SyscallUserDispatch;
 use crate::kernel::task::{Task, current, tif};
 use crate::mm::vmalloc;
 use core::cell::{Cell, UnsafeCell};
@@ -79,6 +80,8 @@ pub struct Thread {
     pub tls: [Cell<u64>; TLS_ENTRIES],
     /// In a call through `int $0x80` (`TS_COMPAT`).
     pub compat_syscall: Cell<bool>,
+    /// `prctl(PR_SET_SYSCALL_USER_DISPATCH)`.
+    pub syscall_dispatch: SyscallUserDispatch,
     /// Rights to use I/O ports.
     pub io: IoRights,
     /// User FPU state while switched out.
@@ -103,6 +106,7 @@ impl Thread {
             debug: DebugRegisters::default(),
             tls: [const { Cell::new(0) }; TLS_ENTRIES],
             compat_syscall: Cell::new(false),
+            syscall_dispatch: SyscallUserDispatch::default(),
             io: IoRights::default(),
             fpu: Fpu::new()?,
         })

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Programs that give up system calls (Linux 6.1, `kernel/seccomp.c`).
+//!
+//! A task in this mode has `TIF_SECCOMP`, which is looked at with the other work before a call; who
+//! has not pays nothing. [`bpf`] is the language of filters.
+
+pub mod bpf;
+
+use crate::arch::x86::kernel::process_64::set_tsc_mode;
+use crate::arch::x86::lib::usercopy::{copy_from_user, get_user, put_user};
+use crate::arch::x86::ptrace::PtRegs;
+use crate::errno::{EACCES, EFAULT, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP, ESRCH, Result};
+use crate::kernel::capability::capable;
+use crate::kernel::exit::{do_exit, others_live};
+use crate::kernel::ptrace::ptrace_event;
+use crate::kernel::signal::force::{force_exit_sig_info, force_sig_info};
+use crate::kernel::signal::siginfo::{KernelSiginfo, SigFields};
+use crate::kernel::signal::sigset::{SIGKILL, SIGSYS};
+use crate::kernel::signal::{Siglock, fatal_signal_pending, with_siglock};
+use crate::kernel::task::{Current, Task, current, tif};
+use crate::locking::IrqLock;
+use crate::mm::util::kvcalloc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bpf::{BPF_MAXINSNS, Data, Insn};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use linux_raw_sys::general as nr;
+use linux_raw_sys::ptrace::PTRACE_EVENT_SECCOMP;
+use zerocopy::IntoBytes;
+
+/// `SECCOMP_MODE_*`.
+mod mode {
+    pub const DISABLED: u8 = 0;
+    pub const STRICT: u8 = 1;
+    pub const FILTER: u8 = 2;
+    /// It is going to die.
+    pub const DEAD: u8 = 3;
+}
+
+/// `SECCOMP_RET_*`, the least first.
+mod ret {
+    pub const KILL_PROCESS: u32 = 0x8000_0000;
+    pub const KILL_THREAD: u32 = 0;
+    pub const TRAP: u32 = 0x0003_0000;
+    pub const ERRNO: u32 = 0x0005_0000;
+    pub const USER_NOTIF: u32 = 0x7fc0_0000;
+    pub const TRACE: u32 = 0x7ff0_0000;
+    pub const LOG: u32 = 0x7ffc_0000;
+    pub const ALLOW: u32 = 0x7fff_0000;
+    pub const ACTION: u32 = 0xffff_0000;
+    pub const DATA: u32 = 0xffff;
+}
+
+/// Flags of `SECCOMP_SET_MODE_FILTER`.
+mod flag {
+    pub const TSYNC: u32 = 1;
+    pub const LOG: u32 = 2;
+    pub const SPEC_ALLOW: u32 = 4;
+    pub const TSYNC_ESRCH: u32 = 16;
+    /// All but those about a listener, which there is none of.
+    pub const ALL: u32 = TSYNC | LOG | SPEC_ALLOW | TSYNC_ESRCH;
+}
+
+/// Operations of `seccomp(2)`.
+mod op {
+    pub const SET_MODE_STRICT: u32 = 0;
+    pub const SET_MODE_FILTER: u32 = 1;
+    pub const GET_ACTION_AVAIL: u32 = 2;
+    pub const GET_NOTIF_SIZES: u32 = 3;
+}
+
+/// `AUDIT_ARCH_X86_64` and `AUDIT_ARCH_I386`.
+const ARCHS: [u32; 2] = [0xc000_003e, 0x4000_0003];
+/// Instructions on the way through all filters of a task (`MAX_INSNS_PER_PATH`).
+const MAX_INSNS_PER_PATH: usize = (1 << 18) / size_of::<Insn>();
+const MAX_ERRNO: u32 = 4095;
+const SYS_SECCOMP: i32 = 1;
+
+/// A filter, and those that were there before it.
+struct Filter {
+    prev: Option<Arc<Self>>,
+    program: Vec<Insn>,
+}
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        // One after the other: there may be more than the stack can take.
+        let mut prev = self.prev.take();
+        while let Some(mut f) = prev.and_then(Arc::into_inner) {
+            prev = f.prev.take();
+        }
+    }
+}
+
+/// A task's mode and filters.
+#[derive(Default)]
+pub struct Seccomp {
+    mode: AtomicU8,
+    count: AtomicU32,
+    filter: IrqLock<Option<Arc<Filter>>>,
+}
+
+impl Seccomp {
+    /// `SECCOMP_MODE_*`, and how many filters there are.
+    pub fn status(&self) -> (u8, u32) {
+        (self.mode.load(Relaxed), self.count.load(Relaxed))
+    }
+    fn set_filter(&self, f: Option<Arc<Filter>>, count: u32) {
+        let old = core::mem::replace(&mut *self.filter.lock(), f);
+        self.count.store(count, Relaxed);
+        drop(old);
+    }
+}
+
+/// A new task may do what its maker may (`copy_seccomp`).
+pub fn copy_seccomp(parent: &Task, child: &Task) {
+    if parent.test_flag(tif::SECCOMP) {
+        share(parent, child);
+    }
+}
+
+fn share(from: &Task, to: &Task) {
+    let (mode, count) = from.seccomp.status();
+    let filter = from.seccomp.filter.lock().clone();
+    to.seccomp.set_filter(filter, count);
+    to.seccomp.mode.store(mode, Relaxed);
+    to.set_flag(tif::SECCOMP);
+}
+
+/// What filters see of the call that the current task makes (`populate_seccomp_data`).
+fn describe(cur: Current, regs: &PtRegs) -> Data {
+    let compat = cur.thread().compat_syscall.get();
+    let args = if compat {
+        [regs.bx, regs.cx, regs.dx, regs.si, regs.di, regs.bp].map(|a| a & 0xffff_ffff)
+    } else {
+        [regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9]
+    };
+    let mut d = [0; 16];
+    d[0] = regs.orig_ax as u32;
+    d[1] = ARCHS[usize::from(compat)];
+    for (to, from) in d[2..].chunks_exact_mut(2).zip([regs.ip].iter().chain(&args)) {
+        to.copy_from_slice(&[*from as u32, (*from >> 32) as u32]);
+    }
+    d
+}
+
+/// The strictest answer of all filters (`seccomp_run_filters`).
+fn run_filters(cur: Current, data: &Data) -> u32 {
+    let first = cur.seccomp.filter.lock().clone();
+    let mut answer = ret::ALLOW;
+    let mut next = &first;
+    while let Some(f) = next {
+        let this = bpf::run(&f.program, data);
+        if ((this & ret::ACTION) as i32) < (answer & ret::ACTION) as i32 {
+            answer = this;
+        }
+        next = &f.prev;
+    }
+    answer
+}
+
+/// The current task is about to make a system call: whether it may. If not, the registers hold
+/// its result, or a signal is on its way (`__secure_computing`).
+#[cold]
+pub fn secure_computing(regs: &mut PtRegs) -> bool {
+    let cur = current();
+    match cur.seccomp.mode.load(Relaxed) {
+        mode::STRICT => {
+            strict(cur, regs.orig_ax as u32);
+            true
+        }
+        mode::FILTER => seccomp_filter(cur, regs, false),
+        mode::DISABLED => true,
+        _ => do_exit(SIGKILL),
+    }
+}
+
+/// Only reading, writing and the ends of threads and handlers.
+fn strict(cur: Current, call: u32) {
+    let compat = cur.thread().compat_syscall.get();
+    let allowed = if compat {
+        [3, 4, 1, 119]
+    } else {
+        [nr::__NR_read, nr::__NR_write, nr::__NR_exit, nr::__NR_rt_sigreturn]
+    };
+    if !allowed.contains(&call) {
+        cur.seccomp.mode.store(mode::DEAD, Relaxed);
+        do_exit(SIGKILL);
+    }
+}
+
+/// Does what the filters say. `again`: the tracer has changed the call
+/// (`__seccomp_filter`).
+fn seccomp_filter(cur: Current, regs: &mut PtRegs, again: bool) -> bool {
+    let answer = run_filters(cur, &describe(cur, regs));
+    let data = answer & ret::DATA;
+    match answer & ret::ACTION {
+        ret::ALLOW | ret::LOG => return true,
+        ret::ERRNO => regs.ax = u64::from(data.min(MAX_ERRNO)).wrapping_neg(),
+        ret::TRAP => {
+            let info = sigsys(cur, regs, data);
+            regs.ax = regs.orig_ax;
+            force_sig_info(&info);
+        }
+        ret::TRACE if again => return true,
+        ret::TRACE => return ask_tracer(cur, regs, data),
+        // There is nobody who listens.
+        ret::USER_NOTIF => regs.ax = ENOSYS.as_ret() as u64,
+        action => kill(cur, regs, action, data),
+    }
+    false
+}
+
+/// `SIGSYS` about this call.
+fn sigsys(cur: Current, regs: &PtRegs, reason: u32) -> KernelSiginfo {
+    let compat = cur.thread().compat_syscall.get();
+    let (syscall, arch) = (regs.orig_ax as i32, ARCHS[usize::from(compat)]);
+    let mut info =
+        KernelSiginfo::new(SIGSYS, SYS_SECCOMP, SigFields::Sys { call_addr: regs.ip, syscall, arch });
+    info.si_errno = reason.cast_signed();
+    info
+}
+
+/// The thread dies, or with the last one the process, with a core dump.
+fn kill(cur: Current, regs: &mut PtRegs, action: u32, data: u32) {
+    cur.seccomp.mode.store(mode::DEAD, Relaxed);
+    if action == ret::KILL_THREAD && others_live(&cur) {
+        do_exit(SIGSYS);
+    }
+    let info = sigsys(cur, regs, data);
+    regs.ax = regs.orig_ax;
+    force_exit_sig_info(&info);
+}
+
+/// The tracer decides, and may change the call.
+fn ask_tracer(cur: Current, regs: &mut PtRegs, data: u32) -> bool {
+    if !cur.ptrace.event_enabled(PTRACE_EVENT_SECCOMP) {
+        regs.ax = ENOSYS.as_ret() as u64;
+        return false;
+    }
+    ptrace_event(PTRACE_EVENT_SECCOMP, data.into());
+    // A tracer that says -1 has set the result itself.
+    let skipped = (regs.orig_ax as i32).is_negative();
+    !fatal_signal_pending(&cur) && !skipped && seccomp_filter(cur, regs, true)
+}
+
+/// Whether the task may get this mode (`seccomp_may_assign_mode`).
+fn may_assign_mode(cur: Current, wanted: u8) -> Result {
+    let now = cur.seccomp.mode.load(Relaxed);
+    if now == mode::DISABLED || now == wanted { Ok(()) } else { Err(EINVAL) }
+}
+
+fn set_mode_strict() -> Result<usize> {
+    let cur = current();
+    may_assign_mode(cur, mode::STRICT)?;
+    // No clocks.
+    set_tsc_mode(2)?;
+    cur.seccomp.mode.store(mode::STRICT, Relaxed);
+    cur.set_flag(tif::SECCOMP);
+    Ok(0)
+}
+
+/// Reads and checks a filter: `struct sock_fprog` is at `at`
+/// (`seccomp_prepare_user_filter`).
+fn prepare_user_filter(at: usize) -> Result<Filter> {
+    let cur = current();
+    let (len, filter) = if cur.thread().compat_syscall.get() {
+        let [len, filter]: [u32; 2] = get_user(at)?;
+        (len as u16, filter as usize)
+    } else {
+        let [len, filter]: [u64; 2] = get_user(at)?;
+        (len as u16, filter as usize)
+    };
+    let len = usize::from(len);
+    if len == 0 || len > BPF_MAXINSNS {
+        return Err(EINVAL);
+    }
+    if !cur.no_new_privs.load(Relaxed) && !capable(nr::CAP_SYS_ADMIN) {
+        return Err(EACCES);
+    }
+    if filter == 0 {
+        return Err(EINVAL);
+    }
+    let mut program = kvcalloc::<Insn>(len)?;
+    copy_from_user(program.as_mut_slice().as_mut_bytes(), filter)?;
+    bpf::check(&program)?;
+    Ok(Filter { prev: None, program })
+}
+
+/// How many instructions there are, with what each filter costs besides.
+fn path_len(new: &Filter, old: Option<&Arc<Filter>>) -> usize {
+    let mut n = new.program.len();
+    let mut next = old;
+    while let Some(f) = next {
+        n += f.program.len() + 4;
+        next = f.prev.as_ref();
+    }
+    n
+}
+
+fn set_mode_filter(flags: u32, at: usize) -> Result<usize> {
+    if flags & !flag::ALL != 0 {
+        return Err(EINVAL);
+    }
+    let cur = current();
+    let mut new = prepare_user_filter(at)?;
+    may_assign_mode(cur, mode::FILTER)?;
+    let old = cur.seccomp.filter.lock().clone();
+    if path_len(&new, old.as_ref()) > MAX_INSNS_PER_PATH {
+        return Err(ENOMEM);
+    }
+    let tsync = flags & flag::TSYNC != 0;
+    if tsync && let Some(tid) = with_siglock(&cur, |l| cannot_sync(l, cur)) {
+        return if flags & flag::TSYNC_ESRCH != 0 { Err(ESRCH) } else { Ok(tid as usize) };
+    }
+    new.prev = old;
+    cur.seccomp.set_filter(Some(Arc::new(new)), cur.seccomp.count.load(Relaxed) + 1);
+    cur.seccomp.mode.store(mode::FILTER, Relaxed);
+    cur.set_flag(tif::SECCOMP);
+    if tsync {
+        with_siglock(&cur, |l| sync_threads(l, cur));
+    }
+    Ok(0)
+}
+
+/// A thread that has filters that the current one has not (`seccomp_can_sync_threads`).
+fn cannot_sync(l: &Siglock<'_>, cur: Current) -> Option<i32> {
+    let threads = cur.signal.threads.lock(l);
+    threads.iter().filter(|t| !cur.is(t)).find(|t| !may_sync(cur, t)).map(|t| t.pid())
+}
+
+fn may_sync(cur: Current, t: &Task) -> bool {
+    match t.seccomp.mode.load(Relaxed) {
+        mode::DISABLED => true,
+        mode::FILTER => {
+            let theirs = t.seccomp.filter.lock().clone();
+            let mine = cur.seccomp.filter.lock().clone();
+            let mut next = mine.as_ref();
+            while let Some(f) = next {
+                if theirs.as_ref().is_some_and(|t| Arc::ptr_eq(t, f)) {
+                    return true;
+                }
+                next = f.prev.as_ref();
+            }
+            theirs.is_none()
+        }
+        _ => false,
+    }
+}
+
+/// The other threads get the current one's filters (`seccomp_sync_threads`).
+fn sync_threads(l: &Siglock<'_>, cur: Current) {
+    for t in cur.signal.threads.lock(l).iter().filter(|t| !cur.is(t)) {
+        share(&cur, t);
+        if cur.no_new_privs.load(Relaxed) {
+            t.no_new_privs.store(true, Relaxed);
+        }
+    }
+}
+
+fn get_action_avail(at: usize) -> Result<usize> {
+    match get_user::<u32>(at)? {
+        ret::KILL_PROCESS
+        | ret::KILL_THREAD
+        | ret::TRAP
+        | ret::ERRNO
+        | ret::USER_NOTIF
+        | ret::TRACE
+        | ret::LOG
+        | ret::ALLOW => Ok(0),
+        _ => Err(EOPNOTSUPP),
+    }
+}
+
+/// `seccomp(2)`.
+pub fn sys_seccomp(operation: u32, flags: u32, args: usize) -> Result<usize> {
+    match operation {
+        op::SET_MODE_STRICT if flags == 0 && args == 0 => set_mode_strict(),
+        op::SET_MODE_FILTER => set_mode_filter(flags, args),
+        op::GET_ACTION_AVAIL if flags == 0 => get_action_avail(args),
+        // Notification, answer, and what a filter sees.
+        op::GET_NOTIF_SIZES if flags == 0 => {
+            put_user(args, &[80u16, 24, 64]).map_err(|_| EFAULT)?;
+            Ok(0)
+        }
+        _ => Err(EINVAL),
+    }
+}
+
+/// `prctl(PR_SET_SECCOMP)`.
+///
+/// # Errors
+/// As [`sys_seccomp`].
+pub fn prctl_set_seccomp(wanted: usize, filter: usize) -> Result<usize> {
+    match u8::try_from(wanted) {
+        Ok(mode::STRICT) => set_mode_strict(),
+        Ok(mode::FILTER) => set_mode_filter(0, filter),
+        _ => Err(EINVAL),
+    }
+}
