@@ -229,7 +229,7 @@ pub struct CloneArgs {
 }
 
 /// Neither namespaces nor descriptors of processes exist here.
-const CLONE_NAMESPACES: u32 = nr::CLONE_NEWNS
+pub const CLONE_NAMESPACES: u32 = nr::CLONE_NEWNS
     | nr::CLONE_NEWCGROUP
     | nr::CLONE_NEWUTS
     | nr::CLONE_NEWIPC

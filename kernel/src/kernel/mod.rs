@@ -29,6 +29,7 @@ pub mod syscall_user_dispatch;
 pub mod task;
 pub mod time;
 pub mod trace;
+pub mod unshare;
 pub mod wait;
 pub mod watchdog;
 pub mod watchdog_hld;

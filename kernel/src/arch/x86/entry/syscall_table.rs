@@ -144,6 +144,7 @@ syscalls! {
     // --- kernel/futex
     __NR_futex => crate::kernel::futex::sys_futex, (di, si, dx, r10, r8, r9);
     __NR_futex_waitv => crate::kernel::futex::sys_futex_waitv, (di, si, dx, r10, r8);
+    __NR_unshare => crate::kernel::unshare::sys_unshare, (di);
     __NR_get_robust_list => crate::kernel::futex::sys_get_robust_list, (di, si, dx);
     // --- kernel/rseq.rs
     __NR_rseq => crate::kernel::rseq::sys_rseq, (di, si, dx, r10);
