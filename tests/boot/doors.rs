@@ -26,6 +26,8 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("boot::nompx", nompx),
         Trial::test("boot::without_vdso", without_vdso),
         Trial::test("boot::greedy_programs", greedy_programs),
+        Trial::test("boot::leaks", leaks),
+        Trial::test("boot::out_of_memory", out_of_memory),
         Trial::test("boot::large_gzip", large_gzip),
         Trial::test("boot::no_initramfs", no_initramfs),
         Trial::test("boot::words_for_init", words_for_init),
@@ -134,6 +136,62 @@ fn greedy_programs() -> Result<(), Failed> {
         &machine::run(&machine)?,
         &["greedy: pipes:", "greedy: mounts:", "greedy: the machine is still there"],
     )
+}
+
+/// Ten thousand processes, mappings and threads later all the memory is there again.
+fn leaks() -> Result<(), Failed> {
+    let append = format!("{CONSOLE} quiet rdinit=/bin/leaks");
+    let machine = Machine::direct(&kernel()?, Some(&rootfs()?), &append);
+    let outcome = qemu::run(&machine, Console::Captured, Some(4 * TIMEOUT))
+        .map_err(|error| format!("{error:#}"))
+        .and_then(machine::ended)?;
+    says(
+        &outcome,
+        &["times fork, exec and exit:", "times mmap, faults and munmap:", "times threads:", "leaks: done"],
+    )?;
+    let lost = |line: &str| {
+        let (_, rest) = line.strip_prefix("leaks: 10000 times ")?.rsplit_once(": ")?;
+        rest.split_once(" pages lost")?.0.parse::<i64>().ok()
+    };
+    let all: Vec<i64> = outcome.console.lines().filter_map(lost).collect();
+    // What one round leaves would be ten thousand times as much.
+    if all.len() == 3 && all.iter().all(|&pages| pages < 64) {
+        return Ok(());
+    }
+    Err(format!("pages lost: {all:?}\n{}", tail(&outcome.console)).into())
+}
+
+/// Out of memory, the one that offered itself goes first, then the one that takes all; who may
+/// not be ended stays. Linux's words about it.
+fn out_of_memory() -> Result<(), Failed> {
+    let append = format!("{CONSOLE} rdinit=/bin/oom_victims");
+    let mut machine = Machine::direct(&kernel()?, Some(&rootfs()?), &append);
+    machine.memory = 64;
+    let outcome = machine::run(&machine)?;
+    says(
+        &outcome,
+        &[
+            "oom: 7 is 7",
+            "oom: \"1001\": Err(EINVAL)",
+            "oom: a user: Ok(()) Ok(()) Err(EACCES)",
+            "oom_victims invoked oom-killer: gfp_mask=0x140dca(GFP_HIGHUSER_MOVABLE|__GFP_COMP|__GFP_ZERO), order=0, oom_score_adj=0",
+            "Tasks state (memory values in pages):",
+            "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
+            ",global_oom,task_memcg=/,task=oom_victims,pid=",
+            "Out of memory: Killed process",
+            "oom: who takes all: killed by SIGKILL",
+            "oom: who offered itself: killed by SIGKILL",
+            "oom: who may not be ended is there",
+            "oom: killed by hand: killed by SIGKILL",
+        ],
+    )?;
+    let killed: Vec<&str> =
+        outcome.console.lines().filter(|l| l.contains("Out of memory: Killed process")).collect();
+    let order = ["oom_score_adj:900", "oom_score_adj:0"];
+    if killed.len() == 2 && killed.iter().zip(order).all(|(line, end)| line.trim_end().ends_with(end)) {
+        return Ok(());
+    }
+    Err(format!("{killed:#?}").into())
 }
 
 fn no_initramfs() -> Result<(), Failed> {

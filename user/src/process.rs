@@ -199,9 +199,23 @@ pub const THREAD_FLAGS: u32 = abi::CLONE_VM
 
 /// Starts a thread of this process on a fresh stack of 64 KiB (never freed).
 pub fn spawn_thread(entry: extern "C" fn() -> !) -> Result<i32> {
+    let stack = thread_stack()?;
+    // SAFETY: nobody else has the stack.
+    unsafe { spawn_thread_on(stack, entry) }
+}
+
+/// The top of a fresh stack of 64 KiB.
+pub fn thread_stack() -> Result<usize> {
     const STACK: usize = 0x10000;
-    let stack = crate::memory::map(STACK, crate::memory::PROT_READ | crate::memory::PROT_WRITE)?;
+    crate::memory::map(STACK, crate::memory::PROT_READ | crate::memory::PROT_WRITE).map(|at| at + STACK)
+}
+
+/// Starts a thread of this process on a stack that ends here.
+///
+/// # Safety
+/// The stack is one, and no thread that is there uses it.
+pub unsafe fn spawn_thread_on(stack_top: usize, entry: extern "C" fn() -> !) -> Result<i32> {
     // SAFETY: the new thread has a stack of its own and never returns.
-    let tid = unsafe { trapline_clone(THREAD_FLAGS.into(), (stack + STACK) as u64, entry) };
+    let tid = unsafe { trapline_clone(THREAD_FLAGS.into(), stack_top as u64, entry) };
     if tid < 0 { Err(Errno(-tid as u32)) } else { Ok(tid as i32) }
 }

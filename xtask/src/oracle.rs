@@ -110,6 +110,7 @@ pub fn sets() -> Vec<Set> {
         Set::fuzz("sigreturn", 1, 0, RECORDED_CASES),
         Set::fuzz("sigreturn32", 1, 0, RECORDED_CASES),
         Set::scripts(),
+        Set::new("errnos", usual, "", &["/bin/syscall_errnos"], false),
     ]
 }
 

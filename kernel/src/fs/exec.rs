@@ -353,6 +353,9 @@ fn do_execve(r: &Request<'_>) -> Result {
     let filename = r.shown_name();
     let mut stack = ArgStack::new(randomizes(current().personality.load(Ordering::Relaxed)))?;
     stack.fill(&filename, r.argv, r.envp)?;
+    if r.flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(EINVAL);
+    }
     let file = do_open_execat(r.dfd, r.name, r.flags)?;
     let denied = DenyWrite::new(&file)?;
     let by_fd = filename != r.name;
@@ -417,9 +420,6 @@ fn execveat(dfd: i32, path: usize, (argv, envp): (Strings<'_>, Strings<'_>), fla
     let name = getname_flags(path, flags)?;
     if name.is_empty() && flags & AT_EMPTY_PATH == 0 {
         return Err(ENOENT);
-    }
-    if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
-        return Err(EINVAL);
     }
     do_execve(&Request { dfd, name: &name, flags, argv, envp }).map(|()| 0)
 }

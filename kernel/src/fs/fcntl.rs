@@ -19,7 +19,8 @@ const F_GETPIPE_SZ: u32 = 1032;
 const F_ADD_SEALS: u32 = 1033;
 const F_GET_SEALS: u32 = 1034;
 
-fn dup_from(fd: i32, min: usize, cloexec: bool) -> Result<usize> {
+fn dup_from(fd: i32, min: u32, cloexec: bool) -> Result<usize> {
+    let min = min as usize;
     if min as u64 >= rlimit(rlimit::NOFILE) {
         return Err(EINVAL);
     }
@@ -78,8 +79,8 @@ pub fn sys_fcntl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
         return Err(EBADF);
     }
     match cmd {
-        F_DUPFD => dup_from(fd, arg, false),
-        F_DUPFD_CLOEXEC => dup_from(fd, arg, true),
+        F_DUPFD => dup_from(fd, arg as u32, false),
+        F_DUPFD_CLOEXEC => dup_from(fd, arg as u32, true),
         F_GETFD => Ok(usize::from(current_files().cloexec(fd)?)),
         F_SETFD => current_files().set_cloexec(fd, arg as u32 & FD_CLOEXEC != 0).map(|()| 0),
         F_GETFL => Ok(f.flags() as usize),
@@ -104,5 +105,12 @@ pub fn sys_fcntl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
 
 /// `flock(2)`.
 pub fn sys_flock(fd: i32, op: u32) -> Result<usize> {
+    // What nobody keeps any more succeeds, whatever the file.
+    if op & LOCK_MAND != 0 {
+        return Ok(0);
+    }
+    if !matches!(op & !LOCK_NB, LOCK_SH | LOCK_EX | LOCK_UN) {
+        return Err(EINVAL);
+    }
     locks::flock(&fget(fd)?, op)
 }

@@ -28,8 +28,11 @@ pub fn zero_file() -> Result<Arc<File>> {
 
 /// `memfd_create(2)`.
 pub fn sys_memfd_create(uname: usize, flags: u32) -> Result<usize> {
+    // The size of the pages is above the flags.
+    const HUGE_PAGES: u32 = MFD_HUGETLB | 0x3f << 26;
     if flags & MFD_HUGETLB != 0 {
-        return Err(ENODEV);
+        let known = flags & !(MFD_CLOEXEC | MFD_ALLOW_SEALING | HUGE_PAGES) == 0;
+        return Err(if known { ENODEV } else { EINVAL });
     }
     if flags & !(MFD_CLOEXEC | MFD_ALLOW_SEALING) != 0 {
         return Err(EINVAL);

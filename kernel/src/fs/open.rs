@@ -341,13 +341,13 @@ pub fn sys_ftruncate(fd: i32, len: i64) -> Result<usize> {
 
 /// `fallocate(2)`: only making a file larger.
 pub fn sys_fallocate(fd: i32, mode: u32, offset: i64, len: i64) -> Result<usize> {
+    let f = fget(fd)?;
     if offset < 0 || len <= 0 {
         return Err(EINVAL);
     }
     if mode & !1 != 0 {
         return Err(crate::errno::EOPNOTSUPP);
     }
-    let f = fget(fd)?;
     f.want_write()?;
     let end = offset.checked_add(len).ok_or(EFBIG)? as u64;
     match f.inode.ops.mapping() {

@@ -75,14 +75,14 @@ fn write_here(f: &File, mut from: IovIter<'_>, len: usize) -> Result<usize> {
 pub fn sys_read(fd: i32, buf: usize, len: usize) -> Result<usize> {
     let f = fget(fd)?;
     f.want_read()?;
-    read_here(&f, IovIter::user(buf, len)?, len)
+    read_here(&f, IovIter::user_whole(buf, len)?, len)
 }
 
 /// `write(2)`.
 pub fn sys_write(fd: i32, buf: usize, len: usize) -> Result<usize> {
     let f = fget(fd)?;
     f.want_write()?;
-    write_here(&f, IovIter::user(buf, len)?, len)
+    write_here(&f, IovIter::user_whole(buf, len)?, len)
 }
 
 /// The file behind `fd` for a call that names a position.
@@ -121,7 +121,7 @@ pub fn sys_writev(fd: i32, vec: usize, count: usize) -> Result<usize> {
 pub fn sys_pread64(fd: i32, buf: usize, len: usize, pos: i64) -> Result<usize> {
     let (f, mut pos) = fget_at(fd, pos)?;
     f.want_read()?;
-    let mut to = IovIter::user(buf, len)?;
+    let mut to = IovIter::user_whole(buf, len)?;
     verify_area(pos, len)?;
     f.op.read(&f, &mut to, &mut pos)
 }
@@ -130,7 +130,7 @@ pub fn sys_pread64(fd: i32, buf: usize, len: usize, pos: i64) -> Result<usize> {
 pub fn sys_pwrite64(fd: i32, buf: usize, len: usize, pos: i64) -> Result<usize> {
     let (f, mut pos) = fget_at(fd, pos)?;
     f.want_write()?;
-    let mut from = IovIter::user(buf, len)?;
+    let mut from = IovIter::user_whole(buf, len)?;
     verify_area(pos, len)?;
     f.op.write(&f, &mut from, &mut pos)
 }
@@ -168,16 +168,30 @@ fn check_rw_flags(flags: u32) -> Result {
     if flags & !NOTHING_TO_DO == 0 { Ok(()) } else { Err(EOPNOTSUPP) }
 }
 
+/// What a call with flags that are not known says: of its file and buffers first
+/// (`kiocb_set_rw_flags` comes last).
+fn refuse(fd: i32, vec: usize, count: usize, pos: i64, may: fn(&File) -> Result) -> Result<usize> {
+    let f = if pos == -1 { fget(fd)? } else { fget_at(fd, pos)?.0 };
+    may(&f)?;
+    let vec = import_iovec(vec, count)?;
+    if IovIter::vector(&vec).count() == 0 { Ok(0) } else { Err(EOPNOTSUPP) }
+}
+
 /// `preadv2(2)`: position -1 is the file's own.
 pub fn sys_preadv2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, flags: u32) -> Result<usize> {
-    check_rw_flags(flags)?;
-    if pos == -1 { sys_readv(fd, vec, count) } else { sys_preadv(fd, vec, count, pos) }
+    let r =
+        if check_rw_flags(flags).is_ok() { None } else { Some(refuse(fd, vec, count, pos, File::want_read)) };
+    r.unwrap_or_else(|| if pos == -1 { sys_readv(fd, vec, count) } else { sys_preadv(fd, vec, count, pos) })
 }
 
 /// `pwritev2(2)`: as `preadv2`.
 pub fn sys_pwritev2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, flags: u32) -> Result<usize> {
-    check_rw_flags(flags)?;
-    if pos == -1 { sys_writev(fd, vec, count) } else { sys_pwritev(fd, vec, count, pos) }
+    let r = if check_rw_flags(flags).is_ok() {
+        None
+    } else {
+        Some(refuse(fd, vec, count, pos, File::want_write))
+    };
+    r.unwrap_or_else(|| if pos == -1 { sys_writev(fd, vec, count) } else { sys_pwritev(fd, vec, count, pos) })
 }
 
 /// `lseek(2)`.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Waiting for several files (Linux 6.1, `fs/select.c`).
 
-use crate::arch::x86::lib::usercopy::{copy_from_user, copy_to_user, get_user, put_user};
+use crate::arch::x86::lib::usercopy::{access_ok, copy_from_user, copy_to_user, get_user, put_user};
 use crate::errno::{EBADF, EFAULT, EINTR, EINVAL, ENOMEM, ERESTARTNOHAND, Result};
 use crate::fs::file::{current_files, fget};
 use crate::fs::file_table::{File, poll};
@@ -179,6 +179,10 @@ fn do_sys_poll(ufds: usize, nfds: usize, deadline: u64) -> Result<usize> {
         }
         count
     });
+    // Also where there is nothing to write (`user_write_access_begin`).
+    if !access_ok(ufds, fds.len() * size_of::<PollFd>()) {
+        return Err(EFAULT);
+    }
     for (i, p) in fds.iter().enumerate() {
         put_user(ufds + i * size_of::<PollFd>() + 6, &p.revents)?;
     }

@@ -61,6 +61,9 @@ fn copy(from: &File, to: &File, src: &mut u64, dst: &mut u64, len: usize) -> Res
 
 /// `sendfile(2)`.
 pub fn sys_sendfile64(out: i32, input: i32, uoff: usize, count: usize) -> Result<usize> {
+    if uoff != 0 {
+        let _: i64 = get_user(uoff)?;
+    }
     let (from, to) = (fget(input)?, fget(out)?);
     from.want_read()?;
     to.want_write()?;

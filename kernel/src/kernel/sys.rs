@@ -221,9 +221,9 @@ fn may_limit(me: &Cred, them: &Cred) -> bool {
 }
 
 /// `prlimit64(2)`.
-pub fn sys_prlimit64(pid: i32, resource: usize, new: usize, old: usize) -> Result<usize> {
+pub fn sys_prlimit64(pid: i32, resource: u32, new: usize, old: usize) -> Result<usize> {
     let change: Option<[u64; 2]> = if new == 0 { None } else { Some(get_user(new)?) };
-    let before = do_prlimit(pid, resource, change)?;
+    let before = do_prlimit(pid, resource as usize, change)?;
     if old != 0 {
         put_user(old, &before)?;
     }
@@ -258,7 +258,7 @@ pub fn do_prlimit(pid: i32, resource: usize, change: Option<[u64; 2]>) -> Result
 }
 
 /// `getrlimit(2)`.
-pub fn sys_getrlimit(resource: usize, rlim: usize) -> Result<usize> {
+pub fn sys_getrlimit(resource: u32, rlim: usize) -> Result<usize> {
     if rlim == 0 {
         return Err(EFAULT);
     }
@@ -266,7 +266,7 @@ pub fn sys_getrlimit(resource: usize, rlim: usize) -> Result<usize> {
 }
 
 /// `setrlimit(2)`.
-pub fn sys_setrlimit(resource: usize, rlim: usize) -> Result<usize> {
+pub fn sys_setrlimit(resource: u32, rlim: usize) -> Result<usize> {
     if rlim == 0 {
         return Err(EFAULT);
     }

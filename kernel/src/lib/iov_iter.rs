@@ -51,6 +51,15 @@ impl<'a> IovIter<'a> {
         }
         Ok(Self { kind: Kind::One(IoVec { base, len }), offset: 0, count: len })
     }
+    /// One buffer of a program, all of which must be where programs are (`vfs_read`, `vfs_write`).
+    #[inline]
+    pub fn user_whole(base: usize, len: usize) -> Result<Self> {
+        if !access_ok(base, len) {
+            return Err(EFAULT);
+        }
+        let len = len.min(MAX_RW_COUNT);
+        Ok(Self { kind: Kind::One(IoVec { base, len }), offset: 0, count: len })
+    }
     /// Several buffers, as [`import_iovec`] made them.
     pub fn vector(vec: &'a [IoVec]) -> Self {
         let count = vec.iter().map(|v| v.len).sum();
@@ -195,6 +204,8 @@ pub fn import_iovec(uvec: usize, count: usize) -> Result<Vec<IoVec>> {
 
 /// Reads an array of ranges, which need not be the program's own (`iovec_from_user`).
 pub fn iovec_from_user(uvec: usize, count: usize) -> Result<Vec<IoVec>> {
+    // Linux takes it for an `unsigned int`.
+    let count = count as u32 as usize;
     if count > UIO_MAXIOV {
         return Err(EINVAL);
     }

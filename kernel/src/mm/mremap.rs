@@ -224,7 +224,14 @@ impl MmState {
 }
 
 /// `mremap(2)`.
-pub fn sys_mremap(addr: usize, old_len: usize, new_len: usize, flags: u32, new_addr: usize) -> Result<usize> {
+pub fn sys_mremap(
+    addr: usize,
+    old_len: usize,
+    new_len: usize,
+    flags: usize,
+    new_addr: usize,
+) -> Result<usize> {
+    let flags = u32::try_from(flags).map_err(|_| EINVAL)?;
     let m = check_args(addr, old_len, new_len, flags, new_addr)?;
     with_current_mm(|mm| mm.lock().do_mremap(m)).ok_or(EFAULT)?
 }

@@ -2,6 +2,9 @@
 //! Out of memory: the largest process goes, so that the others can go on.
 //! After Linux 6.1, `mm/oom_kill.c`.
 
+use crate::errno::{EACCES, EINVAL, Result};
+use crate::fs::seq_file::SeqFile;
+use crate::kernel::capability::capable;
 use crate::kernel::fork::{for_each_process, set_notify_resume};
 use crate::kernel::sched::set_current_state;
 use crate::kernel::signal::send::do_send_sig_info;
@@ -10,20 +13,61 @@ use crate::kernel::signal::{PidType, SendInfo, fatal_signal_pending};
 use crate::kernel::task::{TASK_KILLABLE, Task, current, pf};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::kernel::wait::schedule_hrtimeout;
-use crate::mm::page_alloc::{PAGE_SIZE, nr_free_pages, wmark_kernel};
+use crate::mm::page_alloc::{PAGE_SIZE, nr_free_pages, totalram_pages, wmark_kernel};
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
+use linux_raw_sys::general::CAP_SYS_RESOURCE;
 
-/// How much would be gained by killing a process, in pages (`oom_badness`);
-/// 0 for those that must stay.
-fn badness(t: &Task) -> usize {
-    if t.is_global_init() {
-        return 0;
+/// Who has this is never ended (`OOM_SCORE_ADJ_MIN`).
+const OOM_SCORE_ADJ_MIN: i32 = -1000;
+const OOM_SCORE_ADJ_MAX: i32 = 1000;
+
+/// How much would be gained by ending a process, in pages, as far as it wants to be ended
+/// before others; `None` for those that must stay (`oom_badness`).
+fn badness(t: &Task) -> Option<isize> {
+    let adj = t.signal.oom_score_adj.load(Ordering::Relaxed);
+    if t.is_global_init() || adj == OOM_SCORE_ADJ_MIN {
+        return None;
     }
-    let Some(mm) = t.process_mm() else { return 0 };
+    let mm = t.process_mm()?;
     let st = mm.lock();
-    st.rss.anon + st.rss.file + st.pt.tables()
+    let pages = st.rss.anon + st.rss.file + st.pt.tables();
+    Some(pages as isize + adj as isize * (totalram_pages() / 1000) as isize)
+}
+
+/// `/proc/PID/oom_score`: 0 to 2000 (`proc_oom_score`).
+pub fn show_score(t: &Task, o: &mut SeqFile) -> Result {
+    let total = totalram_pages() as isize;
+    let score = badness(t).map_or(0, |points| (1000 + points * 1000 / total) * 2 / 3);
+    writeln!(o, "{score}");
+    Ok(())
+}
+
+/// `/proc/PID/oom_score_adj`.
+pub fn show_score_adj(t: &Task, o: &mut SeqFile) -> Result {
+    writeln!(o, "{}", t.signal.oom_score_adj.load(Ordering::Relaxed));
+    Ok(())
+}
+
+/// Writes to it: who may not change resources' limits may only make it larger than what who may
+/// left (Linux 6.1, fs/proc/base.c, `oom_score_adj_write`, `__set_oom_adj`).
+pub fn set_score_adj(t: &Task, text: &[u8]) -> Result {
+    let text = core::str::from_utf8(text).map_err(|_| EINVAL)?;
+    let adj: i32 = text.trim().parse().map_err(|_| EINVAL)?;
+    if !(OOM_SCORE_ADJ_MIN..=OOM_SCORE_ADJ_MAX).contains(&adj) {
+        return Err(EINVAL);
+    }
+    let least = &t.signal.oom_score_adj_min;
+    let may = capable(CAP_SYS_RESOURCE);
+    if adj < least.load(Ordering::Relaxed) && !may {
+        return Err(EACCES);
+    }
+    t.signal.oom_score_adj.store(adj, Ordering::Relaxed);
+    if may {
+        least.store(adj, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 /// Whether a process is about to let go of its memory: so are all of its threads. One of them may
@@ -45,13 +89,13 @@ enum Victim {
 
 /// Looks for the process to end (`select_bad_process`).
 fn select_bad_process() -> Victim {
-    let mut worst: Option<(usize, Arc<Task>)> = None;
+    let mut worst: Option<(isize, Arc<Task>)> = None;
     let mut dying = false;
     for_each_process(|t| {
-        let points = badness(t);
-        if points != 0 && will_free_mem(t) {
+        let Some(points) = badness(t) else { return };
+        if will_free_mem(t) {
             dying = true;
-        } else if points > worst.as_ref().map_or(0, |w| w.0) {
+        } else if worst.as_ref().is_none_or(|w| points >= w.0) {
             worst = Some((points, t.clone()));
         }
     });
@@ -60,6 +104,45 @@ fn select_bad_process() -> Victim {
         Some((_, t)) => Victim::Chosen(t),
         None => Victim::None,
     }
+}
+
+/// Says who found no memory, and who has it (`dump_header`, `dump_tasks`). Programs' memory is
+/// all that is waited for: a page of zeroes that can be moved.
+fn dump_header() {
+    let cur = current();
+    crate::pr_warn!(
+        "{} invoked oom-killer: gfp_mask=0x140dca(GFP_HIGHUSER_MOVABLE|__GFP_COMP|__GFP_ZERO), order=0, oom_score_adj={}\n",
+        String::from_utf8_lossy(&cur.comm()),
+        cur.signal.oom_score_adj.load(Ordering::Relaxed)
+    );
+    crate::mm::show_mem::show_mem();
+    crate::pr_info!("Tasks state (memory values in pages):\n");
+    crate::pr_info!("[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name\n");
+    for_each_process(|t| {
+        let Some(mm) = t.process_mm() else { return };
+        let (total, rss, tables) = {
+            let st = mm.lock();
+            (st.stat.total_vm, st.rss.anon + st.rss.file, st.pt.tables() * PAGE_SIZE)
+        };
+        let (uid, adj) = (t.cred.lock().uid, t.signal.oom_score_adj.load(Ordering::Relaxed));
+        crate::pr_info!(
+            "[{:7}] {uid:5} {:5} {total:8} {rss:8} {tables:8} {:8}         {adj:5} {}\n",
+            t.pid(),
+            t.tgid,
+            0,
+            String::from_utf8_lossy(&t.comm())
+        );
+    });
+}
+
+/// One line about the choice (`dump_oom_summary`).
+fn dump_oom_summary(t: &Task) {
+    crate::pr_info!(
+        "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/,task={},pid={},uid={}\n",
+        String::from_utf8_lossy(&t.comm()),
+        t.tgid,
+        t.cred.lock().uid
+    );
 }
 
 /// Prints what goes, and kills it (`__oom_kill_process`).
@@ -76,14 +159,15 @@ fn oom_kill_process(t: &Arc<Task>) {
         (st.stat.total_vm, st.rss, st.pt.tables())
     };
     crate::pr_err!(
-        "Out of memory: Killed process {} ({}) total-vm:{}kB, anon-rss:{}kB, file-rss:{}kB, shmem-rss:0kB, UID:{} pgtables:{}kB oom_score_adj:0\n",
+        "Out of memory: Killed process {} ({}) total-vm:{}kB, anon-rss:{}kB, file-rss:{}kB, shmem-rss:0kB, UID:{} pgtables:{}kB oom_score_adj:{}\n",
         t.tgid,
         String::from_utf8_lossy(&t.comm()),
         kb(total),
         kb(rss.anon),
         kb(rss.file),
         t.cred.lock().uid,
-        kb(tables)
+        kb(tables),
+        t.signal.oom_score_adj.load(Ordering::Relaxed)
     );
     // Who else has this memory would keep it.
     for_each_process(|p| {
@@ -152,7 +236,8 @@ pub fn relieve() {
 pub fn out_of_memory() -> bool {
     match select_bad_process() {
         Victim::Chosen(t) => {
-            crate::pr_warn!("{} invoked oom-killer\n", String::from_utf8_lossy(&current().comm()));
+            dump_header();
+            dump_oom_summary(&t);
             oom_kill_process(&t);
         }
         Victim::Dying => {}

@@ -18,6 +18,7 @@ use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
 use crate::kernel::task::{Task, current};
 use crate::mm::Mm;
 use crate::mm::mm_struct::{Layout, SUID_DUMP_USER};
+use crate::mm::oom_kill;
 use crate::mm::util::kvcalloc;
 use alloc::boxed::Box;
 use alloc::format;
@@ -103,6 +104,8 @@ const FILES: &[(&str, u32, PidFile)] = &[
     ("auxv", 0o400, Memory(auxv)),
     ("mounts", 0o444, Of(mounts)),
     ("statm", 0o444, Of(array::statm)),
+    ("oom_score", 0o444, Of(oom_kill::show_score)),
+    ("oom_score_adj", 0o644, Of(oom_kill::show_score_adj)),
 ];
 const LINKS: &[&str] = &["exe", "cwd", "root"];
 const DIRS: &[&str] = &["fd", "fdinfo", "task"];
@@ -135,7 +138,13 @@ impl InodeOps for PidDir {
         let Some(t) = find_task(pid) else { return Ok(None) };
         if let Some(&(_, mode, file)) = FILES.iter().find(|f| f.0.as_bytes() == name) {
             let file = file.file(pid);
-            let file = if name == b"comm" { file.with_store(move |b| set_comm(pid, b)) } else { file };
+            let file = match name {
+                b"comm" => file.with_store(move |b| set_comm(pid, b)),
+                b"oom_score_adj" => {
+                    file.with_store(move |b| oom_kill::set_score_adj(&*find_task(pid).ok_or(ESRCH)?, b))
+                }
+                _ => file,
+            };
             return Ok(Some(pid_inode(sb, &t, S_IFREG | mode, Box::new(file))));
         }
         if let Some(&which) = LINKS.iter().find(|l| l.as_bytes() == name) {

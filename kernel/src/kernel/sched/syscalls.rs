@@ -45,7 +45,7 @@ pub fn sys_sched_yield() -> Result<usize> {
 }
 
 /// `sched_getaffinity(2)`: the one CPU.
-pub fn sys_sched_getaffinity(pid: i32, len: usize, mask: usize) -> Result<usize> {
+pub fn sys_sched_getaffinity(pid: i32, len: u32, mask: usize) -> Result<usize> {
     if len < 8 || !len.is_multiple_of(8) {
         return Err(EINVAL);
     }

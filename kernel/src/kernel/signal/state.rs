@@ -296,6 +296,11 @@ pub struct SignalStruct {
     /// The foreground of the terminal that was taken from the session: its leader's end is still
     /// told to it.
     pub tty_old_pgrp: AtomicI32,
+    /// How much sooner than others the process is ended when memory is short, and how much later
+    /// it may be without the right to say so (`oom_score_adj`).
+    pub oom_score_adj: AtomicI32,
+    #[allow(missing_docs)]
+    pub oom_score_adj_min: AtomicI32,
     /// How often the process has called `execve` since it was forked: `setpgid` asks, and who
     /// dies as its child (`self_exec_id`).
     pub did_exec: AtomicU32,
@@ -341,6 +346,8 @@ impl SignalStruct {
         s.pgrp.store(self.pgrp(), Relaxed);
         s.session.store(self.session(), Relaxed);
         s.tty.store(self.tty.load(Relaxed), Relaxed);
+        s.oom_score_adj.store(self.oom_score_adj.load(Relaxed), Relaxed);
+        s.oom_score_adj_min.store(self.oom_score_adj_min.load(Relaxed), Relaxed);
         Arc::new(s)
     }
 

@@ -107,6 +107,10 @@ pub fn sys_clock_nanosleep(which: i32, flags: u32, rqtp: usize, rmtp: usize) -> 
 
 /// [`sys_clock_nanosleep`] with times of either width.
 pub fn clock_nanosleep(which: i32, flags: u32, rqtp: usize, rmtp: usize, abi: TimeAbi) -> Result<usize> {
+    if which < 0 {
+        // Which of the clocks of processes it is, is asked behind the time.
+        Timespec::get(rqtp, abi)?.to_ns().ok_or(EINVAL)?;
+    }
     let clock = Clock::find(which)?;
     let kind = clock.sleep().ok_or(EOPNOTSUPP)?;
     let time = Timespec::get(rqtp, abi)?.to_ns().ok_or(EINVAL)?;
