@@ -7,8 +7,9 @@ use tests::machine::{kernel, rootfs};
 use xtask::bench::{self, rows, scale};
 use xtask::paths::Paths;
 
-/// How much dearer than recorded a row may become before somebody must look at it, in percent.
-const TOLERANCE: u64 = 10;
+/// How much dearer than recorded a row may become before somebody must look at it, in percent: what is
+/// inlined where changes with code that has nothing to do with a row, and that alone was seen to make 12.
+const TOLERANCE: u64 = 20;
 
 /// The tests.
 pub fn trials() -> Vec<Trial> {
