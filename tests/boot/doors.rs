@@ -25,6 +25,8 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("boot::eight_mib", eight_mib),
         Trial::test("boot::nompx", nompx),
         Trial::test("boot::without_vdso", without_vdso),
+        Trial::test("boot::vsyscall_xonly", || vsyscall_page("xonly")),
+        Trial::test("boot::vsyscall_emulate", || vsyscall_page("emulate")),
         Trial::test("boot::greedy_programs", greedy_programs),
         Trial::test("boot::leaks", leaks),
         Trial::test("boot::out_of_memory", out_of_memory),
@@ -104,6 +106,15 @@ fn without_vdso() -> Result<(), Failed> {
     let failed: Vec<_> = report.failures().map(|f| (f.program.as_str(), f.why.as_str())).collect();
     match (report.done, failed.as_slice()) {
         (Some((1, 1)), [("vdso_image", why)]) if why.contains("AT_SYSINFO_EHDR is missing") => Ok(()),
+        other => Err(format!("{other:?}\n{}", tail(&outcome.console)).into()),
+    }
+}
+
+/// The page of the legacy calls, as the command line wants it.
+fn vsyscall_page(mode: &str) -> Result<(), Failed> {
+    let outcome = boot_file(&rootfs()?, &format!("vsyscall={mode} -- --only vsyscall_page"))?;
+    match Report::parse(&outcome.report).done {
+        Some((1, 0)) => Ok(()),
         other => Err(format!("{other:?}\n{}", tail(&outcome.console)).into()),
     }
 }

@@ -25,6 +25,7 @@ const PROGRAMS: &[&CStr] = &[
     c"/bin/efault",
     c"/bin/int80_calls",
     c"/bin/compat_signals",
+    c"/bin/fast_syscalls32",
     c"/bin/hostile_sigreturn",
     c"/bin/stack_16bit",
     c"/bin/ldt_rules",

@@ -9,9 +9,14 @@
 macro_rules! calling {
     () => {
         r#"
+    .set PT_RBP, 32
+    .set PT_RBX, 40
+    .set PT_RAX, 80
     .set PT_ORIG_RAX, 120
     .set PT_RIP, 128
     .set PT_CS, 136
+    .set PT_EFLAGS, 144
+    .set PT_RSP, 152
     .set SIZEOF_PTREGS, 168
 
     /* Pushes what the CPU did not, and clears the caller's values, so that no

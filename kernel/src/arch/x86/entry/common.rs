@@ -148,6 +148,16 @@ pub fn exit_to_user_mode_work(regs: &mut PtRegs) {
     }
 }
 
+/// The same after a call that was none: no tracer hears of its end. Interrupts are off afterwards
+/// (`irqentry_exit_to_user_mode`).
+#[cold]
+pub fn exit_without_call(regs: &mut PtRegs) {
+    local_irq_disable();
+    if current().test_flag(tif::EXIT_PREPARE) {
+        exit_to_user_mode_loop(regs);
+    }
+}
+
 #[inline]
 fn exit_to_user_mode_prepare(regs: &mut PtRegs) {
     if current().test_flag(tif::EXIT_PREPARE) {

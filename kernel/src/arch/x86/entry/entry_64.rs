@@ -12,6 +12,7 @@
 //!   - `paranoid_ist`: stays on its IST stack whoever was interrupted.
 //!   - `shift_ist`: while the handler runs, its IST entry is lowered by one stack, so
 //!     that the same exception inside it does not overwrite the frame.
+//! * SYSENTER and 32-bit SYSCALL are in [`entry_64_compat`](super::entry_64_compat).
 //! * The NMI has an entry of its own, in [`entry_64_nmi`](super::entry_64_nmi).
 //! * `entry_SYSCALL_64`: the `syscall` instruction. It leaves by `sysret` when
 //!   [`do_syscall_64`](super::common::do_syscall_64) finds that safe, else by `iret`.
@@ -22,13 +23,14 @@
 //! Interrupts are off on every entry and on every exit.
 
 use super::calling::calling;
+use super::entry_64_compat::compat_asm;
 use super::entry_64_nmi::nmi_asm;
 use super::{common, syscall_32};
 use crate::arch::x86::kernel::cpu::{BREAKPOINT_STACK, DEBUG_STACK, EXCEPTION_STKSZ};
 use crate::arch::x86::kernel::irq;
 use crate::arch::x86::kernel::traps;
 use crate::arch::x86::percpu;
-use crate::arch::x86::segment::{KERNEL_CS, KERNEL_DS, USER_CS, USER_DS};
+use crate::arch::x86::segment::{KERNEL_CS, KERNEL_DS, USER_CS, USER_DS, USER32_CS};
 
 /// First vector of device interrupts.
 pub const FIRST_EXTERNAL_VECTOR: u8 = 32;
@@ -122,14 +124,6 @@ entry_SYSCALL_64_after_hwframe:
     mov rsp, [rsp + 32]
     swapgs
     sysretq
-
-    /* syscall from 32-bit code, where the CPU lets it: there is no such call
-       (Linux without IA32_EMULATION, ignore_sysret). Nothing was switched yet. */
-    .globl ignore_sysret
-    .balign 16
-ignore_sysret:
-    mov eax, -38
-    sysret
 
     /* After an exception or interrupt; interrupts may be on. */
     .globl error_exit
@@ -327,11 +321,14 @@ macro_rules! idtentry {
             calling!(),
             idtentry_asm!(),
             nmi_asm!(),
+            compat_asm!(),
             $(concat!("idtentry ", stringify!($name), ", {", stringify!($name), "}, ",
                 idtentry!(@err $err), ", ", idtentry!(@kind $($kind)?), ", ", idtentry!(@shift $($($ist)?)?)),)*
             ".popsection",
             $($name = sym $handler,)*
             do_syscall_64 = sym common::do_syscall_64,
+            do_SYSENTER_32 = sym syscall_32::do_SYSENTER_32,
+            do_fast_syscall_32 = sym syscall_32::do_fast_syscall_32,
             prepare_exit = sym common::prepare_exit_to_usermode,
             syscall_exit = sym common::syscall_exit_to_user_mode,
             schedule_tail = sym common::schedule_tail,
@@ -347,6 +344,7 @@ macro_rules! idtentry {
             espfix_waddr = const percpu::ESPFIX_WADDR,
             ist_size = const EXCEPTION_STKSZ,
             user_cs = const USER_CS,
+            user32_cs = const USER32_CS,
             user_ds = const USER_DS,
         );
 
@@ -359,7 +357,12 @@ macro_rules! idtentry {
                 pub fn entry_syscall_64();
                 #[link_name = "asm_nmi"]
                 pub fn nmi();
-                pub fn ignore_sysret();
+                #[link_name = "entry_SYSENTER_compat"]
+                pub fn entry_sysenter_compat();
+                #[link_name = "__end_entry_SYSENTER_compat"]
+                pub fn end_entry_sysenter_compat();
+                #[link_name = "entry_SYSCALL_compat"]
+                pub fn entry_syscall_compat();
                 pub fn irq_entries_start();
                 pub fn native_irq_return_iret();
                 pub fn ret_from_fork_asm();

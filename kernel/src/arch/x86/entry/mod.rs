@@ -3,6 +3,7 @@
 mod calling;
 pub mod common;
 pub mod entry_64;
+mod entry_64_compat;
 mod entry_64_nmi;
 pub mod syscall_32;
 pub mod syscall_table;

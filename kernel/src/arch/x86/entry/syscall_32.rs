@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! `int $0x80`, from 64-bit and from 32-bit code: the i386 numbers with their arguments in
+//! `int $0x80`, from 64-bit and from 32-bit code, SYSENTER and 32-bit SYSCALL: the i386 numbers with their arguments in
 //! EBX, ECX, EDX, ESI, EDI, EBP (Linux 6.1, `arch/x86/entry/common.c`, `do_int80_syscall_32`,
 //! `arch/x86/entry/syscalls/syscall_32.tbl`).
 //!
@@ -7,14 +7,17 @@
 //! what is laid out alike in both worlds, and are the same here as there; those with structures
 //! of i386's own are in [`ia32`](crate::arch::x86::ia32).
 
-use super::common::{exit_to_user_mode_work, syscall_trace_enter};
+use super::common::{exit_to_user_mode_work, exit_without_call, syscall_trace_enter};
 use super::syscall_table::SyscallFn;
-use crate::arch::x86::ptrace::PtRegs;
+use crate::arch::x86::lib::usercopy::get_user;
+use crate::arch::x86::ptrace::{PtRegs, eflags};
+use crate::arch::x86::segment::{USER_DS, USER32_CS};
 use crate::errno::{EINVAL, ENOSYS, Result, to_ret};
 use crate::kernel::context_tracking;
 use crate::kernel::sys_ni;
 use crate::kernel::task::{current, tif};
 use crate::locking::local_irq_enable;
+use crate::mm::mm_struct::with_current_mm;
 use linux_raw_sys::general::MAP_32BIT;
 
 /// One more than the highest number of the table.
@@ -286,6 +289,14 @@ pub extern "C" fn do_int80_syscall_32(regs: &mut PtRegs, _error_code: u64) {
         regs.ax = ENOSYS.as_ret() as u64;
         nr = syscall_trace_enter(regs);
     }
+    do_syscall_32_irqs_on(regs, nr);
+    // How the call is restarted depends on how it came.
+    exit_to_user_mode_work(regs);
+    current().thread().compat_syscall.set(false);
+}
+
+/// Makes call `nr`; -1 is none.
+fn do_syscall_32_irqs_on(regs: &mut PtRegs, nr: i64) {
     if nr != -1 {
         let ret = match IA32_SYS_CALL_TABLE.get(nr as u32 as usize) {
             Some(call) => call(regs),
@@ -293,9 +304,56 @@ pub extern "C" fn do_int80_syscall_32(regs: &mut PtRegs, _error_code: u64) {
         };
         regs.ax = ret as u64;
     }
-    // How the call is restarted depends on how it came.
-    exit_to_user_mode_work(regs);
+}
+
+/// SYSENTER, which keeps neither RSP nor IF: the vDSO has left the one in EBP, and programs run with
+/// the other set. Returns as [`do_fast_syscall_32`].
+#[allow(non_snake_case)]
+pub extern "C" fn do_SYSENTER_32(regs: &mut PtRegs) -> bool {
+    regs.sp = regs.bp;
+    regs.flags |= eflags::IF;
+    do_fast_syscall_32(regs)
+}
+
+/// Where the 32-bit vDSO has the instruction behind its `int $0x80`: SYSENTER and 32-bit SYSCALL
+/// return there, as if they had come by that (`sym_int80_landing_pad`; from what Debian's
+/// 6.1.0-56 image returns to). A 64-bit process has another image mapped, and Linux does not look
+/// which one: it ends up at this offset from the 64-bit image, cut to 32 bits.
+const INT80_LANDING_PAD: usize = 0x559;
+
+/// SYSENTER and 32-bit SYSCALL. Returns whether `sysret` restores all that is to be restored.
+pub extern "C" fn do_fast_syscall_32(regs: &mut PtRegs) -> bool {
+    context_tracking::user_exit();
+    let vdso = with_current_mm(|mm| mm.lock().layout.vdso).unwrap_or(0);
+    let landing_pad = vdso.wrapping_add(INT80_LANDING_PAD) as u64;
+    regs.ip = landing_pad;
+    local_irq_enable();
+    current().thread().compat_syscall.set(true);
+    // EBP is on the vDSO's stack.
+    let called = match get_user::<u32>(regs.sp as u32 as usize) {
+        Ok(bp) => {
+            regs.bp = regs.bp & !0xffff_ffff | u64::from(bp);
+            let traced = current().test_flag(tif::SYSCALL_WORK_ENTER);
+            let nr = if traced { syscall_trace_enter(regs) } else { i64::from(regs.orig_ax as u32) };
+            do_syscall_32_irqs_on(regs, nr);
+            exit_to_user_mode_work(regs);
+            true
+        }
+        Err(e) => {
+            // Half of it is lost, as `__get_user` has it.
+            regs.bp &= !0xffff_ffff;
+            regs.ax = e.as_ret() as u64;
+            exit_without_call(regs);
+            false
+        }
+    };
     current().thread().compat_syscall.set(false);
+    context_tracking::user_enter();
+    called
+        && regs.cs == u64::from(USER32_CS)
+        && regs.ss == u64::from(USER_DS)
+        && regs.ip == landing_pad
+        && regs.flags & (eflags::RF | eflags::TF) == 0
 }
 
 #[cfg(test)]

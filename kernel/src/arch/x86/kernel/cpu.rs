@@ -280,7 +280,7 @@ fn patch_clac() {
     }
 }
 
-/// Tells `syscall` where to go (`syscall_init`).
+/// Tells `syscall` and `sysenter` where to go (`syscall_init`).
 fn syscall_init() {
     let mask = eflags::CF
         | eflags::PF
@@ -304,8 +304,13 @@ fn syscall_init() {
         Msr::new(0xC000_0082)
             .write(crate::arch::x86::entry::entry_64::entry::entry_syscall_64 as *const () as u64);
         Msr::new(0xC000_0083)
-            .write(crate::arch::x86::entry::entry_64::entry::ignore_sysret as *const () as u64);
+            .write(crate::arch::x86::entry::entry_64::entry::entry_syscall_compat as *const () as u64);
         Msr::new(0xC000_0084).write(mask);
+        // The entry has a stack before it uses one; what comes in between has a stack of its own.
+        Msr::new(0x174).write(u64::from(KERNEL_CS));
+        Msr::new(0x175).write(0);
+        Msr::new(0x176)
+            .write(crate::arch::x86::entry::entry_64::entry::entry_sysenter_compat as *const () as u64);
     }
 }
 

@@ -373,6 +373,22 @@ pub fn end_emulated_step(regs: &mut PtRegs) {
     }
 }
 
+/// The part of SYSENTER's entry that user mode's trap flag has stepped through.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
+fn is_sysenter_singlestep(ip: u64) -> bool {
+    #[cfg(target_os = "none")]
+    {
+        use crate::arch::x86::entry::entry_64::entry;
+        let start = entry::entry_sysenter_compat as *const () as u64;
+        (start..entry::end_entry_sysenter_compat as *const () as u64).contains(&ip)
+    }
+    #[cfg(not(target_os = "none"))]
+    {
+        let _ = ip;
+        false
+    }
+}
+
 /// The entry code, where a trap flag of user mode's may still be seen.
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 fn in_entry_text(ip: u64) -> bool {
@@ -398,6 +414,10 @@ fn debug_kernel(regs: &mut PtRegs, mut dr6: u64) {
     if current().test_flag(tif::BLOCKSTEP) {
         // The CPU has forgotten that user mode's steps are whole blocks.
         set_block_step(true);
+    }
+    if dr6 & decide::DR_STEP != 0 && is_sysenter_singlestep(regs.ip) {
+        // TF stays: the program's flags are being taken from the CPU's.
+        dr6 &= !decide::DR_STEP;
     }
     if dr6 & decide::DR_STEP != 0 && in_entry_text(regs.ip) && !kprobes::stepping() {
         // User mode entered the kernel with TF set; it is user mode's step.
