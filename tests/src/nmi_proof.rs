@@ -6,7 +6,7 @@
 //! * [`every_nested`]: the instructions of an NMI's handling, NMIs being let in by a breakpoint of
 //!   the handler's; and those before it, where they are held back.
 
-use iced_x86::{Decoder, DecoderOptions};
+use iced_x86::{Decoder, DecoderOptions, Mnemonic};
 use object::{Object, ObjectSegment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,8 +28,10 @@ fn words(error: impl std::fmt::Display) -> String {
 /// The kernel as the proofs know it: where things are.
 pub struct Kernel {
     symbols: Symbols,
-    /// Every instruction of the entry code.
+    /// Every instruction of the entry code, but for padding.
     instructions: Vec<u64>,
+    /// How many instructions stand between entries only to align them.
+    padding: usize,
     lengths: BTreeMap<u64, usize>,
 }
 
@@ -39,17 +41,27 @@ impl Kernel {
         let data = std::fs::read(path).map_err(words)?;
         let file = object::File::parse(&*data).map_err(words)?;
         let symbols = Symbols::read(path).map_err(words)?;
-        let mut k = Self { symbols, instructions: Vec::new(), lengths: BTreeMap::new() };
+        let mut k = Self { symbols, instructions: Vec::new(), padding: 0, lengths: BTreeMap::new() };
         let (start, end) = (k.at("__entry_text_start")?, k.at("__entry_text_end")?);
         let segment = file.segments().find(|s| (s.address()..s.address() + s.size()).contains(&start));
         let segment = segment.ok_or("the entry code is in no segment")?;
         let bytes = segment.data_range(start, end - start).map_err(words)?.ok_or("no entry code")?;
         let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
+        // Behind a jump or a return, and no label: nothing leads here.
+        let mut behind_an_end = false;
         while decoder.can_decode() {
             let instruction = decoder.decode();
             if instruction.is_invalid() {
                 return Err(format!("no instruction at {:#x}", instruction.ip()));
             }
+            let idle = matches!(instruction.mnemonic(), Mnemonic::Nop | Mnemonic::Int3);
+            let label = k.label(instruction.ip());
+            if behind_an_end && idle && (label.contains('+') || label == "asm_nmi_end") {
+                k.padding += 1;
+                continue;
+            }
+            let ends = [Mnemonic::Jmp, Mnemonic::Ret, Mnemonic::Iretq, Mnemonic::Sysret, Mnemonic::Sysretq];
+            behind_an_end = ends.contains(&instruction.mnemonic()) || behind_an_end && idle;
             k.instructions.push(instruction.ip());
             k.lengths.insert(instruction.ip(), instruction.len());
         }
@@ -73,6 +85,8 @@ pub struct Coverage {
     pub injected: usize,
     /// Instructions that there are.
     pub of: usize,
+    /// What stands between entries only to align them, and was not counted.
+    pub padding: usize,
     /// Where nothing ever came by: label and number of instructions.
     pub missed: BTreeMap<String, usize>,
     /// NMIs injected, and counted by the kernel.
@@ -115,41 +129,53 @@ impl Proof<'_> {
 }
 
 /// Starts a machine with the programs that go through all entries, and lets it come to them.
-fn start<'a>(k: &'a Kernel, kernel: &Path, rootfs: &Path, mode: &str) -> Result<Proof<'a>> {
-    let mut d = machine(kernel, rootfs, &format!("trapline.nmi={mode} -- nmi_paths"))?;
+fn start<'a>(k: &'a Kernel, kernel: &Path, rootfs: &Path, words_and_program: &str) -> Result<Proof<'a>> {
+    let mut d = machine(kernel, rootfs, words_and_program)?;
     d.run_until_said("nmi_paths: running", Duration::from_secs(60)).map_err(words)?;
     Ok(Proof { k, d, injected: 0 })
 }
 
-/// (a) An NMI at every instruction of the entries that programs come to. It must be handled with the
+/// Who goes through the entries: programs (with the FPU given out lazily, so that #NM comes), and
+/// the kernel itself through those that no program comes by.
+const WALKERS: [&str; 2] =
+    ["trapline.nmi=count eagerfpu=off -- nmi_paths", "trapline.nmi=count -- nmi_paths entries"];
+
+/// (a) An NMI at every instruction of the entries that somebody comes to. It must be handled with the
 /// kernel's GS base and on the right stack, and leave everything as it was.
 pub fn every_boundary(kernel: &Path, rootfs: &Path, budget: Duration) -> Result<Coverage> {
     let k = Kernel::read(kernel)?;
     let own = k.at("asm_nmi")?..k.at("asm_nmi_end")?;
-    let all: Vec<u64> = k.instructions.iter().copied().filter(|a| !own.contains(a)).collect();
-    let mut p = start(&k, kernel, rootfs, "count")?;
-    let counted = p.count()?;
-    let reached = reached(&mut p, &all, budget)?;
-    let mut done = BTreeSet::new();
-    for &addr in &reached {
-        for attempt in 1.. {
-            match at_boundary(&mut p, addr) {
-                Ok(true) => break,
-                // It did not come by again, or somebody else did first.
-                Ok(false) if attempt < 4 => {}
-                Ok(false) => return Err(format!("{}: no clean run in {attempt} tries", k.label(addr))),
-                Err(why) => return Err(format!("{}: {why}", k.label(addr))),
-            }
+    let all: BTreeSet<u64> = k.instructions.iter().copied().filter(|a| !own.contains(a)).collect();
+    let (mut done, mut nmis) = (BTreeSet::new(), (0, 0));
+    for walker in WALKERS {
+        let mut p = start(&k, kernel, rootfs, walker)?;
+        let counted = p.count()?;
+        let open: Vec<u64> = all.difference(&done).copied().collect();
+        let reached = reached(&mut p, &open, budget)?;
+        for &addr in &reached {
+            boundary(&mut p, addr)?;
         }
-        done.insert(addr);
+        done.extend(reached);
+        nmis = (nmis.0 + p.injected, nmis.1 + p.count()? - counted);
     }
     let mut missed = BTreeMap::new();
-    for addr in all.iter().filter(|a| !done.contains(a)) {
+    for addr in all.difference(&done) {
         let label = k.label(*addr);
         *missed.entry(label.split('+').next().unwrap_or_default().to_owned()).or_insert(0) += 1;
     }
-    let nmis = (p.injected, p.count()? - counted);
-    Ok(Coverage { injected: done.len(), of: all.len(), missed, nmis })
+    Ok(Coverage { injected: done.len(), of: all.len(), padding: k.padding, missed, nmis })
+}
+
+/// One NMI at `addr` that could be judged.
+fn boundary(p: &mut Proof<'_>, addr: u64) -> Result<()> {
+    // It may not come by again at once, or somebody else may do so first.
+    const ATTEMPTS: usize = 4;
+    for _ in 0..ATTEMPTS {
+        if at_boundary(p, addr).map_err(|why| format!("{}: {why}", p.k.label(addr)))? {
+            return Ok(());
+        }
+    }
+    Err(format!("{}: no clean run in {ATTEMPTS} tries", p.k.label(addr)))
 }
 
 /// Which of the instructions programs come to.
@@ -161,7 +187,7 @@ fn reached(p: &mut Proof<'_>, all: &[u64], budget: Duration) -> Result<BTreeSet<
     let mut reached = BTreeSet::new();
     let deadline = Instant::now() + budget;
     while !open.is_empty() && Instant::now() < deadline {
-        let Some(r) = p.d.run(Duration::from_secs(2)).map_err(words)? else { break };
+        let Some(r) = p.d.run(PATIENCE).map_err(words)? else { break };
         if !open.remove(&r.rip) {
             return Err(format!("stopped at {:#x} without a breakpoint", r.rip));
         }
@@ -244,7 +270,7 @@ const COPIED_RIP: u64 = 96;
 /// by which an NMI knows that it is nested.
 pub fn every_nested(kernel: &Path, rootfs: &Path, without: Option<&str>) -> Result<Coverage> {
     let k = Kernel::read(kernel)?;
-    let mut p = start(&k, kernel, rootfs, "iret")?;
+    let mut p = start(&k, kernel, rootfs, "trapline.nmi=iret -- nmi_paths")?;
     if let Some(jump) = without {
         let jump = k.at(jump)?;
         let len = k.lengths.get(&jump).copied().ok_or("the jump is no instruction")?;
@@ -261,7 +287,7 @@ pub fn every_nested(kernel: &Path, rootfs: &Path, without: Option<&str>) -> Resu
     let nested = unblocked(&mut p, somewhere)?;
     let total = p.count()? - counted;
     let injected = held + nested;
-    Ok(Coverage { injected, of: injected, missed: BTreeMap::new(), nmis: (p.injected, total) })
+    Ok(Coverage { injected, of: injected, padding: 0, missed: BTreeMap::new(), nmis: (p.injected, total) })
 }
 
 /// Injects the second NMI where the CPU holds it back: from the entry's first instruction to the

@@ -29,8 +29,14 @@ pub struct DebugFile {
 }
 
 /// All files.
-static FILES: &[&DebugFile] =
-    &[&crate::drivers::misc::lkdtm::DIRECT, &kprobes::LIST, &kprobes::BLACKLIST, &kprobes::ENABLED];
+static FILES: &[&DebugFile] = &[
+    &crate::drivers::misc::lkdtm::DIRECT,
+    &kprobes::LIST,
+    &kprobes::BLACKLIST,
+    &kprobes::ENABLED,
+    #[cfg(target_os = "none")]
+    &crate::arch::x86::kernel::nmi_entries::ENTRIES,
+];
 
 fn make() -> Arc<Dentry> {
     let sb = SuperBlock::new(&FS_TYPE, String::new(), 0, usize::MAX);

@@ -239,7 +239,7 @@ impl MmState {
         }
         let flags = VM_DATA_DEFAULT | VmFlags::ACCOUNT | self.def_flags | extra;
         let pages = len / PAGE_SIZE;
-        if addr > TASK_SIZE_MAX - len {
+        if len > TASK_SIZE_MAX || addr > TASK_SIZE_MAX - len {
             return Err(ENOMEM);
         }
         self.room_for_vmas(max_map_count() + 1)?;

@@ -7,6 +7,8 @@
 use super::apic;
 use crate::arch::x86::percpu::{BOOT_CPU, this_cpu};
 use crate::arch::x86::ptrace::PtRegs;
+use crate::kernel::printk::ratelimit;
+use crate::lib::ratelimit::Ratelimit;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use x86_64::instructions::port::Port;
 
@@ -86,6 +88,9 @@ fn ack_8259a(irq: u8) {
     }
 }
 
+/// For interrupts that nobody has asked for (`pr_emerg_ratelimited`).
+static NO_HANDLER: Ratelimit = Ratelimit::new(5_000, 10);
+
 /// A vector from 32 up (`common_interrupt`).
 pub extern "C" fn do_irq(regs: &mut PtRegs, vector: u64) {
     if regs.user_mode() {
@@ -101,7 +106,10 @@ pub extern "C" fn do_irq(regs: &mut PtRegs, vector: u64) {
         v @ ISA_IRQ_VECTOR..=0x3f => isa_interrupt(v - ISA_IRQ_VECTOR),
         v => {
             apic::eoi();
-            crate::pr_emerg!("{}.{v} No irq handler for vector\n", this_cpu().cpu_number.get());
+            if ratelimit(&NO_HANDLER, "__common_interrupt") {
+                let cpu = this_cpu().cpu_number.get();
+                crate::pr_emerg!("__common_interrupt: {cpu}.{v} No irq handler for vector\n");
+            }
         }
     }
     add_count(HARDIRQ_OFFSET.wrapping_neg());

@@ -17,6 +17,8 @@ pub mod kprobes;
 pub mod ldt;
 pub mod mce;
 pub mod nmi;
+#[cfg(target_os = "none")]
+pub mod nmi_entries;
 pub mod nmi_selftest;
 pub mod nmi_watchdog;
 pub mod process_64;

@@ -11,18 +11,22 @@
 //! | `count` | only counts |
 //! | `iret` | hits a breakpoint, whose `iret` lets the next NMI in |
 //! | `fault` | reads where nothing is, which changes CR2 |
+//! | `lock` | takes a lock, as none may: a kernel with debug assertions notices |
 //! | `second` | has another NMI wait, every other time, before all this |
 //!
 //! One that runs inside another is warned of.
 
 use super::nmi::{NmiAction, NmiType, register_nmi_handler};
 use crate::arch::x86::ptrace::PtRegs;
+use crate::locking::SpinLock;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 const ON: u32 = 1;
 const IRET: u32 = 2;
 const FAULT: u32 = 4;
 const SECOND: u32 = 8;
+const TAKE_LOCK: u32 = 16;
+static LOCK: SpinLock<()> = SpinLock::new(());
 
 /// What handlers do.
 static DO: AtomicU32 = AtomicU32::new(0);
@@ -44,11 +48,19 @@ fn claim(_: NmiType, regs: &mut PtRegs) -> u32 {
     if what & FAULT != 0 {
         page_fault(NOWHERE);
     }
+    if what & TAKE_LOCK != 0 {
+        drop(LOCK.lock());
+    }
     INSIDE.store(false, Ordering::Relaxed);
     1
 }
 
 static CLAIM: NmiAction = NmiAction::new(claim, 0);
+
+/// Whether `trapline.nmi=` was given.
+pub fn enabled() -> bool {
+    DO.load(Ordering::Relaxed) != 0
+}
 
 /// Handles `trapline.nmi=`; false for what it does not know.
 pub fn setup(value: Option<&str>) -> bool {
@@ -58,6 +70,7 @@ pub fn setup(value: Option<&str>) -> bool {
             "count" => 0,
             "iret" => IRET,
             "fault" => FAULT,
+            "lock" => TAKE_LOCK,
             "second" => SECOND,
             _ => return false,
         };
@@ -157,7 +170,7 @@ mod hits {
 }
 
 #[cfg(target_os = "none")]
-pub use hits::{hit_breakpoint, init, page_fault};
+pub use hits::{hit_breakpoint, init, page_fault, single_step};
 
 #[cfg(not(target_os = "none"))]
 fn hit_breakpoint() {}
