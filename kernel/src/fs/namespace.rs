@@ -79,6 +79,12 @@ impl Mount {
     /// Its options as `/proc/mounts` has them, the file system's behind its own (Linux 6.1,
     /// fs/proc_namespace.c, `show_mnt_opts`).
     pub fn options(&self) -> String {
+        let mut text = self.mnt_options(self.is_readonly());
+        text.push_str(&self.root.inode.sb.options.lock());
+        text
+    }
+    /// The mount's own.
+    fn mnt_options(&self, readonly: bool) -> String {
         const WORDS: [(u32, &str); 6] = [
             (abi::MS_NOSUID, ",nosuid"),
             (abi::MS_NODEV, ",nodev"),
@@ -88,10 +94,42 @@ impl Mount {
             (abi::MS_RELATIME, ",relatime"),
         ];
         let flags = self.flags.load(Ordering::Relaxed);
-        let mut text = String::from(if self.is_readonly() { "ro" } else { "rw" });
+        let mut text = String::from(if readonly { "ro" } else { "rw" });
         WORDS.iter().filter(|w| flags & w.0 != 0).for_each(|w| text.push_str(w.1));
-        text.push_str(&self.root.inode.sb.options.lock());
         text
+    }
+    /// The path of its root in the file system (`seq_dentry`).
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn root_in_fs(&self) -> Result<Vec<u8>> {
+        let (mut names, mut len) = (Vec::new(), 1);
+        let mut at = self.root.clone();
+        while let Some(up) = at.parent() {
+            let name = at.name();
+            len += name.len() + 1;
+            names.try_reserve(1).map_err(|_| ENOMEM)?;
+            names.push(name);
+            at = up;
+        }
+        let mut path = Vec::new();
+        path.try_reserve(len).map_err(|_| ENOMEM)?;
+        for name in names.iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        if path.is_empty() {
+            path.push(b'/');
+        }
+        Ok(path)
+    }
+    /// The mount's own options, and those of the file system, as `mountinfo` has them.
+    pub fn separate_options(&self) -> (String, String) {
+        let sb = &self.root.inode.sb;
+        let own = self.mnt_options(self.flags.load(Ordering::Relaxed) & abi::MS_RDONLY != 0);
+        let mut text = String::from(if sb.readonly.load(Ordering::Relaxed) { "ro" } else { "rw" });
+        text.push_str(&sb.options.lock());
+        (own, text)
     }
     /// Its root as a path.
     pub fn root_path(self: &Arc<Self>) -> Path {

@@ -4,9 +4,15 @@
 use crate::errno::Result;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::exit::{parent_of, tracer_of};
+use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
+use crate::kernel::signal::action::SIG_IGN;
+use crate::kernel::signal::pending::user_sigpending;
+use crate::kernel::signal::{rlimit, with_siglock};
 use crate::kernel::task::{
-    TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_STOPPED, TASK_TRACED, TASK_UNINTERRUPTIBLE, Task,
+    TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_STOPPED, TASK_TRACED, TASK_UNINTERRUPTIBLE, Task, pf,
 };
+use crate::mm::mm_struct::Layout;
+use crate::mm::page_alloc::{PAGE_SIZE, page_align};
 use alloc::string::String;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -26,7 +32,20 @@ pub fn state_char(t: &Task) -> char {
     }
 }
 
-/// `stat`.
+/// Which signals a process ignores, and which it handles (`collect_sigign_sigcatch`).
+fn ignored_and_caught(t: &Task) -> [u64; 2] {
+    let mut sets = [0u64; 2];
+    with_siglock(t, |actions| {
+        for sig in 1..=64 {
+            let bit = 1 << (sig - 1);
+            sets[0] |= if actions[sig].handler == SIG_IGN { bit } else { 0 };
+            sets[1] |= if actions[sig].is_handler() { bit } else { 0 };
+        }
+    });
+    sets
+}
+
+/// `stat` (`do_task_stat`). Where things are in memory is for those who may look at it.
 pub fn stat(t: &Task, o: &mut SeqFile) -> Result {
     let name = t.comm();
     let comm = String::from_utf8_lossy(&name);
@@ -34,34 +53,42 @@ pub fn stat(t: &Task, o: &mut SeqFile) -> Result {
     let (u, s) = t.signal.cputime();
     let (cu, cs) = t.signal.children.get();
     let ppid = parent_of(t).map_or(0, |p| p.tgid);
-    let (vsize, rss) = t.get_mm().map_or((0, 0), |mm| {
+    let (mut vsize, mut rss, mut min_flt, mut places) = (0, 0, 0, Layout::default());
+    let permitted = ptrace_may_access(t, PtraceMode::FsCreds);
+    if let Some(mm) = t.get_mm() {
         let st = mm.lock();
-        (st.stat.total_vm * 4096, st.rss.anon + st.rss.file)
-    });
-    write!(
-        o,
-        "{} ({comm}) {} {ppid} {} {} 0 -1 ",
-        t.pid(),
-        state_char(t),
-        t.signal.pgrp(),
-        t.signal.session()
-    );
+        (vsize, rss, min_flt) = (st.stat.total_vm * 4096, st.rss.anon + st.rss.file, st.min_flt);
+        if permitted {
+            places = st.layout.clone();
+        } else {
+            (places.start_code, places.end_code) = (1, 1);
+        }
+    }
+    let tty = t.signal.tty.load(Relaxed);
+    write!(o, "{} ({comm}) {} {ppid} ", t.pid(), state_char(t));
+    write!(o, "{} {} {tty} -1 {} ", t.signal.pgrp(), t.signal.session(), t.pf.load(Relaxed));
+    write!(o, "{min_flt} 0 0 0 {} {} {} {} ", c(u), c(s), c(cu), c(cs));
     let asked = t.se.params();
     let nice = asked.nice;
     // Real-time ones are below 0; SCHED_IDLE is none of its own.
     let prio = (t.se.prio().cast_signed() - 100).min(20 + nice);
-    write!(o, "{} 0 0 0 0 {} {} {} {} ", t.pf.load(Relaxed), c(u), c(s), c(cu), c(cs));
-    write!(o, "{prio} {nice} ");
-    write!(
-        o,
-        "{} 0 {} {vsize} {rss} {}",
-        t.signal.nr_threads.load(Relaxed),
-        c(t.start_time.load(Relaxed)),
-        u64::MAX
-    );
-    o.put(b" 0 0 0 0 0 0 0 0 0 0 0 0 17 0");
-    write!(o, " {} {}", asked.rt_priority, asked.policy);
-    o.put(b" 0 0 0 0 0 0 0 0 0 0 0\n");
+    let (threads, start) = (t.signal.nr_threads.load(Relaxed), c(t.start_time.load(Relaxed)));
+    let l = &places;
+    write!(o, "{prio} {nice} {threads} 0 {start} {vsize} {rss} {} ", t.signal.rlimit_cur(rlimit::RSS));
+    write!(o, "{} {} {} 0 0 ", l.start_code, l.end_code, l.start_stack);
+    let low = |set: u64| set & 0x7fff_ffff;
+    let [ignored, caught] = ignored_and_caught(t);
+    let (pending, blocked) = (low(t.sig.pending.set().0), low(t.sig.blocked().0));
+    write!(o, "{pending} {blocked} {} {} ", low(ignored), low(caught));
+    let sleeps = permitted && t.state.load(Relaxed) != TASK_RUNNING;
+    write!(o, "{} 0 0 {} 0 {} ", u8::from(sleeps), t.rel.exit_signal(), asked.rt_priority);
+    write!(o, "{} 0 0 0 ", asked.policy);
+
+    let rest = [l.start_data, l.end_data, l.start_brk, l.arg_start, l.arg_end, l.env_start, l.env_end];
+    for at in rest {
+        write!(o, "{at} ");
+    }
+    writeln!(o, "{}", if permitted { t.exit_code.load(Relaxed) } else { 0 });
     Ok(())
 }
 
@@ -90,14 +117,22 @@ pub fn status(t: &Task, o: &mut SeqFile) -> Result {
     writeln!(o, "Ngid:\t0\nPid:\t{}\nPPid:\t{ppid}\nTracerPid:\t{tracer}", t.pid());
     writeln!(o, "Uid:\t{}\t{}\t{}\t{}", c.uid, c.euid, c.suid, c.fsuid);
     write!(o, "Gid:\t{}\t{}\t{}\t{}\nFDSize:\t{fdsize}\nGroups:\t", c.gid, c.egid, c.sgid, c.fsgid);
-    for g in c.groups.iter() {
-        write!(o, "{g} ");
+    for (i, g) in c.groups.iter().enumerate() {
+        write!(o, "{}{g}", if i == 0 { "" } else { " " });
     }
     o.put(b" \n");
+    let ids = [("tgid", t.tgid), ("pid", t.pid()), ("pgid", t.signal.pgrp()), ("sid", t.signal.session())];
+    for (kind, id) in ids {
+        writeln!(o, "NS{kind}:\t{id}");
+    }
     if let Some(mm) = t.get_mm() {
         super::task_mmu::task_mem(&mm, o);
+        let dumping = t.pf.load(Relaxed) & pf::DUMPCORE != 0;
+        // There are no huge pages to have.
+        writeln!(o, "CoreDumping:\t{}\nTHP_enabled:\t0", u8::from(dumping));
     }
     writeln!(o, "Threads:\t{}", t.signal.nr_threads.load(Relaxed));
+    writeln!(o, "SigQ:\t{}/{}", user_sigpending(c.uid), t.signal.rlimit_cur(rlimit::SIGPENDING));
     let pending = [t.sig.pending.set().0, t.signal.shared_pending.set().0];
     writeln!(
         o,
@@ -106,6 +141,8 @@ pub fn status(t: &Task, o: &mut SeqFile) -> Result {
         pending[1],
         t.sig.blocked().0
     );
+    let [ignored, caught] = ignored_and_caught(t);
+    writeln!(o, "SigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}");
     for (name, set) in [
         ("Inh", c.cap_inheritable),
         ("Prm", c.cap_permitted),
@@ -118,16 +155,27 @@ pub fn status(t: &Task, o: &mut SeqFile) -> Result {
     writeln!(o, "NoNewPrivs:\t{}", u8::from(t.no_new_privs.load(Relaxed)));
     let (mode, filters) = t.seccomp.status();
     writeln!(o, "Seccomp:\t{mode}\nSeccomp_filters:\t{filters}");
-    writeln!(o, "Cpus_allowed:\t1\nCpus_allowed_list:\t0");
+    // No mitigation can be asked for (`PR_GET_SPECULATION_CTRL`).
+    o.put(b"Speculation_Store_Bypass:\tunknown\nSpeculationIndirectBranch:\tunsupported\n");
+    o.put(b"Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t");
+    // A bit for each of 1024 nodes.
+    (0..31).for_each(|_| o.put(b"00000000,"));
+    o.put(b"00000001\nMems_allowed_list:\t0\n");
+    let (own, forced) = (t.se.nvcsw.load(Relaxed), t.se.nivcsw.load(Relaxed));
+    writeln!(o, "voluntary_ctxt_switches:\t{own}\nnonvoluntary_ctxt_switches:\t{forced}");
     Ok(())
 }
 
 /// `statm`.
 pub fn statm(t: &Task, o: &mut SeqFile) -> Result {
-    let (size, rss) = t.get_mm().map_or((0, 0), |mm| {
-        let st = mm.lock();
-        (st.stat.total_vm, st.rss.anon + st.rss.file)
-    });
-    writeln!(o, "{size} {rss} 0 0 0 0 0");
+    let Some(mm) = t.get_mm() else {
+        o.put(b"0 0 0 0 0 0 0\n");
+        return Ok(());
+    };
+    let st = mm.lock();
+    let (l, page) = (&st.layout, PAGE_SIZE);
+    let text = (page_align(l.end_code).saturating_sub(l.start_code & !(page - 1))) / page;
+    let (shared, data) = super::smaps::shared_and_data(&st);
+    writeln!(o, "{} {} {shared} {text} 0 {data} 0", st.stat.total_vm, st.rss.anon + st.rss.file);
     Ok(())
 }

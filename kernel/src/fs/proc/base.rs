@@ -3,8 +3,8 @@
 
 use super::fd::{FdDir, FdInfoDir};
 use super::file::ProcFile;
-use super::{ProcLink, array, task_mmu};
-use crate::errno::{EACCES, EINVAL, ENOENT, ENOMEM, ESRCH, Result};
+use super::{ProcLink, array, smaps, task_mmu};
+use crate::errno::{EACCES, EINVAL, ENOENT, ENOMEM, EPERM, ESRCH, Result};
 use crate::fs::FsStruct;
 use crate::fs::dcache::Dentry;
 use crate::fs::file_table::FileOps;
@@ -15,7 +15,7 @@ use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::SuperBlock;
 use crate::kernel::fork::{find_task, for_each_process};
 use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
-use crate::kernel::task::{Task, current};
+use crate::kernel::task::{TASK_RUNNING, Task, current};
 use crate::mm::Mm;
 use crate::mm::mm_struct::{Layout, SUID_DUMP_USER};
 use crate::mm::oom_kill;
@@ -103,6 +103,12 @@ const FILES: &[(&str, u32, PidFile)] = &[
     ("comm", 0o644, Of(comm)),
     ("auxv", 0o400, Memory(auxv)),
     ("mounts", 0o444, Of(mounts)),
+    ("mountinfo", 0o444, Of(mountinfo)),
+    ("limits", 0o444, Of(limits)),
+    ("personality", 0o400, Of(personality)),
+    ("syscall", 0o400, Of(syscall)),
+    ("smaps", 0o444, Memory(smaps::smaps)),
+    ("smaps_rollup", 0o444, Memory(smaps::smaps_rollup)),
     ("statm", 0o444, Of(array::statm)),
     ("oom_score", 0o444, Of(oom_kill::show_score)),
     ("oom_score_adj", 0o644, Of(oom_kill::show_score_adj)),
@@ -268,6 +274,103 @@ fn set_comm(pid: i32, text: &[u8]) -> Result {
 fn auxv(mm: &Mm, o: &mut SeqFile) -> Result {
     for w in &mm.lock().saved_auxv {
         o.put(&w.to_le_bytes());
+    }
+    Ok(())
+}
+
+/// `mountinfo` (Linux 6.1, `fs/proc_namespace.c`, `show_mountinfo`). Mounts are nobody's peers.
+fn mountinfo(t: &Task, o: &mut SeqFile) -> Result {
+    let root = task_fs(t).ok_or(EINVAL)?.root();
+    for m in crate::fs::namespace::all_mounts()? {
+        let Ok((path, true)) = m.root_path().path_from(&root) else { continue };
+        let parent = m.mountpoint().map_or(m.id, |p| p.mnt.id);
+        let sb = &m.root.inode.sb;
+        write!(o, "{} {parent} {}:{} ", m.id, sb.dev.major(), sb.dev.minor());
+        o.put_mangled(&m.root_in_fs()?, b" \t\n\\");
+        o.put(b" ");
+        o.put_mangled(&path, b" \t\n\\");
+        let (own, of_fs) = m.separate_options();
+        write!(o, " {own} - {} ", sb.fs.name);
+        o.put_mangled(&m.source, b" \t\n\\#");
+        writeln!(o, " {of_fs}");
+    }
+    Ok(())
+}
+
+/// Whether the current task may see where another is, and with what (`lock_trace`).
+fn may_trace(t: &Task) -> Result {
+    may_look(t).map_err(|_| EPERM)
+}
+
+fn personality(t: &Task, o: &mut SeqFile) -> Result {
+    may_trace(t)?;
+    writeln!(o, "{:08x}", t.personality.load(Relaxed));
+    Ok(())
+}
+
+/// `syscall`: the call that a task is in, its arguments, and where it came from
+/// (`proc_pid_syscall`).
+fn syscall(t: &Task, o: &mut SeqFile) -> Result {
+    may_trace(t)?;
+    if t.rel.is_zombie() {
+        o.put(b"-1 0x0 0x0\n");
+        return Ok(());
+    }
+    if !current().is(t) && t.state.load(Relaxed) == TASK_RUNNING {
+        o.put(b"running\n");
+        return Ok(());
+    }
+    // SAFETY: its user registers, on its kernel stack; it sleeps in the kernel, or is the one who
+    // asks.
+    let r = unsafe { &*t.pt_regs() };
+    let nr = r.orig_ax as i64;
+    write!(o, "{nr}");
+    if nr >= 0 {
+        for a in [r.di, r.si, r.dx, r.r10, r.r8, r.r9] {
+            write!(o, " {a:#x}");
+        }
+    }
+    writeln!(o, " {:#x} {:#x}", r.sp, r.ip);
+    Ok(())
+}
+
+/// `limits` (`proc_pid_limits`).
+fn limits(t: &Task, o: &mut SeqFile) -> Result {
+    use crate::kernel::signal::rlimit as r;
+    const ROWS: [(usize, &str, &str); r::NLIMITS] = [
+        (r::CPU, "Max cpu time", "seconds"),
+        (r::FSIZE, "Max file size", "bytes"),
+        (r::DATA, "Max data size", "bytes"),
+        (r::STACK, "Max stack size", "bytes"),
+        (r::CORE, "Max core file size", "bytes"),
+        (r::RSS, "Max resident set", "bytes"),
+        (r::NPROC, "Max processes", "processes"),
+        (r::NOFILE, "Max open files", "files"),
+        (r::MEMLOCK, "Max locked memory", "bytes"),
+        (r::AS, "Max address space", "bytes"),
+        (r::LOCKS, "Max file locks", "locks"),
+        (r::SIGPENDING, "Max pending signals", "signals"),
+        (r::MSGQUEUE, "Max msgqueue size", "bytes"),
+        (r::NICE, "Max nice priority", ""),
+        (r::RTPRIO, "Max realtime priority", ""),
+        (r::RTTIME, "Max realtime timeout", "us"),
+    ];
+    writeln!(o, "{:<25} {:<20} {:<20} {:<10}", "Limit", "Soft Limit", "Hard Limit", "Units");
+    for (resource, name, unit) in ROWS {
+        let (soft, hard) = t.signal.rlimit(resource);
+        write!(o, "{name:<25} ");
+        for value in [soft, hard] {
+            if value == u64::MAX {
+                write!(o, "{:<20} ", "unlimited");
+            } else {
+                write!(o, "{value:<20} ");
+            }
+        }
+        if unit.is_empty() {
+            o.put(b"\n");
+        } else {
+            writeln!(o, "{unit:<10}");
+        }
     }
     Ok(())
 }

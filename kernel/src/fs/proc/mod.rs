@@ -7,6 +7,7 @@ mod array;
 pub mod base;
 mod fd;
 pub mod file;
+mod smaps;
 pub mod sysctl;
 mod task_mmu;
 mod text;

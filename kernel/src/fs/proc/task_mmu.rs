@@ -5,8 +5,9 @@ use crate::errno::Result;
 use crate::fs::inode::Dev;
 use crate::fs::seq_file::SeqFile;
 use crate::mm::Mm;
+use crate::mm::mm_struct::MmState;
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
-use crate::mm::vma::{Backing, VmFlags};
+use crate::mm::vma::{Backing, VmFlags, Vma};
 use alloc::vec::Vec;
 
 /// The sizes in `status` (`task_mem`).
@@ -32,6 +33,7 @@ pub fn task_mem(mm: &Mm, o: &mut SeqFile) {
         ("VmLib", s.exec_vm - text),
         ("VmPTE", st.pt.tables()),
         ("VmSwap", 0),
+        ("HugetlbPages", 0),
     ] {
         writeln!(o, "{name}:\t{:>8} kB", pages * (PAGE_SIZE / 1024));
     }
@@ -41,40 +43,45 @@ pub fn task_mem(mm: &Mm, o: &mut SeqFile) {
 pub fn maps(mm: &Mm, o: &mut SeqFile) -> Result {
     let st = mm.lock();
     for v in st.vmas.iter() {
-        let bit = |f: VmFlags, c: char| if v.flags.contains(f) { c } else { '-' };
-        let share = if v.flags.contains(VmFlags::MAYSHARE) { 's' } else { 'p' };
-        let (dev, ino) = v.backing.file().map_or((0, 0), |f| f.dev_ino());
-        let dev = Dev::from_user(dev as u32);
-        let off = if v.backing.file().is_some() { v.pgoff * 4096 } else { 0 };
-        let line = o.len();
-        write!(
-            o,
-            "{:08x}-{:08x} {}{}{}{share} {off:08x} {:02x}:{:02x} {ino} ",
-            v.start,
-            v.end,
-            bit(VmFlags::READ, 'r'),
-            bit(VmFlags::WRITE, 'w'),
-            bit(VmFlags::EXEC, 'x'),
-            dev.major(),
-            dev.minor(),
-        );
-        let mut name = Vec::new();
-        match &v.backing {
-            Backing::File(f) => f.name(&mut name),
-            Backing::Special(s) => name.extend(s.name.bytes()),
-            Backing::Anon if st.is_heap(v) => name.extend(b"[heap]"),
-            Backing::Anon if st.is_stack(v) => name.extend(b"[stack]"),
-            Backing::Anon => {}
-        }
-        if !name.is_empty() {
-            o.pad(line, 73);
-            // A name of two lines would be two mappings.
-            o.put_mangled(&name, b"\n");
-        }
-        o.put(b"\n");
+        map_line(&st, v, o);
     }
     if let Some(line) = crate::arch::x86::entry::vsyscall_64::gate_vma() {
         o.put(line.as_bytes());
     }
     Ok(())
+}
+
+/// A mapping's line (`show_map_vma`).
+pub fn map_line(st: &MmState, v: &Vma, o: &mut SeqFile) {
+    let bit = |f: VmFlags, c: char| if v.flags.contains(f) { c } else { '-' };
+    let share = if v.flags.contains(VmFlags::MAYSHARE) { 's' } else { 'p' };
+    let (dev, ino) = v.backing.file().map_or((0, 0), |f| f.dev_ino());
+    let dev = Dev::from_user(dev as u32);
+    let off = if v.backing.file().is_some() { v.pgoff * 4096 } else { 0 };
+    let line = o.len();
+    write!(
+        o,
+        "{:08x}-{:08x} {}{}{}{share} {off:08x} {:02x}:{:02x} {ino} ",
+        v.start,
+        v.end,
+        bit(VmFlags::READ, 'r'),
+        bit(VmFlags::WRITE, 'w'),
+        bit(VmFlags::EXEC, 'x'),
+        dev.major(),
+        dev.minor(),
+    );
+    let mut name = Vec::new();
+    match &v.backing {
+        Backing::File(f) => f.name(&mut name),
+        Backing::Special(s) => name.extend(s.name.bytes()),
+        Backing::Anon if st.is_heap(v) => name.extend(b"[heap]"),
+        Backing::Anon if st.is_stack(v) => name.extend(b"[stack]"),
+        Backing::Anon => {}
+    }
+    if !name.is_empty() {
+        o.pad(line, 73);
+        // A name of two lines would be two mappings.
+        o.put_mangled(&name, b"\n");
+    }
+    o.put(b"\n");
 }

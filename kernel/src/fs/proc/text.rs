@@ -35,6 +35,10 @@ pub static FILES: &[(&str, ShowFn)] = &[
     ("filesystems", crate::fs::superblock::filesystems_text),
     ("interrupts", interrupts),
     ("kallsyms", kallsyms),
+    // Nothing is ever swapped out.
+    ("swaps", |o| o.put(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
+    // No disks.
+    ("partitions", |_| {}),
 ];
 
 /// The kernel's functions; where they are is only for those who may see the log.
@@ -82,6 +86,13 @@ fn stat(o: &mut SeqFile) {
     let idle = c(ktime_get().saturating_sub(user + sys));
     let line = format!("{} 0 {} {idle} 0 0 0 0 0 0", c(user), c(sys));
     writeln!(o, "cpu  {line}\ncpu0 {line}");
+    let counts = IRQ_COUNTS.iter().map(|c| c.load(Relaxed));
+    let cpu = this_cpu();
+    // The CPU's own count towards the sum (`arch_irq_stat_cpu`).
+    let own = cpu.nmi_count.get() + cpu.irq_timer_count.get();
+    write!(o, "intr {}", own + counts.clone().sum::<u64>());
+    counts.for_each(|n| write!(o, " {n}"));
+    o.put(b"\n");
     let btime = ktime_get_real().saturating_sub(ktime_get()) / 1_000_000_000;
     writeln!(o, "ctxt {}\nbtime {btime}", NR_SWITCHES.load(Relaxed));
     writeln!(o, "processes {}\nprocs_running {}\nprocs_blocked 0", TOTAL_FORKS.load(Relaxed), nr_running());
