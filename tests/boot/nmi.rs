@@ -11,7 +11,7 @@ use tests::nmi_proof::{self, Coverage};
 use xtask::build::Variant;
 use xtask::ktap::{self, Verdict};
 use xtask::nmi_storm::Plan;
-use xtask::qemu::{self, Console, Machine};
+use xtask::qemu::{self, Console, Machine, Outcome};
 use xtask::run::CONSOLE;
 
 /// How long programs may go through the entries until nobody comes by a new instruction.
@@ -116,22 +116,25 @@ fn checked_kunit() -> Result<(), Failed> {
     Ok(())
 }
 
+/// A run with `hz` NMIs a second, for so many seconds at most, and how many were sent.
+fn stormed(kernel: &Path, words: &str, hz: u32, seconds: u64) -> Result<(Outcome, u64), Failed> {
+    let machine = Machine::direct(kernel, Some(&rootfs()?), &format!("{CONSOLE} {words}"));
+    let plan = Plan { hz: Some(hz), at: Vec::new() };
+    let limit = Some(Duration::from_secs(seconds));
+    Ok(qemu::run_with_nmis(&machine, Console::Captured, limit, &plan).map_err(|e| format!("{e:#}"))?)
+}
+
 /// A handler that takes a lock is found out by a kernel with debug assertions, and by no other.
 fn a_lock_is_caught() -> Result<(), Failed> {
     const CAUGHT: &str = "a lock in NMI context";
-    let console = |kernel: &Path, hz| -> Result<String, Failed> {
-        let append = format!("{CONSOLE} trapline.nmi=lock -- --only divide_error,preemption,fork_cow");
-        let machine = Machine::direct(kernel, Some(&rootfs()?), &append);
-        let plan = Plan { hz: Some(hz), at: Vec::new() };
-        let (outcome, _) =
-            qemu::run_with_nmis(&machine, Console::Captured, Some(Duration::from_secs(120)), &plan)
-                .map_err(|e| format!("{e:#}"))?;
-        Ok(outcome.console)
+    let console = |kernel: &Path| -> Result<String, Failed> {
+        let words = "trapline.nmi=lock -- --only divide_error,preemption,fork_cow";
+        Ok(stormed(kernel, words, 50, 120)?.0.console)
     };
-    let checked = console(&test_kernel(Variant::Checked)?, 50)?;
+    let checked = console(&test_kernel(Variant::Checked)?)?;
     expect_in_order(&checked, &["kernel BUG at kernel/src/locking.rs:", CAUGHT])
         .map_err(|why| format!("{why}\n{}", tail(&checked)))?;
-    Ok(expect_none(&console(&kernel()?, 50)?, &[CAUGHT])?)
+    Ok(expect_none(&console(&kernel()?)?, &[CAUGHT])?)
 }
 
 /// How many NMIs the kernel says that it has handled, and how many of them were from user mode.
@@ -148,12 +151,7 @@ fn whole_set(words: &str, hz: u32) -> Result<(u64, (u64, u64)), Failed> {
 }
 
 fn whole_set_on(kernel: &Path, words: &str, hz: u32) -> Result<(u64, (u64, u64)), Failed> {
-    let append = format!("{CONSOLE} {words} -- --timeout 60");
-    let machine = Machine::direct(kernel, Some(&rootfs()?), &append);
-    let plan = Plan { hz: Some(hz), at: Vec::new() };
-    let (outcome, sent) =
-        qemu::run_with_nmis(&machine, Console::Captured, Some(Duration::from_secs(180)), &plan)
-            .map_err(|e| format!("{e:#}"))?;
+    let (outcome, sent) = stormed(kernel, &format!("{words} -- --timeout 60"), hz, 180)?;
     let outcome = ended(outcome)?;
     expect_none(&outcome.console, &["Uhhuh", "Oops", "WARNING:", "BUG:"])?;
     judge(&outcome, 151)?;

@@ -1,31 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! An `/init` that says one line and switches the machine off.
 
-use xtask::elf_writer::Elf;
+use xtask::elf_writer::{Elf, POWER_OFF};
 use xtask::initramfs::Archive;
 
 /// What it says.
 pub const LINE: &str = "hello from init";
 
 #[rustfmt::skip]
-const CODE: [u8; 61] = [
+const CODE: [u8; 21] = [
     0xbf, 0x01, 0x00, 0x00, 0x00,             // mov  edi, 1
     0x48, 0x8d, 0x35, 0x21, 0x00, 0x00, 0x00, // lea  rsi, [rip + message]
     0xba, 0x10, 0x00, 0x00, 0x00,             // mov  edx, 16
     0x89, 0xf8,                               // mov  eax, edi
     0x0f, 0x05,                               // syscall: write
-    0xbf, 0xad, 0xde, 0xe1, 0xfe,             // mov  edi, LINUX_REBOOT_MAGIC1
-    0xbe, 0x69, 0x19, 0x12, 0x28,             // mov  esi, LINUX_REBOOT_MAGIC2
-    0xba, 0xdc, 0xfe, 0x21, 0x43,             // mov  edx, LINUX_REBOOT_CMD_POWER_OFF
-    0xb8, 0xa9, 0x00, 0x00, 0x00,             // mov  eax, 169
-    0x0f, 0x05,                               // syscall: reboot
-    0xeb, 0xfe,                               // 1: jmp 1b
-    b'h', b'e', b'l', b'l', b'o', b' ', b'f', b'r', b'o', b'm', b' ', b'i', b'n', b'i', b't', b'\n',
 ];
+
+/// The code, and the message behind it.
+fn body() -> Vec<u8> {
+    [&CODE[..], &POWER_OFF, LINE.as_bytes(), b"\n"].concat()
+}
 
 /// The program.
 pub fn program() -> Elf {
-    Elf::program(&CODE)
+    Elf::program(&body())
 }
 
 /// An archive with a file as `/init`.
@@ -48,6 +46,6 @@ mod tests {
     fn the_message_is_where_the_code_looks_for_it() {
         let next_instruction = 12;
         let message = next_instruction + 0x21;
-        assert_eq!(&CODE[message..], format!("{LINE}\n").as_bytes());
+        assert_eq!(&body()[message..], format!("{LINE}\n").as_bytes());
     }
 }

@@ -7,6 +7,17 @@ use object::elf::{EM_X86_64, ET_EXEC, PF_R, PF_X, PT_LOAD};
 /// Where a [`Elf::program`] is loaded.
 pub const BASE: u64 = 0x40_0000;
 
+/// Code that switches the machine off, for the end of an `/init`.
+#[rustfmt::skip]
+pub const POWER_OFF: [u8; 24] = [
+    0xbf, 0xad, 0xde, 0xe1, 0xfe, // mov edi, LINUX_REBOOT_MAGIC1
+    0xbe, 0x69, 0x19, 0x12, 0x28, // mov esi, LINUX_REBOOT_MAGIC2
+    0xba, 0xdc, 0xfe, 0x21, 0x43, // mov edx, LINUX_REBOOT_CMD_POWER_OFF
+    0xb8, 0xa9, 0x00, 0x00, 0x00, // mov eax, 169
+    0x0f, 0x05,                   // syscall: reboot
+    0xeb, 0xfe,                   // 1: jmp 1b
+];
+
 /// One program header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {

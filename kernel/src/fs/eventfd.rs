@@ -3,7 +3,7 @@
 
 use crate::errno::{EAGAIN, EFAULT, EINVAL, Result};
 use crate::fs::anon_inodes::anon_inode_getfd;
-use crate::fs::file_table::{File, FileOps, noop_seek, poll};
+use crate::fs::file_table::{File, FileOps, Seeking, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::wait::WaitQueue;
@@ -86,22 +86,16 @@ impl FileOps for EventFd {
         self.wait.wake_up_poll(poll::IN);
         Ok(size_of::<u64>())
     }
-    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+    fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         table.wait(&self.wait);
         let count = *self.count.lock();
         let readable = if count > 0 { poll::IN } else { 0 };
         let overflow = if count == u64::MAX { poll::ERR } else { 0 };
         let writable = if count < u64::MAX - 1 { poll::OUT } else { 0 };
-        readable | overflow | writable
+        Some(readable | overflow | writable)
     }
-    fn can_poll(&self) -> bool {
-        true
-    }
-    fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
-        noop_seek()
-    }
-    fn seekable(&self) -> bool {
-        false
+    fn seeking(&self) -> Seeking {
+        Seeking::Ignored
     }
     fn show_fdinfo(&self, _: &File, out: &mut SeqFile) {
         writeln!(out, "eventfd-count: {:16x}", *self.count.lock());

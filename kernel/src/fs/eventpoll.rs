@@ -17,7 +17,7 @@ use crate::arch::x86::lib::usercopy::{access_ok, get_user, put_user};
 use crate::errno::{EEXIST, EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM, Result};
 use crate::fs::anon_inodes::anon_inode_getfile;
 use crate::fs::file::{fd_install, fget};
-use crate::fs::file_table::{File, FileOps, noop_seek, poll};
+use crate::fs::file_table::{File, FileOps, Seeking, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::sched::set_current_state;
@@ -137,7 +137,7 @@ impl EpItem {
     /// Which of the wanted events there are (`ep_item_poll`).
     fn poll(&self, table: &mut PollTable) -> u32 {
         // A file that is just going away has nothing to say.
-        self.file.upgrade().map_or(0, |f| f.op.poll(&f, table) & self.events())
+        self.file.upgrade().map_or(0, |f| f.vfs_poll(table) & self.events())
     }
     /// Puts the item at the end of the ready list unless it is there, with that list's lock.
     fn link(self: &Arc<Self>, ready: &mut VecDeque<Arc<Self>>) {
@@ -359,7 +359,7 @@ impl Drop for EpFile {
 }
 
 impl FileOps for EpFile {
-    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+    fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         let ep = &self.0;
         table.wait(&ep.poll_wait);
         let n = ep.ready.lock().len();
@@ -367,19 +367,13 @@ impl FileOps for EpFile {
             let Some(item) = ep.next_ready() else { break };
             if item.poll(&mut PollTable::none()) != 0 {
                 ep.put_back(item);
-                return poll::IN | poll::RDNORM;
+                return Some(poll::IN | poll::RDNORM);
             }
         }
-        0
+        Some(0)
     }
-    fn can_poll(&self) -> bool {
-        true
-    }
-    fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
-        noop_seek()
-    }
-    fn seekable(&self) -> bool {
-        false
+    fn seeking(&self) -> Seeking {
+        Seeking::Ignored
     }
     fn show_fdinfo(&self, _: &File, out: &mut SeqFile) {
         for i in self.0.items.lock().values() {
@@ -436,7 +430,7 @@ pub fn sys_epoll_ctl(epfd: i32, op: u32, fd: i32, event: usize) -> Result<usize>
     // Nothing here wakes a machine that sleeps.
     let (events, data) = (events & !EPOLLWAKEUP, u64::from(lo) | u64::from(hi) << 32);
     let (file, target) = (fget(epfd)?, fget(fd)?);
-    if !target.op.can_poll() {
+    if target.op.poll(&target, &mut PollTable::none()).is_none() {
         return Err(EPERM);
     }
     let ep = epoll_of(&file).filter(|_| !Arc::ptr_eq(&file, &target)).ok_or(EINVAL)?;

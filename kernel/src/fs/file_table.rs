@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Open files (Linux 6.1, `fs/file_table.c`, `struct file`).
 
-use crate::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, Result};
+use crate::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE, Result};
 use crate::fs::eventpoll::{EpItem, eventpoll_release};
 use crate::fs::filemap::AddressSpace;
 use crate::fs::inode::Inode;
@@ -59,15 +59,12 @@ pub trait FileOps: Send + Sync {
         let _ = (file, from, pos);
         Err(EINVAL)
     }
-    /// What could be done now without waiting; `table` is told where to wait.
-    fn poll(&self, file: &File, table: &mut PollTable) -> u32 {
+    /// What could be done now without waiting; `table` is told where to wait. `None` if nothing ever
+    /// waits for it: then everything can be done ([`poll::DEFAULT`]), and epoll wants to know nothing
+    /// of it (`file_can_poll`).
+    fn poll(&self, file: &File, table: &mut PollTable) -> Option<u32> {
         let _ = (file, table);
-        poll::DEFAULT
-    }
-    /// Whether it has a `poll` of its own: of others epoll wants to know nothing
-    /// (`file_can_poll`).
-    fn can_poll(&self) -> bool {
-        false
+        None
     }
     /// What `/proc/PID/fdinfo` says beside what it says of all files.
     fn show_fdinfo(&self, file: &File, out: &mut SeqFile) {
@@ -98,13 +95,21 @@ pub trait FileOps: Send + Sync {
         let _ = (file, ctx);
         Err(ENOTDIR)
     }
+    /// What there is of a position.
+    fn seeking(&self) -> Seeking {
+        Seeking::Position
+    }
     /// Moves the position.
     fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {
-        generic_seek(file, offset, whence)
-    }
-    /// Whether there is a position to move (pipes and terminals have none).
-    fn seekable(&self) -> bool {
-        true
+        match self.seeking() {
+            Seeking::Position => generic_seek(file, offset, whence),
+            Seeking::Rewinds => {
+                *file.pos.lock() = 0;
+                Ok(0)
+            }
+            Seeking::Ignored => Ok(0),
+            Seeking::Never => Err(ESPIPE),
+        }
     }
     /// The last reference is gone.
     fn release(&self, file: &File) {
@@ -164,7 +169,7 @@ impl File {
             inode,
             flags: AtomicU32::new(flags),
             pos: SpinLock::new(0),
-            seekable: op.seekable(),
+            seekable: matches!(op.seeking(), Seeking::Position | Seeking::Rewinds),
             op,
             wrote_access,
             owner: AtomicI32::new(0),
@@ -173,6 +178,10 @@ impl File {
             can_write: !is_place && matches!(access, O_WRONLY | O_RDWR),
             f_ep: SpinLock::new(Vec::new()),
         })
+    }
+    /// What could be done now without waiting; `table` is told where to wait (`vfs_poll`).
+    pub fn vfs_poll(&self, table: &mut PollTable) -> u32 {
+        self.op.poll(self, table).unwrap_or(poll::DEFAULT)
     }
     /// `O_*` flags.
     #[inline]
@@ -277,13 +286,17 @@ impl VmFile for File {
     }
 }
 
-/// `lseek` of a file that has no position and takes any: it stays where it is (`noop_llseek`).
-///
-/// # Errors
-/// None.
-#[allow(clippy::unnecessary_wraps)] // as `FileOps::seek` has it
-pub fn noop_seek() -> Result<u64> {
-    Ok(0)
+/// What there is of a position to read and write at, and to move by `lseek`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Seeking {
+    /// There is one (`generic_file_llseek`, or the file's own).
+    Position,
+    /// There is one, and `lseek` makes it 0 (`null_lseek`).
+    Rewinds,
+    /// There is none; `lseek` takes anything, and does nothing (`noop_llseek`).
+    Ignored,
+    /// There is none, and `lseek` says so (`no_llseek`: pipes, terminals).
+    Never,
 }
 
 /// `lseek` within a file that has a size (`generic_file_llseek`).

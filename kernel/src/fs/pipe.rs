@@ -2,10 +2,10 @@
 //! Pipes and fifos (Linux 6.1, `fs/pipe.c`).
 
 use crate::arch::x86::lib::usercopy::put_user;
-use crate::errno::{EAGAIN, EBUSY, EFAULT, EINVAL, ENOMEM, ENOTTY, ENXIO, EPERM, EPIPE, ESPIPE, Result};
+use crate::errno::{EAGAIN, EBUSY, EFAULT, EINVAL, ENOMEM, ENOTTY, ENXIO, EPERM, EPIPE, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::file::UnusedFd;
-use crate::fs::file_table::{File, FileOps, poll};
+use crate::fs::file_table::{File, FileOps, Seeking, poll};
 use crate::fs::inode::mode::S_IFIFO;
 use crate::fs::inode::{Dev, Inode, InodeOps};
 use crate::fs::ioctl::FIONREAD;
@@ -287,7 +287,7 @@ impl FileOps for PipeEnd {
     fn write(&self, file: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         self.pipe.write(from, file.nonblock(), file.flags() & O_DIRECT != 0)
     }
-    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+    fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         let p = &self.pipe;
         p.poll_usage.store(true, Ordering::Relaxed);
         let mut mask = 0;
@@ -314,10 +314,7 @@ impl FileOps for PipeEnd {
                 mask |= poll::ERR;
             }
         }
-        mask
-    }
-    fn can_poll(&self) -> bool {
-        true
+        Some(mask)
     }
     fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
         if cmd != FIONREAD {
@@ -326,11 +323,8 @@ impl FileOps for PipeEnd {
         let n: usize = self.pipe.ring.lock().bufs.iter().map(|b| usize::from(b.len)).sum();
         put_user(arg, &(n as i32)).map(|()| 0)
     }
-    fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
-        Err(ESPIPE)
-    }
-    fn seekable(&self) -> bool {
-        false
+    fn seeking(&self) -> Seeking {
+        Seeking::Never
     }
     fn as_any(&self) -> Option<&dyn core::any::Any> {
         Some(self)

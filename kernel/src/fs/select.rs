@@ -166,7 +166,7 @@ fn do_sys_poll(ufds: usize, nfds: usize, deadline: u64) -> Result<usize> {
         for (p, f) in fds.iter_mut().zip(&files) {
             let wanted = u32::from(p.events) | poll::ERR | poll::HUP;
             let got = match f {
-                Some(f) => f.op.poll(f, table) & wanted,
+                Some(f) => f.vfs_poll(table) & wanted,
                 None if p.fd >= 0 => poll::NVAL,
                 None => 0,
             };
@@ -314,7 +314,7 @@ impl FdSets {
             }
             let mut count = 0;
             for (fd, f) in &files {
-                let got = f.op.poll(f, table);
+                let got = f.vfs_poll(table);
                 for (set, mask) in [IN_SET, OUT_SET, EX_SET].into_iter().enumerate() {
                     if got & mask != 0 && self.has(set, *fd) {
                         out[set][fd / 8] |= 1 << (fd % 8);

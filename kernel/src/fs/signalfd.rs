@@ -6,7 +6,7 @@ use crate::arch::x86::lib::usercopy::get_user;
 use crate::errno::{EAGAIN, EFAULT, EINVAL, Result};
 use crate::fs::anon_inodes::anon_inode_getfd;
 use crate::fs::file::fget;
-use crate::fs::file_table::{File, FileOps, noop_seek, poll};
+use crate::fs::file_table::{File, FileOps, Seeking, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::signal::deliver::dequeue_signal;
@@ -140,20 +140,14 @@ impl FileOps for SignalFd {
         }
         Ok(done)
     }
-    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+    fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         let cur = current();
         table.wait(cur.sighand.get().signalfd_wqh());
         let pending = cur.sig.pending.set().union(cur.signal.shared_pending.set());
-        if next_signal(pending, self.set().not()) != 0 { poll::IN } else { 0 }
+        Some(if next_signal(pending, self.set().not()) != 0 { poll::IN } else { 0 })
     }
-    fn can_poll(&self) -> bool {
-        true
-    }
-    fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
-        noop_seek()
-    }
-    fn seekable(&self) -> bool {
-        false
+    fn seeking(&self) -> Seeking {
+        Seeking::Ignored
     }
     fn show_fdinfo(&self, _: &File, out: &mut SeqFile) {
         writeln!(out, "sigmask:\t{:016x}", self.set().0);

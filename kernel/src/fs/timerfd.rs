@@ -4,7 +4,7 @@
 use crate::errno::{EAGAIN, ECANCELED, EFAULT, EINVAL, EPERM, Result};
 use crate::fs::anon_inodes::anon_inode_getfd;
 use crate::fs::file::fget;
-use crate::fs::file_table::{File, FileOps, noop_seek, poll};
+use crate::fs::file_table::{File, FileOps, Seeking, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::capability::capable;
@@ -205,18 +205,12 @@ impl FileOps for TimerFd {
         drop(s);
         if to.copy_to(&ticks.to_ne_bytes()) == size_of::<u64>() { Ok(size_of::<u64>()) } else { Err(EFAULT) }
     }
-    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+    fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         table.wait(&self.wait);
-        if self.state.lock().ticks != 0 { poll::IN } else { 0 }
+        Some(if self.state.lock().ticks != 0 { poll::IN } else { 0 })
     }
-    fn can_poll(&self) -> bool {
-        true
-    }
-    fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
-        noop_seek()
-    }
-    fn seekable(&self) -> bool {
-        false
+    fn seeking(&self) -> Seeking {
+        Seeking::Ignored
     }
     fn show_fdinfo(&self, _: &File, out: &mut SeqFile) {
         let s = self.state.lock();

@@ -5,6 +5,7 @@
 use crate::arch::x86::kernel::dumpstack::{dump_stack_lvl, show_regs};
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
+use crate::arch::x86::sections;
 use crate::kernel::kallsyms::Symbol;
 use crate::kernel::panic::mdelay;
 use crate::kernel::printk::KERN_DEFAULT;
@@ -50,7 +51,7 @@ pub fn nmi_cpu_backtrace(regs: Option<&PtRegs>) -> bool {
         return false;
     }
     match regs {
-        Some(regs) if cpu_in_idle(regs.ip) => {
+        Some(regs) if sections::cpuidle_text().contains(&regs.ip) => {
             pr_warn!("NMI backtrace for cpu {cpu} skipped: idling at {}\n", Symbol(regs.ip));
         }
         Some(regs) => {
@@ -64,23 +65,6 @@ pub fn nmi_cpu_backtrace(regs: Option<&PtRegs>) -> bool {
     }
     BACKTRACE_MASK.fetch_and(!own, Ordering::SeqCst);
     true
-}
-
-/// Whether `ip` is where a CPU waits for interrupts (`cpu_in_idle`).
-fn cpu_in_idle(ip: u64) -> bool {
-    #[cfg(target_os = "none")]
-    {
-        unsafe extern "C" {
-            static __cpuidle_text_start: u8;
-            static __cpuidle_text_end: u8;
-        }
-        (&raw const __cpuidle_text_start as u64..&raw const __cpuidle_text_end as u64).contains(&ip)
-    }
-    #[cfg(not(target_os = "none"))]
-    {
-        let _ = ip;
-        false
-    }
 }
 
 /// Numbers of CPUs as ranges (`%*pbl`).

@@ -26,20 +26,11 @@ extern "C" fn skip(_: i32, _: &mut SigInfo, uc: &mut UContext) {
     HITS.store(HITS.load(Relaxed) + 1, Relaxed);
 }
 
-/// As `/init` (`rdinit=`) it measures in a child: Linux treats the first process in ways of its own.
 fn run() {
     if arg_str(1) == Some("--leave") {
         return;
     }
-    if getpid() != 1 {
-        return rows();
-    }
-    let measured = wait(child(|| {
-        rows();
-        i32::from(user::check::failures() != 0)
-    }));
-    check_eq!(measured, Ok(WaitStatus::exited(0)), "measuring");
-    user::runner::machine::power_off();
+    user::bench::measure(rows);
 }
 
 fn rows() {

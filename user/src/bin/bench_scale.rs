@@ -13,15 +13,7 @@ expect! { end: exit(0) }
 program!(run);
 
 fn run() {
-    if getpid() != 1 {
-        return rows();
-    }
-    let measured = wait(child(|| {
-        rows();
-        i32::from(user::check::failures() != 0)
-    }));
-    check_eq!(measured, Ok(WaitStatus::exited(0)), "measuring");
-    user::runner::machine::power_off();
+    user::bench::measure(rows);
 }
 
 fn rows() {

@@ -6,6 +6,7 @@ use core::ptr::from_mut;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use linux_raw_sys::general as abi;
 use user::prelude::*;
+use user::process::THREAD_FLAGS;
 use user::syscall;
 
 expect! { end: exit(0) }
@@ -15,14 +16,7 @@ static TID: AtomicU32 = AtomicU32::new(0);
 
 /// A thread that ends at once. It needs no stack: it has registers.
 fn short_thread() -> isize {
-    let flags = abi::CLONE_VM
-        | abi::CLONE_FS
-        | abi::CLONE_FILES
-        | abi::CLONE_SIGHAND
-        | abi::CLONE_THREAD
-        | abi::CLONE_SYSVSEM
-        | abi::CLONE_PARENT_SETTID
-        | abi::CLONE_CHILD_CLEARTID;
+    let flags = THREAD_FLAGS | abi::CLONE_PARENT_SETTID | abi::CLONE_CHILD_CLEARTID;
     let ret: isize;
     // SAFETY: the new thread touches no memory; the kernel writes the word.
     unsafe {

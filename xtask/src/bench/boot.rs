@@ -5,7 +5,7 @@
 use super::{CPU, grouped};
 use crate::build;
 use crate::cli::BenchArgs;
-use crate::elf_writer::Elf;
+use crate::elf_writer::{Elf, POWER_OFF};
 use crate::initramfs::Archive;
 use crate::paths::Paths;
 use crate::qemu::{self, Accel, Console, Machine, Outcome};
@@ -112,7 +112,7 @@ fn tiny_initramfs() -> Vec<u8> {
 /// first instruction, writes it in decimal, and switches the machine off.
 fn stamp_program() -> Vec<u8> {
     #[rustfmt::skip]
-    const CODE: [u8; 102] = [
+    const CODE: [u8; 78] = [
         0x0f, 0x31,                                                 // rdtsc
         0x48, 0xc1, 0xe2, 0x20,                                     // shl  rdx, 32
         0x48, 0x09, 0xd0,                                           // or   rax, rdx
@@ -135,14 +135,8 @@ fn stamp_program() -> Vec<u8> {
         0xbf, 0x01, 0x00, 0x00, 0x00,                               // mov  edi, 1
         0x89, 0xf8,                                                 // mov  eax, edi
         0x0f, 0x05,                                                 // syscall: write
-        0xbf, 0xad, 0xde, 0xe1, 0xfe,                               // mov  edi, LINUX_REBOOT_MAGIC1
-        0xbe, 0x69, 0x19, 0x12, 0x28,                               // mov  esi, LINUX_REBOOT_MAGIC2
-        0xba, 0xdc, 0xfe, 0x21, 0x43,                               // mov  edx, LINUX_REBOOT_CMD_POWER_OFF
-        0xb8, 0xa9, 0x00, 0x00, 0x00,                               // mov  eax, 169
-        0x0f, 0x05,                                                 // syscall: reboot
-        0xeb, 0xfe,                                                 // 2: jmp 2b
     ];
-    Elf::program(&CODE).bytes()
+    Elf::program(&[&CODE[..], &POWER_OFF].concat()).bytes()
 }
 
 #[cfg(test)]

@@ -9,4 +9,5 @@ pub mod math_emu;
 pub mod mm;
 pub mod percpu;
 pub mod ptrace;
+pub mod sections;
 pub mod segment;

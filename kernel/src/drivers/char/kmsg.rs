@@ -42,12 +42,10 @@ impl FileOps for Kmsg {
     fn seek(&self, _: &File, offset: i64, whence: u32) -> Result<u64> {
         self.0.seek(offset, whence).map(|n| n as u64)
     }
-    fn can_poll(&self) -> bool {
-        true
-    }
-    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+    fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         table.wait_static(crate::kernel::printk::syslog::log_wait());
         let (ready, lost) = self.0.poll();
-        (if ready { poll::IN | poll::RDNORM } else { 0 }) | (if lost { poll::ERR | poll::PRI } else { 0 })
+        let readable = if ready { poll::IN | poll::RDNORM } else { 0 };
+        Some(readable | if lost { poll::ERR | poll::PRI } else { 0 })
     }
 }

@@ -4,7 +4,7 @@
 use super::{kmsg, random};
 use crate::errno::{EFAULT, ENOSPC, Result};
 use crate::fs::char_dev::Device;
-use crate::fs::file_table::{File, FileOps, Mapping};
+use crate::fs::file_table::{File, FileOps, Mapping, Seeking};
 use crate::fs::inode::Dev;
 use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::signal_pending;
@@ -58,9 +58,8 @@ impl FileOps for Null {
     fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         swallow(from)
     }
-    fn seek(&self, f: &File, _: i64, _: u32) -> Result<u64> {
-        *f.pos.lock() = 0;
-        Ok(0)
+    fn seeking(&self) -> Seeking {
+        Seeking::Rewinds
     }
 }
 
@@ -72,9 +71,8 @@ impl FileOps for Zero {
     fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         swallow(from)
     }
-    fn seek(&self, f: &File, _: i64, _: u32) -> Result<u64> {
-        *f.pos.lock() = 0;
-        Ok(0)
+    fn seeking(&self) -> Seeking {
+        Seeking::Rewinds
     }
     fn mmap(&self, _: &File) -> Result<Mapping> {
         Ok(Mapping::Zero)
@@ -89,9 +87,8 @@ impl FileOps for Full {
     fn write(&self, _: &File, _: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         Err(ENOSPC)
     }
-    fn seek(&self, f: &File, _: i64, _: u32) -> Result<u64> {
-        *f.pos.lock() = 0;
-        Ok(0)
+    fn seeking(&self) -> Seeking {
+        Seeking::Rewinds
     }
 }
 

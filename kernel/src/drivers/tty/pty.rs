@@ -11,11 +11,11 @@ use super::n_tty::{Driver, Tty};
 use super::tty_io::TtyFile;
 use super::tty_ioctl;
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
-use crate::errno::{EAGAIN, EFAULT, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, ERESTARTSYS, ESPIPE, Result};
+use crate::errno::{EAGAIN, EFAULT, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, ERESTARTSYS, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::devpts;
 use crate::fs::file::UnusedFd;
-use crate::fs::file_table::{File, FileOps, poll};
+use crate::fs::file_table::{File, FileOps, Seeking, poll};
 use crate::fs::inode::Dev;
 use crate::fs::namespace::{Path, all_mounts};
 use crate::fs::open::{How, vfs_open};
@@ -264,7 +264,7 @@ impl FileOps for Master {
         Ok(done)
     }
 
-    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+    fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         let tty = &self.pty.tty;
         table.wait_static(&tty.master_wait);
         table.wait_static(&tty.out_wait);
@@ -279,7 +279,7 @@ impl FileOps for Master {
         if tty.other_closed() {
             mask |= poll::HUP;
         }
-        mask
+        Some(mask)
     }
 
     fn ioctl(&self, f: &File, cmd: u32, arg: usize) -> Result<usize> {
@@ -324,12 +324,8 @@ impl FileOps for Master {
         Ok(0)
     }
 
-    fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
-        Err(ESPIPE)
-    }
-
-    fn seekable(&self) -> bool {
-        false
+    fn seeking(&self) -> Seeking {
+        Seeking::Never
     }
 }
 

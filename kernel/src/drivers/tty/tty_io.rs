@@ -6,9 +6,9 @@ use super::n_tty::{self, Tty};
 use super::n_tty_output;
 use super::pty;
 use super::serial;
-use crate::errno::{EAGAIN, EBUSY, EFAULT, EIO, ENOTTY, ENXIO, ESPIPE, Result};
+use crate::errno::{EAGAIN, EBUSY, EFAULT, EIO, ENOTTY, ENXIO, Result};
 use crate::fs::char_dev::Device;
-use crate::fs::file_table::{File, FileOps, poll};
+use crate::fs::file_table::{File, FileOps, Seeking, poll};
 use crate::fs::inode::Dev;
 use crate::fs::select::PollTable;
 use crate::kernel::capability::capable;
@@ -192,17 +192,14 @@ impl FileOps for TtyFile {
         Ok(done)
     }
 
-    fn can_poll(&self) -> bool {
-        true
-    }
-    fn poll(&self, _: &File, table: &mut PollTable) -> u32 {
+    fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         table.wait_static(&self.tty.wait);
         table.wait_static(&self.tty.out_wait);
         let out = if self.tty.writable() { poll::OUT | poll::WRNORM } else { 0 };
         if self.hung_up() {
-            return poll::OUT | poll::WRNORM | poll::IN | poll::RDNORM | poll::ERR | poll::HUP;
+            return Some(poll::OUT | poll::WRNORM | poll::IN | poll::RDNORM | poll::ERR | poll::HUP);
         }
-        if self.tty.readable() { out | poll::IN | poll::RDNORM } else { out }
+        Some(if self.tty.readable() { out | poll::IN | poll::RDNORM } else { out })
     }
 
     fn ioctl(&self, f: &File, cmd: u32, arg: usize) -> Result<usize> {
@@ -212,11 +209,7 @@ impl FileOps for TtyFile {
         super::tty_ioctl::ioctl(self.tty, f, cmd, arg)
     }
 
-    fn seek(&self, _: &File, _: i64, _: u32) -> Result<u64> {
-        Err(ESPIPE)
-    }
-
-    fn seekable(&self) -> bool {
-        false
+    fn seeking(&self) -> Seeking {
+        Seeking::Never
     }
 }

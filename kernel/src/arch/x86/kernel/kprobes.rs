@@ -24,6 +24,7 @@ use crate::arch::x86::kernel::traps::decide::DR_STEP;
 use crate::arch::x86::mm::extable::search_exception_tables;
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::{PtRegs, eflags};
+use crate::arch::x86::sections;
 use crate::errno::{EILSEQ, EINVAL, ENOMEM, Result};
 use crate::kernel::kprobes::{ProbePoint, get_kprobe};
 use crate::kernel::notifier::{
@@ -328,22 +329,6 @@ pub fn arch_init_kprobes() -> Result {
 }
 
 /// Code that deals with a hit: no breakpoint is placed there (`__kprobes_text`, and the entries).
-#[cfg(target_os = "none")]
 pub fn blacklist() -> [core::ops::Range<u64>; 2] {
-    unsafe extern "C" {
-        static __entry_text_start: u8;
-        static __entry_text_end: u8;
-        static __kprobes_text_start: u8;
-        static __kprobes_text_end: u8;
-    }
-    [
-        &raw const __entry_text_start as u64..&raw const __entry_text_end as u64,
-        &raw const __kprobes_text_start as u64..&raw const __kprobes_text_end as u64,
-    ]
-}
-
-/// On the host there is no such code.
-#[cfg(not(target_os = "none"))]
-pub fn blacklist() -> [core::ops::Range<u64>; 2] {
-    [0..0, 0..0]
+    [sections::entry_text(), sections::kprobes_text()]
 }

@@ -40,6 +40,7 @@ use crate::arch::x86::mm::extable::fixup_exception;
 use crate::arch::x86::mm::mpx::{Bounds, handle_bounds};
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::{PtRegs, eflags};
+use crate::arch::x86::sections;
 use crate::kernel::context_tracking::{exception_enter, exception_exit};
 use crate::kernel::notifier::{DieVal, NotifyResult, notify_die};
 use crate::kernel::panic::{Comm, panic};
@@ -389,24 +390,6 @@ fn is_sysenter_singlestep(ip: u64) -> bool {
     }
 }
 
-/// The entry code, where a trap flag of user mode's may still be seen.
-#[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-fn in_entry_text(ip: u64) -> bool {
-    #[cfg(target_os = "none")]
-    {
-        unsafe extern "C" {
-            static __entry_text_start: u8;
-            static __entry_text_end: u8;
-        }
-        (&raw const __entry_text_start as u64..&raw const __entry_text_end as u64).contains(&ip)
-    }
-    #[cfg(not(target_os = "none"))]
-    {
-        let _ = ip;
-        false
-    }
-}
-
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
 fn debug_kernel(regs: &mut PtRegs, mut dr6: u64) {
     let dr7 = local_db_save();
@@ -419,7 +402,8 @@ fn debug_kernel(regs: &mut PtRegs, mut dr6: u64) {
         // TF stays: the program's flags are being taken from the CPU's.
         dr6 &= !decide::DR_STEP;
     }
-    if dr6 & decide::DR_STEP != 0 && in_entry_text(regs.ip) && !kprobes::stepping() {
+    // In the entry code a trap flag of user mode's may still be seen.
+    if dr6 & decide::DR_STEP != 0 && sections::entry_text().contains(&regs.ip) && !kprobes::stepping() {
         // User mode entered the kernel with TF set; it is user mode's step.
         dr6 &= !decide::DR_STEP;
         regs.flags &= !eflags::TF;
