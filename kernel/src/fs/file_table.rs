@@ -59,6 +59,10 @@ pub trait FileOps: Send + Sync {
         let _ = (file, from, pos);
         Err(EINVAL)
     }
+    /// Whether positions above `i64::MAX` are none the worse (`FMODE_UNSIGNED_OFFSET`).
+    fn unsigned_offset(&self) -> bool {
+        false
+    }
     /// What could be done now without waiting; `table` is told where to wait. `None` if nothing ever
     /// waits for it: then everything can be done ([`poll::DEFAULT`]), and epoll wants to know nothing
     /// of it (`file_can_poll`).

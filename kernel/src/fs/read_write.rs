@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Reading and writing (Linux 6.1, `fs/read_write.c`).
 
-use crate::errno::{EBADF, EFBIG, EINVAL, EOPNOTSUPP, ESPIPE, Result};
+use crate::errno::{EBADF, EFBIG, EINVAL, EOPNOTSUPP, EOVERFLOW, ESPIPE, Result};
 use crate::fs::file::{fget, fget_raw};
 use crate::fs::file_table::File;
 use crate::kernel::signal::sigset::SIGXFSZ;
@@ -43,6 +43,18 @@ pub fn verify_area(pos: u64, count: usize) -> Result {
     if whole { Ok(()) } else { Err(EINVAL) }
 }
 
+/// The same for `f`, which may have positions that are negative ones elsewhere.
+#[inline]
+fn verify_area_of(f: &File, pos: u64, count: usize) -> Result {
+    verify_area(pos, count).or_else(|e| verify_unsigned_area(f, pos as i64, count).unwrap_or(Err(e)))
+}
+
+#[cold]
+fn verify_unsigned_area(f: &File, pos: i64, count: usize) -> Option<Result> {
+    let negative = pos < 0 && (count as isize) >= 0 && f.op.unsigned_offset();
+    negative.then_some(if count as u64 >= pos.unsigned_abs() { Err(EOVERFLOW) } else { Ok(()) })
+}
+
 /// Reads `len` bytes at the file's position, and moves it.
 #[inline]
 fn read_here(f: &File, mut to: IovIter<'_>, len: usize) -> Result<usize> {
@@ -51,7 +63,7 @@ fn read_here(f: &File, mut to: IovIter<'_>, len: usize) -> Result<usize> {
         return f.op.read(f, &mut to, &mut 0);
     }
     let mut pos = *f.pos.lock();
-    verify_area(pos, len)?;
+    verify_area_of(f, pos, len)?;
     let r = f.op.read(f, &mut to, &mut pos);
     *f.pos.lock() = pos;
     r
@@ -65,7 +77,7 @@ fn write_here(f: &File, mut from: IovIter<'_>, len: usize) -> Result<usize> {
         return f.op.write(f, &mut from, &mut 0);
     }
     let mut pos = *f.pos.lock();
-    verify_area(pos, len)?;
+    verify_area_of(f, pos, len)?;
     let r = f.op.write(f, &mut from, &mut pos);
     *f.pos.lock() = pos;
     r

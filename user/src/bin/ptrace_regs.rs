@@ -5,7 +5,10 @@
 
 use core::arch::asm;
 use user::prelude::*;
-use user::ptrace::x86::{PTRACE_ARCH_PRCTL, PTRACE_GETFPREGS, PTRACE_SETFPREGS, PTRACE_SETREGS};
+use user::ptrace::x86::{
+    PTRACE_ARCH_PRCTL, PTRACE_GET_THREAD_AREA, PTRACE_GETFPREGS, PTRACE_SET_THREAD_AREA, PTRACE_SETFPREGS,
+    PTRACE_SETREGS,
+};
 use user::ptrace::{
     OFFSET_DEBUGREG, PTRACE_CONT, PTRACE_GETREGSET, PTRACE_PEEKUSR, PTRACE_POKETEXT, PTRACE_POKEUSR,
     PTRACE_SETREGSET, UserRegs, ask, give, go, peek, registers, stop, stopped, tell, trace_me,
@@ -29,6 +32,7 @@ fn run() {
     registers_change();
     fpu();
     debug_registers();
+    thread_areas();
     errors();
 }
 
@@ -156,6 +160,42 @@ fn debug_registers() {
     check_eq!(ask(PTRACE_PEEKUSR, pid, OFFSET_DEBUGREG, 0u64), Ok(0x40_0001), "DR0");
     check_eq!(ask(PTRACE_PEEKUSR, pid, OFFSET_DEBUGREG + 48, 0u64), Ok(0xffff_0ff0), "DR6");
     check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(0).0), "and it goes on");
+}
+
+/// The three descriptors of `set_thread_area`, which a 64-bit tracee can have as well.
+fn thread_areas() {
+    const FS: usize = 8 * 25;
+    const FS_BASE: usize = 8 * 21;
+    let pid = tracee(|| {
+        // SAFETY: reads a segment register.
+        let fs: u16 = unsafe {
+            let fs: u16;
+            asm!("mov {0:x}, fs", out(reg) fs, options(nomem, nostack));
+            fs
+        };
+        i32::from(fs) - 0x60
+    });
+    let area = |number: usize, words: [u32; 4]| give(PTRACE_SET_THREAD_AREA, pid, number, &words);
+    let shown = |number: usize| ask(PTRACE_GET_THREAD_AREA, pid, number, [7u32; 4]);
+    // Flags: 32 bits, data, usable, limit in pages.
+    let flat = [99, 0x1234_5000, 0xf_ffff, 0x51];
+    check_eq!(shown(12), Ok([12, 0, 0, 0x28]), "nothing there yet");
+    check_eq!(area(12, flat), Ok(0), "set");
+    check_eq!(shown(12), Ok([12, 0x1234_5000, 0xf_ffff, 0x51]), "and seen");
+    check_eq!(shown(13), Ok([13, 0, 0, 0x28]), "the next one is empty");
+    for number in [11, 15, 0x1_0000_000f, 0x10_000f] {
+        check_eq!(area(number, flat), Err(Errno(EINVAL)), "no such descriptor: {number:#x}");
+        check_eq!(shown(number), Err(Errno(EINVAL)), "likewise");
+    }
+    check_eq!(area(usize::MAX, flat), Err(Errno(EIO)), "a negative number");
+    check_eq!(shown(usize::MAX), Err(Errno(EIO)), "likewise");
+    check_eq!(area(12, [0, 0, 0xf_ffff, 0x50]), Err(Errno(EINVAL)), "16 bits");
+    check_eq!(tell(PTRACE_SET_THREAD_AREA, pid, 12, 8), Err(Errno(EFAULT)), "nothing to read");
+    check_eq!(tell(PTRACE_GET_THREAD_AREA, pid, 12, 8), Err(Errno(EFAULT)), "nowhere to write");
+    check_eq!(tell(PTRACE_POKEUSR, pid, FS, 0x63), Ok(0), "FS names it");
+    check_eq!(area(12, [0, 0x2000, 0xf_ffff, 0x51]), Ok(0), "moved");
+    check_eq!(ask(PTRACE_PEEKUSR, pid, FS_BASE, 0u64), Ok(0x2000), "with its register");
+    check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(3).0), "the tracee has loaded it");
 }
 
 fn errors() {

@@ -3,6 +3,7 @@
 
 use super::fd::{FdDir, FdInfoDir};
 use super::file::ProcFile;
+use super::mem::MemFile;
 use super::{ProcLink, array, smaps, task_mmu};
 use crate::errno::{EACCES, EINVAL, ENOENT, ENOMEM, EPERM, ESRCH, Result};
 use crate::fs::FsStruct;
@@ -63,6 +64,17 @@ pub fn may_look(t: &Task) -> Result {
     if ptrace_may_access(t, PtraceMode::FsCreds) { Ok(()) } else { Err(EACCES) }
 }
 
+/// A task's memory, for those who may look at it; they do not keep it from going. A task that has
+/// none has nothing to see (`proc_mem_open`, `mm_access`).
+pub fn proc_mem_open(pid: i32) -> Result<Weak<Mm>> {
+    let t = find_task(pid).ok_or(ESRCH)?;
+    let Some(mm) = t.get_mm() else { return Ok(Weak::new()) };
+    if !current().get_mm().is_some_and(|own| Arc::ptr_eq(&own, &mm)) {
+        may_look(&t)?;
+    }
+    Ok(Arc::downgrade(&mm))
+}
+
 /// The directory of the process or thread called `name`.
 pub fn lookup_pid(sb: &Arc<SuperBlock>, name: &[u8]) -> Option<Arc<Inode>> {
     let t = find_task(name_to_int(name).filter(|&pid| pid > 0)?)?;
@@ -121,13 +133,7 @@ impl PidFile {
         match self {
             Of(show) => ProcFile::new(move |o| show(&*find_task(pid).ok_or(ESRCH)?, o)),
             Memory(show) => ProcFile::opened_by(move || {
-                let t = find_task(pid).ok_or(ESRCH)?;
-                let mm = t.get_mm();
-                if mm.is_some() {
-                    may_look(&t)?;
-                }
-                // Whoever looks does not keep it from going.
-                let mm = mm.map_or_else(Weak::new, |mm| Arc::downgrade(&mm));
+                let mm = proc_mem_open(pid)?;
                 Ok(Arc::new(move |o: &mut SeqFile| mm.upgrade().map_or(Ok(()), |mm| show(&mm, o))))
             }),
         }
@@ -158,6 +164,7 @@ impl InodeOps for PidDir {
             return Ok(Some(pid_inode(sb, &t, S_IFLNK | 0o777, Box::new(link))));
         }
         Ok(match name {
+            b"mem" => Some(pid_inode(sb, &t, S_IFREG | 0o600, Box::new(MemFile(pid)))),
             b"fd" => Some(pid_inode(sb, &t, S_IFDIR | 0o500, Box::new(FdDir(pid)))),
             b"fdinfo" => Some(pid_inode(sb, &t, S_IFDIR | 0o555, Box::new(FdInfoDir(pid)))),
             b"task" => Some(pid_inode(sb, &t, S_IFDIR | 0o555, Box::new(TaskDir(pid)))),
@@ -165,7 +172,7 @@ impl InodeOps for PidDir {
         })
     }
     fn iterate(&self, _: &Arc<Dentry>, ctx: &mut DirContext<'_>) -> Result {
-        let files = FILES.iter().map(|f| (f.0, S_IFREG));
+        let files = FILES.iter().map(|f| f.0).chain(["mem"]).map(|name| (name, S_IFREG));
         let all = files.chain(LINKS.iter().map(|&l| (l, S_IFLNK))).chain(DIRS.iter().map(|&d| (d, S_IFDIR)));
         list(ctx, all.map(|(n, m)| (String::from(n), m)));
         Ok(())

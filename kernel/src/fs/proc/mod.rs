@@ -7,6 +7,7 @@ mod array;
 pub mod base;
 mod fd;
 pub mod file;
+mod mem;
 mod smaps;
 pub mod sysctl;
 mod task_mmu;

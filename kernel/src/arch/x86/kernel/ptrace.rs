@@ -8,6 +8,7 @@ use crate::arch::x86::kernel::fpu::xstate::{self, FXSAVE_SIZE, XSAVE_HDR_OFFSET,
 use crate::arch::x86::kernel::hw_breakpoint::{ptrace_get_debugreg, ptrace_set_debugreg};
 use crate::arch::x86::kernel::ldt::UserDesc;
 use crate::arch::x86::kernel::process_64::Thread;
+use crate::arch::x86::kernel::tls::{ptrace_get_thread_area, ptrace_set_thread_area};
 use crate::arch::x86::lib::insn_eval::descriptor_of;
 use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user};
 use crate::arch::x86::ptrace::{PtRegs, eflags};
@@ -404,6 +405,8 @@ pub fn arch_ptrace(t: &Tracee, request: u32, addr: usize, data: usize) -> Option
     const SETREGS: u32 = 13;
     const GETFPREGS: u32 = 14;
     const SETFPREGS: u32 = 15;
+    const GET_THREAD_AREA: u32 = 25;
+    const SET_THREAD_AREA: u32 = 26;
     const ARCH_PRCTL: u32 = 30;
     let done = |r: Result| r.map(|()| 0);
     Some(match request {
@@ -413,6 +416,8 @@ pub fn arch_ptrace(t: &Tracee, request: u32, addr: usize, data: usize) -> Option
         SETREGS => done(set_from_user(t, Regset::General, data, USER_REGS * 8)),
         GETFPREGS => done(copy_to_user(data, &fxregs(t))),
         SETFPREGS => done(set_from_user(t, Regset::Fp, data, FXSAVE_SIZE)),
+        GET_THREAD_AREA => done(ptrace_get_thread_area(t.arch_thread(), addr as i32, data)),
+        SET_THREAD_AREA => done(ptrace_set_thread_area(t.arch_thread(), addr as i32, data)),
         ARCH_PRCTL => arch_prctl(t, data, addr),
         _ => return None,
     })

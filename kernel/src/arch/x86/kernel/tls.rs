@@ -7,7 +7,7 @@ use super::ldt::UserDesc;
 use super::process_64::{Thread, segments};
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::arch::x86::segment::GDT_ENTRY_TLS_MIN;
-use crate::errno::{EINVAL, ESRCH, Result};
+use crate::errno::{EINVAL, EIO, ESRCH, Result};
 use crate::kernel::task::current;
 
 /// How many there are (`GDT_ENTRY_TLS_ENTRIES`).
@@ -19,6 +19,11 @@ fn slot(idx: i32) -> Result<usize> {
     n.filter(|&n| n < TLS_ENTRIES).ok_or(EINVAL)
 }
 
+/// What a segment register holds of the descriptor at a GDT index.
+const fn selector(idx: i32) -> u16 {
+    (idx as u16) << 3 | 3
+}
+
 /// Whether a segment may be had: present, 32-bit, data (`tls_desc_okay`).
 fn tls_desc_okay(info: &UserDesc) -> bool {
     info.is_empty() || info.is_zero() || (info.seg_32bit() && info.contents() <= 1 && !info.seg_not_present())
@@ -28,6 +33,49 @@ fn tls_desc_okay(info: &UserDesc) -> bool {
 fn get_free_idx(t: &Thread) -> Result<i32> {
     let n = t.tls.iter().position(|d| d.get() == 0).ok_or(ESRCH)?;
     Ok((GDT_ENTRY_TLS_MIN + n) as i32)
+}
+
+/// Puts a descriptor in its place, or takes it away (`set_tls_desc`).
+fn set_tls_desc(t: &Thread, idx: i32, info: &UserDesc) -> Result {
+    let clear = info.is_empty() || info.is_zero();
+    t.tls[slot(idx)?].set(if clear { 0 } else { info.descriptor() });
+    Ok(())
+}
+
+/// Shows one of a thread's descriptors (`do_get_thread_area`).
+fn do_get_thread_area(t: &Thread, idx: i32, uinfo: usize) -> Result {
+    let info = UserDesc::from_descriptor(idx as u32, t.tls[slot(idx)?].get());
+    put_user(uinfo, &info)
+}
+
+/// Sets one of a switched-out thread's descriptors, for its tracer. What a segment register holds
+/// of it is read anew when the thread runs; the bases are kept apart.
+///
+/// # Errors
+/// `EFAULT`, `EINVAL`; `EIO` for an index below zero.
+pub fn ptrace_set_thread_area(t: &Thread, idx: i32, uinfo: usize) -> Result {
+    if idx < 0 {
+        return Err(EIO);
+    }
+    let info: UserDesc = get_user(uinfo)?;
+    if !tls_desc_okay(&info) {
+        return Err(EINVAL);
+    }
+    set_tls_desc(t, idx, &info)?;
+    for (index, base) in [(&t.fsindex, &t.fsbase), (&t.gsindex, &t.gsbase)] {
+        if index.get() == selector(idx) {
+            base.set(info.base_addr.into());
+        }
+    }
+    Ok(())
+}
+
+/// Shows one of a switched-out thread's descriptors to its tracer.
+///
+/// # Errors
+/// As for [`ptrace_set_thread_area`].
+pub fn ptrace_get_thread_area(t: &Thread, idx: i32, uinfo: usize) -> Result {
+    if idx < 0 { Err(EIO) } else { do_get_thread_area(t, idx, uinfo) }
 }
 
 /// Sets one of the running thread's descriptors (`do_set_thread_area`); `idx` -1: the
@@ -47,11 +95,9 @@ pub fn do_set_thread_area(idx: i32, uinfo: usize, can_allocate: bool) -> Result 
         idx = get_free_idx(t)?;
         put_user(uinfo, &idx)?;
     }
-    let n = slot(idx)?;
-    let clear = info.is_empty() || info.is_zero();
-    t.tls[n].set(if clear { 0 } else { info.descriptor() });
+    set_tls_desc(t, idx, &info)?;
     segments::load_tls(t);
-    segments::refresh((idx as u16) << 3 | 3);
+    segments::refresh(selector(idx));
     Ok(())
 }
 
@@ -63,9 +109,7 @@ pub fn sys_set_thread_area(uinfo: usize) -> Result<usize> {
 /// `get_thread_area(2)`.
 pub fn sys_get_thread_area(uinfo: usize) -> Result<usize> {
     let idx: i32 = get_user(uinfo)?;
-    let n = slot(idx)?;
-    let info = UserDesc::from_descriptor(idx as u32, current().thread().tls[n].get());
-    put_user(uinfo, &info).map(|()| 0)
+    do_get_thread_area(current().thread(), idx, uinfo).map(|()| 0)
 }
 
 #[cfg(test)]
