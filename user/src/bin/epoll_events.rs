@@ -14,6 +14,7 @@ use user::{Result, seen, syscall};
 expect! { end: exit(0) }
 program!(run);
 
+const SEEK_CUR: u32 = 1;
 const MS: i64 = 1_000_000;
 
 fn epoll() -> i32 {
@@ -91,9 +92,17 @@ fn refused() {
     // SAFETY: nothing is read.
     let del = unsafe { syscall!(__NR_epoll_ctl, ep, EPOLL_CTL_DEL, r, 0) };
     check_eq!(del, Ok(0), "deleting needs no event");
-    for (path, flags) in [(c"/", O_DIRECTORY), (c"/init", O_RDONLY), (c"/dev/null", O_RDWR)] {
+    for (path, flags) in
+        [(c"/", O_DIRECTORY), (c"/init", O_RDONLY), (c"/dev/null", O_RDWR), (c"/dev/urandom", O_RDONLY)]
+    {
         let fd = file::open(path, flags, 0).unwrap_or(-1);
         check_eq!(ctl(ep, EPOLL_CTL_ADD, fd), Err(Errno(EPERM)), "{path:?} cannot be waited for");
+        let _ = close(fd);
+    }
+    for (path, at) in [(c"/dev/random", Ok(0)), (c"/dev/kmsg", Err(Errno(ESPIPE)))] {
+        let fd = file::open(path, O_RDONLY, 0).unwrap_or(-1);
+        check_eq!(ctl(ep, EPOLL_CTL_ADD, fd), Ok(0), "{path:?} can be waited for");
+        check_eq!(file::lseek(fd, 7, SEEK_CUR), at, "{path:?}'s position");
         let _ = close(fd);
     }
     waits_refused(ep, r);

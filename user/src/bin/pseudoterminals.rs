@@ -13,7 +13,7 @@ use user::process::{WSTOPPED, setpgid, wait4};
 use user::signal::{SIGCONT, SIGHUP, SIGKILL};
 use user::syscall::Result;
 use user::text::Text;
-use user::{file, syscall, time};
+use user::{event, file, syscall, time};
 
 expect! { end: exit(0) }
 program!(run);
@@ -334,6 +334,21 @@ fn ends() {
     check_eq!(wait(pid), Ok(WaitStatus::exited(0)), "SIGHUP and SIGCONT came");
 }
 
+/// Both ends can be watched by epoll.
+fn watched() {
+    let (m, s) = pair();
+    let ep = event::epoll_create(0).unwrap_or(-1);
+    for (fd, what) in [(m, "the master"), (s, "the other end")] {
+        let e = event::Event::new(event::ev::IN, fd as u64);
+        check_eq!(event::epoll_ctl(ep, event::EPOLL_CTL_ADD, fd, e), Ok(0), "{what} can be watched");
+    }
+    file::write_all(s, b"news");
+    let told = event::epoll_wait::<2>(ep, 1000);
+    check_eq!(told, Ok((1, [(event::ev::IN, m as u64), (0, 0)])), "the master has something to read");
+    let _ = file::close(ep);
+    close([m, s]);
+}
+
 fn run() {
     let _ = file::mkdir(c"/dev/pts", 0o755);
     if let Err(e) = file::mount(c"devpts", c"/dev/pts") {
@@ -348,6 +363,7 @@ fn run() {
     keys_and_sizes();
     background();
     ends();
+    watched();
     // SAFETY: the path is a string.
     let _ = unsafe { syscall!(__NR_umount2, c"/dev/pts".as_ptr(), 2) };
 }

@@ -4,8 +4,9 @@
 use super::{kmsg, random};
 use crate::errno::{EFAULT, ENOSPC, Result};
 use crate::fs::char_dev::Device;
-use crate::fs::file_table::{File, FileOps, Mapping, Seeking};
+use crate::fs::file_table::{File, FileOps, Mapping, Seeking, poll};
 use crate::fs::inode::Dev;
+use crate::fs::select::PollTable;
 use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::signal_pending;
 use crate::kernel::task::current;
@@ -20,8 +21,18 @@ pub static DEVICES: &[Device] = &[
     Device { name: "null", dev: Dev::new(MEM_MAJOR, 3), mode: 0o666, open: |_, _| Ok(Arc::new(Null)) },
     Device { name: "zero", dev: Dev::new(MEM_MAJOR, 5), mode: 0o666, open: |_, _| Ok(Arc::new(Zero)) },
     Device { name: "full", dev: Dev::new(MEM_MAJOR, 7), mode: 0o666, open: |_, _| Ok(Arc::new(Full)) },
-    Device { name: "random", dev: Dev::new(MEM_MAJOR, 8), mode: 0o666, open: |_, _| Ok(Arc::new(Random)) },
-    Device { name: "urandom", dev: Dev::new(MEM_MAJOR, 9), mode: 0o666, open: |_, _| Ok(Arc::new(Random)) },
+    Device {
+        name: "random",
+        dev: Dev::new(MEM_MAJOR, 8),
+        mode: 0o666,
+        open: |_, _| Ok(Arc::new(Random { waits: true })),
+    },
+    Device {
+        name: "urandom",
+        dev: Dev::new(MEM_MAJOR, 9),
+        mode: 0o666,
+        open: |_, _| Ok(Arc::new(Random { waits: false })),
+    },
     Device { name: "kmsg", dev: Dev::new(MEM_MAJOR, 11), mode: 0o644, open: kmsg::open },
 ];
 
@@ -92,12 +103,23 @@ impl FileOps for Full {
     }
 }
 
-struct Random;
+/// `/dev/random` and `/dev/urandom`; only the first is worth waiting for.
+struct Random {
+    waits: bool,
+}
 impl FileOps for Random {
     fn read(&self, _: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         random::fill(to)
     }
     fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         swallow(from)
+    }
+    /// What there is never runs out (`random_poll`).
+    fn poll(&self, _: &File, _: &mut PollTable) -> Option<u32> {
+        self.waits.then_some(poll::IN | poll::RDNORM)
+    }
+    /// It stays at 0 (`noop_llseek`, but with `pread`).
+    fn seeking(&self) -> Seeking {
+        Seeking::Rewinds
     }
 }
