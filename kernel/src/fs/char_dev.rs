@@ -5,6 +5,7 @@ use crate::errno::{ENXIO, Result};
 use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::S_IFCHR;
 use crate::fs::inode::{Dev, Inode};
+use crate::fs::seq_file::SeqFile;
 use alloc::sync::Arc;
 
 /// A driver's way to open one of its devices.
@@ -35,6 +36,24 @@ pub fn for_each_device(mut f: impl FnMut(&str, Dev, u32)) {
     for port in crate::drivers::tty::serial::ports() {
         f(&alloc::format!("ttyS{port}"), crate::drivers::tty::serial::dev(port), 0o660);
     }
+}
+
+/// `/proc/devices`: which major numbers belong to whom (`chrdev_show`). There are no disks.
+pub fn devices_text(o: &mut SeqFile) {
+    const MAJORS: [(u32, &str); 7] = [
+        (1, "mem"),
+        (4, "ttyS"),
+        (5, "/dev/tty"),
+        (5, "/dev/console"),
+        (5, "/dev/ptmx"),
+        (128, "ptm"),
+        (136, "pts"),
+    ];
+    o.put(b"Character devices:\n");
+    for (major, name) in MAJORS {
+        writeln!(o, "{major:>3} {name}");
+    }
+    o.put(b"\nBlock devices:\n");
 }
 
 /// Opens a device by its inode (`chrdev_open`).

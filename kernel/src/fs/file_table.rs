@@ -271,6 +271,9 @@ impl VmFile for File {
     fn size(&self) -> u64 {
         self.inode.ops.size()
     }
+    fn opened_for_writing(&self) -> bool {
+        self.writable()
+    }
     fn path(&self) -> Option<Path> {
         Some(self.path.clone())
     }

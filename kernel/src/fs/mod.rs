@@ -50,6 +50,7 @@ pub mod namespace;
 pub mod open;
 pub mod pipe;
 pub mod proc;
+pub mod proc_namespace;
 pub mod ramfs;
 pub mod read_write;
 pub mod readdir;

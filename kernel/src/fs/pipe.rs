@@ -32,7 +32,7 @@ use linux_raw_sys::general::{O_ACCMODE, O_CLOEXEC, O_DIRECT, O_NONBLOCK, O_RDONL
 /// Buffers of a new pipe (`PIPE_DEF_BUFFERS`).
 const DEF_BUFFERS: usize = 16;
 /// Largest size that others than root may ask for (`/proc/sys/fs/pipe-max-size`).
-const MAX_SIZE: usize = 1 << 20;
+pub const MAX_SIZE: usize = 1 << 20;
 
 struct Buffer {
     page: Page,

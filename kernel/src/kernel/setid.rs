@@ -13,7 +13,7 @@ use linux_raw_sys::general::{CAP_SETGID, CAP_SETUID};
 use zerocopy::IntoBytes;
 
 /// Most supplementary groups (`NGROUPS_MAX`).
-const NGROUPS_MAX: usize = 65_536;
+pub const NGROUPS_MAX: usize = 65_536;
 /// "Leave it as it is".
 const KEEP: u32 = u32::MAX;
 

@@ -46,10 +46,19 @@ static UTS_NAMES: IrqLock<[[u8; 65]; 2]> = IrqLock::new({
     n
 });
 
+fn uts_name(which: usize) -> arrayvec::ArrayVec<u8, 65> {
+    let n = *UTS_NAMES.lock();
+    n[which].into_iter().take_while(|&b| b != 0).collect()
+}
+
 /// The node name, without its padding.
 pub fn hostname() -> arrayvec::ArrayVec<u8, 65> {
-    let n = *UTS_NAMES.lock();
-    n[0].into_iter().take_while(|&b| b != 0).collect()
+    uts_name(0)
+}
+
+/// The domain name.
+pub fn domainname() -> arrayvec::ArrayVec<u8, 65> {
+    uts_name(1)
 }
 
 /// `RLIMIT_NPROC`: root may always fork; others while they have fewer threads, or may
@@ -89,12 +98,25 @@ const PER_LINUX32: u32 = 8;
 
 /// Writes to `kernel/hostname`: up to the line's end (Linux 6.1, kernel/utsname_sysctl.c).
 pub fn store_hostname(text: &[u8]) -> Result {
+    store_uts_name(0, text);
+    Ok(())
+}
+
+/// The same of the domain name.
+///
+/// # Errors
+/// None.
+pub fn store_domainname(text: &[u8]) -> Result {
+    store_uts_name(1, text);
+    Ok(())
+}
+
+fn store_uts_name(which: usize, text: &[u8]) {
     let line = text.split(|&b| b == b'\n' || b == 0).next().unwrap_or(&[]);
     let mut name = [0; 65];
     let len = line.len().min(64);
     name[..len].copy_from_slice(&line[..len]);
-    UTS_NAMES.lock()[0] = name;
-    Ok(())
+    UTS_NAMES.lock()[which] = name;
 }
 
 fn set_uts_name(which: usize, name: usize, len: usize) -> Result<usize> {
@@ -211,7 +233,7 @@ pub fn sys_setpgid(pid: i32, pgid: i32) -> Result<usize> {
 }
 
 /// Most descriptors that `RLIMIT_NOFILE` may allow (`/proc/sys/fs/nr_open`).
-const NR_OPEN: u64 = 1 << 20;
+pub const NR_OPEN: u64 = 1 << 20;
 
 /// Whether one process may see and set the limits of another (`check_prlimit_permission`).
 fn may_limit(me: &Cred, them: &Cred) -> bool {

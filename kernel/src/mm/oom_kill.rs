@@ -50,6 +50,34 @@ pub fn show_score_adj(t: &Task, o: &mut SeqFile) -> Result {
     Ok(())
 }
 
+/// What stands for "never" and "rather" in the old file, and its largest value.
+const OOM_DISABLE: i32 = -17;
+const OOM_ADJUST_MAX: i32 = 15;
+
+/// `/proc/PID/oom_adj`, which `oom_score_adj` has replaced (Linux 6.1, fs/proc/base.c, `oom_adj_read`).
+pub fn show_adj(t: &Task, o: &mut SeqFile) -> Result {
+    let adj = match t.signal.oom_score_adj.load(Ordering::Relaxed) {
+        OOM_SCORE_ADJ_MAX => OOM_ADJUST_MAX,
+        adj => adj * -OOM_DISABLE / OOM_SCORE_ADJ_MAX,
+    };
+    writeln!(o, "{}", adj.min(OOM_ADJUST_MAX));
+    Ok(())
+}
+
+/// Writes to it (`oom_adj_write`).
+pub fn set_adj(t: &Task, text: &[u8]) -> Result {
+    let adj: i32 = core::str::from_utf8(text).map_err(|_| EINVAL)?.trim().parse().map_err(|_| EINVAL)?;
+    if adj != OOM_DISABLE && !(-16..=OOM_ADJUST_MAX).contains(&adj) {
+        return Err(EINVAL);
+    }
+    let adj = if adj == OOM_ADJUST_MAX { OOM_SCORE_ADJ_MAX } else { adj * OOM_SCORE_ADJ_MAX / -OOM_DISABLE };
+    if adj < t.signal.oom_score_adj.load(Ordering::Relaxed) && !capable(CAP_SYS_RESOURCE) {
+        return Err(EACCES);
+    }
+    t.signal.oom_score_adj.store(adj, Ordering::Relaxed);
+    Ok(())
+}
+
 /// Writes to it: who may not change resources' limits may only make it larger than what who may
 /// left (Linux 6.1, fs/proc/base.c, `oom_score_adj_write`, `__set_oom_adj`).
 pub fn set_score_adj(t: &Task, text: &[u8]) -> Result {

@@ -17,6 +17,11 @@ fn in_processes() -> (usize, usize, usize) {
     sum
 }
 
+/// Pages that are page tables of processes.
+pub fn page_tables() -> usize {
+    in_processes().2
+}
+
 /// Prints it (`show_mem`).
 pub fn show_mem() {
     const LEVEL: u8 = crate::kernel::printk::KERN_DEFAULT;

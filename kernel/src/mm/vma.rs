@@ -160,6 +160,11 @@ pub trait VmFile: Send + Sync {
     /// Bytes in the file.
     fn size(&self) -> u64;
 
+    /// Whether it was opened for writing.
+    fn opened_for_writing(&self) -> bool {
+        true
+    }
+
     /// Where it was found.
     fn path(&self) -> Option<crate::fs::namespace::Path> {
         None

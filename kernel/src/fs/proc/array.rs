@@ -45,12 +45,21 @@ fn ignored_and_caught(t: &Task) -> [u64; 2] {
     sets
 }
 
-/// `stat` (`do_task_stat`). Where things are in memory is for those who may look at it.
+/// `stat` of a process.
 pub fn stat(t: &Task, o: &mut SeqFile) -> Result {
+    do_task_stat(t, o, t.signal.cputime())
+}
+
+/// `stat` of a thread: the time that it has used itself.
+pub fn thread_stat(t: &Task, o: &mut SeqFile) -> Result {
+    do_task_stat(t, o, (t.utime.load(Relaxed), t.stime.load(Relaxed)))
+}
+
+/// Where things are in memory is for those who may look at it.
+fn do_task_stat(t: &Task, o: &mut SeqFile, (u, s): (u64, u64)) -> Result {
     let name = t.comm();
     let comm = String::from_utf8_lossy(&name);
     let c = |ns: u64| ns / 10_000_000;
-    let (u, s) = t.signal.cputime();
     let (cu, cs) = t.signal.children.get();
     let ppid = parent_of(t).map_or(0, |p| p.tgid);
     let (mut vsize, mut rss, mut min_flt, mut places) = (0, 0, 0, Layout::default());

@@ -3,8 +3,10 @@
 
 use super::fd::{FdDir, FdInfoDir};
 use super::file::ProcFile;
+use super::map_files::MapFilesDir;
 use super::mem::MemFile;
-use super::{ProcLink, array, smaps, task_mmu};
+use super::pagemap::Pagemap;
+use super::{ProcLink, array, kstack, smaps, task_mmu};
 use crate::errno::{EACCES, EINVAL, ENOENT, ENOMEM, EPERM, ESRCH, Result};
 use crate::fs::FsStruct;
 use crate::fs::dcache::Dentry;
@@ -12,9 +14,10 @@ use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::{DirContext, DirOps};
+use crate::fs::proc_namespace;
 use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::SuperBlock;
-use crate::kernel::fork::{find_task, for_each_process};
+use crate::kernel::fork::{TASKLIST, find_task, for_each_process};
 use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
 use crate::kernel::task::{TASK_RUNNING, Task, current};
 use crate::mm::Mm;
@@ -78,7 +81,11 @@ pub fn proc_mem_open(pid: i32) -> Result<Weak<Mm>> {
 /// The directory of the process or thread called `name`.
 pub fn lookup_pid(sb: &Arc<SuperBlock>, name: &[u8]) -> Option<Arc<Inode>> {
     let t = find_task(name_to_int(name).filter(|&pid| pid > 0)?)?;
-    Some(pid_inode(sb, &t, S_IFDIR | 0o555, Box::new(PidDir(t.pid()))))
+    Some(pid_dir(sb, &t, false))
+}
+
+fn pid_dir(sb: &Arc<SuperBlock>, t: &Task, thread: bool) -> Arc<Inode> {
+    pid_inode(sb, t, S_IFDIR | 0o555, Box::new(PidDir { id: t.pid(), thread }))
 }
 
 /// Lists the processes.
@@ -92,8 +99,11 @@ pub fn iterate_pids(ctx: &mut DirContext<'_>) {
     });
 }
 
-/// `/proc/PID`.
-struct PidDir(i32);
+/// `/proc/PID`, or `/proc/PID/task/TID`.
+struct PidDir {
+    id: i32,
+    thread: bool,
+}
 
 /// What a file's text is made of.
 #[derive(Clone, Copy)]
@@ -106,27 +116,40 @@ enum PidFile {
 }
 use PidFile::{Memory, Task as Of};
 
-const FILES: &[(&str, u32, PidFile)] = &[
-    ("stat", 0o444, Of(array::stat)),
+type Row = (&'static str, u32, PidFile);
+
+/// What processes have and threads do not.
+const PROCESS_FILES: &[Row] =
+    &[("stat", 0o444, Of(array::stat)), ("mountstats", 0o400, Of(proc_namespace::mountstats))];
+/// What threads have and processes do not.
+const THREAD_FILES: &[Row] = &[("stat", 0o444, Of(array::thread_stat)), ("children", 0o444, Of(children))];
+/// What both have.
+const FILES: &[Row] = &[
     ("status", 0o444, Of(array::status)),
     ("maps", 0o444, Memory(task_mmu::maps)),
     ("cmdline", 0o444, Of(cmdline)),
     ("environ", 0o400, Memory(environ)),
     ("comm", 0o644, Of(comm)),
     ("auxv", 0o400, Memory(auxv)),
-    ("mounts", 0o444, Of(mounts)),
-    ("mountinfo", 0o444, Of(mountinfo)),
+    ("mounts", 0o444, Of(proc_namespace::mounts)),
+    ("mountinfo", 0o444, Of(proc_namespace::mountinfo)),
     ("limits", 0o444, Of(limits)),
     ("personality", 0o400, Of(personality)),
     ("syscall", 0o400, Of(syscall)),
     ("smaps", 0o444, Memory(smaps::smaps)),
     ("smaps_rollup", 0o444, Memory(smaps::smaps_rollup)),
     ("statm", 0o444, Of(array::statm)),
+    ("wchan", 0o444, Of(kstack::wchan)),
+    ("stack", 0o400, Of(kstack::stack)),
+    // There are no control groups to be in.
+    ("cgroup", 0o444, Of(|_, _| Ok(()))),
+    ("oom_adj", 0o644, Of(oom_kill::show_adj)),
     ("oom_score", 0o444, Of(oom_kill::show_score)),
     ("oom_score_adj", 0o644, Of(oom_kill::show_score_adj)),
 ];
 const LINKS: &[&str] = &["exe", "cwd", "root"];
-const DIRS: &[&str] = &["fd", "fdinfo", "task"];
+const DIRS: &[&str] = &["fd", "fdinfo"];
+const PROCESS_DIRS: &[&str] = &["task", "map_files"];
 
 impl PidFile {
     fn file(self, pid: i32) -> ProcFile {
@@ -140,18 +163,26 @@ impl PidFile {
     }
 }
 
+impl PidDir {
+    fn files(&self) -> impl Iterator<Item = &'static Row> {
+        let own = if self.thread { THREAD_FILES } else { PROCESS_FILES };
+        own.iter().chain(FILES)
+    }
+}
+
 impl InodeOps for PidDir {
     fn absent(&self) -> Result {
         Err(ENOENT)
     }
     fn lookup(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         let sb = &dir.inode.sb;
-        let pid = self.0;
+        let pid = self.id;
         let Some(t) = find_task(pid) else { return Ok(None) };
-        if let Some(&(_, mode, file)) = FILES.iter().find(|f| f.0.as_bytes() == name) {
+        if let Some(&(_, mode, file)) = self.files().find(|f| f.0.as_bytes() == name) {
             let file = file.file(pid);
             let file = match name {
                 b"comm" => file.with_store(move |b| set_comm(pid, b)),
+                b"oom_adj" => file.with_store(move |b| oom_kill::set_adj(&*find_task(pid).ok_or(ESRCH)?, b)),
                 b"oom_score_adj" => {
                     file.with_store(move |b| oom_kill::set_score_adj(&*find_task(pid).ok_or(ESRCH)?, b))
                 }
@@ -167,13 +198,18 @@ impl InodeOps for PidDir {
             b"mem" => Some(pid_inode(sb, &t, S_IFREG | 0o600, Box::new(MemFile(pid)))),
             b"fd" => Some(pid_inode(sb, &t, S_IFDIR | 0o500, Box::new(FdDir(pid)))),
             b"fdinfo" => Some(pid_inode(sb, &t, S_IFDIR | 0o555, Box::new(FdInfoDir(pid)))),
+            b"pagemap" => Some(pid_inode(sb, &t, S_IFREG | 0o400, Box::new(Pagemap(pid)))),
+            _ if self.thread => None,
+            b"map_files" => Some(pid_inode(sb, &t, S_IFDIR | 0o500, Box::new(MapFilesDir(pid)))),
             b"task" => Some(pid_inode(sb, &t, S_IFDIR | 0o555, Box::new(TaskDir(pid)))),
             _ => None,
         })
     }
     fn iterate(&self, _: &Arc<Dentry>, ctx: &mut DirContext<'_>) -> Result {
-        let files = FILES.iter().map(|f| f.0).chain(["mem"]).map(|name| (name, S_IFREG));
-        let all = files.chain(LINKS.iter().map(|&l| (l, S_IFLNK))).chain(DIRS.iter().map(|&d| (d, S_IFDIR)));
+        let files = self.files().map(|f| f.0).chain(["mem", "pagemap"]).map(|name| (name, S_IFREG));
+        let more = if self.thread { &[] } else { PROCESS_DIRS };
+        let dirs = DIRS.iter().chain(more).map(|&d| (d, S_IFDIR));
+        let all = files.chain(LINKS.iter().map(|&l| (l, S_IFLNK))).chain(dirs);
         list(ctx, all.map(|(n, m)| (String::from(n), m)));
         Ok(())
     }
@@ -203,8 +239,9 @@ impl InodeOps for TaskDir {
     }
     fn lookup(&self, dir: &Arc<Dentry>, name: &[u8]) -> Result<Option<Arc<Inode>>> {
         let Some(tid) = name_to_int(name) else { return Ok(None) };
-        let same = find_task(tid).is_some_and(|t| find_task(self.0).is_some_and(|p| p.tgid == t.tgid));
-        Ok(if same { lookup_pid(&dir.inode.sb, name) } else { None })
+        let Some(t) = find_task(tid) else { return Ok(None) };
+        let same = find_task(self.0).is_some_and(|p| p.tgid == t.tgid);
+        Ok(same.then(|| pid_dir(&dir.inode.sb, &t, true)))
     }
     fn iterate(&self, _: &Arc<Dentry>, ctx: &mut DirContext<'_>) -> Result {
         let t = find_task(self.0).ok_or(ESRCH)?;
@@ -221,7 +258,7 @@ impl InodeOps for TaskDir {
 }
 
 /// Root and working directory of a task that has not given them up.
-fn task_fs(t: &Task) -> Option<Arc<FsStruct>> {
+pub fn task_fs(t: &Task) -> Option<Arc<FsStruct>> {
     t.fs.lock().clone()
 }
 
@@ -285,33 +322,29 @@ fn auxv(mm: &Mm, o: &mut SeqFile) -> Result {
     Ok(())
 }
 
-/// `mountinfo` (Linux 6.1, `fs/proc_namespace.c`, `show_mountinfo`). Mounts are nobody's peers.
-fn mountinfo(t: &Task, o: &mut SeqFile) -> Result {
-    let root = task_fs(t).ok_or(EINVAL)?.root();
-    for m in crate::fs::namespace::all_mounts()? {
-        let Ok((path, true)) = m.root_path().path_from(&root) else { continue };
-        let parent = m.mountpoint().map_or(m.id, |p| p.mnt.id);
-        let sb = &m.root.inode.sb;
-        write!(o, "{} {parent} {}:{} ", m.id, sb.dev.major(), sb.dev.minor());
-        o.put_mangled(&m.root_in_fs()?, b" \t\n\\");
-        o.put(b" ");
-        o.put_mangled(&path, b" \t\n\\");
-        let (own, of_fs) = m.separate_options();
-        write!(o, " {own} - {} ", sb.fs.name);
-        o.put_mangled(&m.source, b" \t\n\\#");
-        writeln!(o, " {of_fs}");
-    }
-    Ok(())
-}
-
 /// Whether the current task may see where another is, and with what (`lock_trace`).
-fn may_trace(t: &Task) -> Result {
+pub fn may_trace(t: &Task) -> Result {
     may_look(t).map_err(|_| EPERM)
 }
 
 fn personality(t: &Task, o: &mut SeqFile) -> Result {
     may_trace(t)?;
     writeln!(o, "{:08x}", t.personality.load(Relaxed));
+    Ok(())
+}
+
+/// The children that a thread has made (Linux 6.1, `fs/proc/array.c`, `children_seq_show`).
+fn children(t: &Task, o: &mut SeqFile) -> Result {
+    let leader = find_task(t.tgid).ok_or(ESRCH)?;
+    for n in 0.. {
+        let mut list = TASKLIST.lock();
+        let Some(child) = leader.rel.nth_child(&mut list, n) else { break };
+        let made = child.rel.made_by(&mut list, t);
+        drop(list);
+        if made {
+            write!(o, "{} ", child.pid());
+        }
+    }
     Ok(())
 }
 
@@ -378,19 +411,6 @@ fn limits(t: &Task, o: &mut SeqFile) -> Result {
         } else {
             writeln!(o, "{unit:<10}");
         }
-    }
-    Ok(())
-}
-
-fn mounts(t: &Task, o: &mut SeqFile) -> Result {
-    let root = task_fs(t).ok_or(EINVAL)?.root();
-    for m in crate::fs::namespace::all_mounts()? {
-        // What cannot be reached from this root is not told.
-        let Ok((path, true)) = m.root_path().path_from(&root) else { continue };
-        o.put_mangled(&m.source, b" \t\n\\#");
-        o.put(b" ");
-        o.put_mangled(&path, b" \t\n\\");
-        writeln!(o, " {} {} 0 0", m.root.inode.sb.fs.name, m.options());
     }
     Ok(())
 }

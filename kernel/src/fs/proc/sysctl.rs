@@ -3,12 +3,14 @@
 //! what writing does.
 
 use crate::arch::x86::kernel::nmi;
+use crate::drivers::char::random::get_random_u64;
 use crate::errno::{EINVAL, Result};
 use crate::fs::coredump;
 use crate::fs::exec::SUID_DUMPABLE;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::panic::{OOPS_LIMIT, PANIC_ON_OOPS, PANIC_ON_WARN, PANIC_TIMEOUT};
 use crate::kernel::printk::{self, syslog};
+use crate::kernel::setid::NGROUPS_MAX;
 use crate::kernel::signal::fatal::PRINT_FATAL_SIGNALS;
 use crate::kernel::sys;
 use crate::kernel::watchdog::{self, Switch};
@@ -138,8 +140,55 @@ static LOG_LEVELS: [&AtomicI32; 4] = [
     &printk::DEFAULT_CONSOLE_LOGLEVEL,
 ];
 
+/// A number that never changes.
+macro_rules! constant_entry {
+    ($path:literal, $n:expr) => {
+        Sysctl { path: $path, show: |o| writeln!(o, "{}", $n), store: None }
+    };
+}
+
+/// A random UUID of version 4 (Linux 6.1, `drivers/char/random.c`, `proc_do_uuid`).
+fn uuid() -> [u64; 2] {
+    let (high, low) = (get_random_u64(), get_random_u64());
+    [high & !0xf000 | 0x4000, low & !(3 << 62) | 1 << 63]
+}
+
+fn show_uuid(o: &mut SeqFile, [high, low]: [u64; 2]) {
+    let (first, second, third) = (high >> 32, high >> 16 & 0xffff, high & 0xffff);
+    writeln!(o, "{first:08x}-{second:04x}-{third:04x}-{:04x}-{:012x}", low >> 48, low & 0xffff_ffff_ffff);
+}
+
+/// One for as long as the machine runs.
+fn boot_id() -> [u64; 2] {
+    static ID: spin::Once<[u64; 2]> = spin::Once::new();
+    *ID.call_once(uuid)
+}
+
+/// Who stands in for users that do not fit into 16 bits.
+const OVERFLOW_ID: u32 = 65534;
+/// Bits of the pool that random numbers come from: it is full once they are good.
+const POOL_BITS: u32 = 256;
+
 /// All entries.
 pub static TABLE: &[Sysctl] = &[
+    constant_entry!("kernel/cap_last_cap", linux_raw_sys::general::CAP_LAST_CAP),
+    constant_entry!("kernel/ngroups_max", NGROUPS_MAX),
+    constant_entry!("kernel/overflowuid", OVERFLOW_ID),
+    constant_entry!("kernel/overflowgid", OVERFLOW_ID),
+    constant_entry!("kernel/random/poolsize", POOL_BITS),
+    constant_entry!("kernel/random/entropy_avail", POOL_BITS),
+    constant_entry!("fs/nr_open", sys::NR_OPEN),
+    constant_entry!("fs/pipe-max-size", crate::fs::pipe::MAX_SIZE),
+    Sysctl { path: "kernel/random/boot_id", show: |o| show_uuid(o, boot_id()), store: None },
+    Sysctl { path: "kernel/random/uuid", show: |o| show_uuid(o, uuid()), store: None },
+    Sysctl {
+        path: "kernel/domainname",
+        show: |o| {
+            o.put(&sys::domainname());
+            o.put(b"\n");
+        },
+        store: Some(sys::store_domainname),
+    },
     bool_entry!("debug/exception-trace", printk::show_unhandled_signals()),
     bool_entry!("kernel/panic_on_oops", PANIC_ON_OOPS),
     switch_entry!("kernel/panic_on_warn", PANIC_ON_WARN),

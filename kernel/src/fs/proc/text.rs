@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The files of `/proc` about the system (Linux 6.1, `fs/proc/{version,uptime,meminfo,
-//! stat,loadavg,cmdline,interrupts}.c`, `arch/x86/kernel/cpu/proc.c`).
+//! The files of `/proc` about the system (Linux 6.1, `fs/proc/{version,uptime,stat,
+//! loadavg,cmdline,interrupts}.c`).
 
-use crate::arch::x86::kernel::cpu::brand_string;
+use crate::arch::x86::kernel::cpu_proc::show_cpuinfo;
 use crate::arch::x86::kernel::irq::IRQ_COUNTS;
 use crate::arch::x86::percpu::this_cpu;
 use crate::fs::seq_file::SeqFile;
@@ -10,9 +10,7 @@ use crate::kernel::capability::capable;
 use crate::kernel::fork::{TASKLIST, TOTAL_FORKS};
 use crate::kernel::sched::{NR_SWITCHES, nr_running};
 use crate::kernel::sys::{UTS_RELEASE, UTS_VERSION};
-use crate::kernel::time::timekeeping::{ktime_get, ktime_get_real, tsc_khz};
-use crate::mm::page_alloc::{nr_free_pages, totalram_pages};
-use alloc::format;
+use crate::kernel::time::timekeeping::{ktime_get, ktime_get_real};
 use core::sync::atomic::Ordering::Relaxed;
 
 type ShowFn = fn(&mut SeqFile);
@@ -25,8 +23,8 @@ pub static FILES: &[(&str, ShowFn)] = &[
         o.put(b"\n");
     }),
     ("uptime", uptime),
-    ("meminfo", meminfo),
-    ("cpuinfo", cpuinfo),
+    ("meminfo", super::meminfo::meminfo),
+    ("cpuinfo", show_cpuinfo),
     ("stat", stat),
     ("loadavg", |o| {
         let (n, all) = (nr_running(), TASKLIST.lock().len());
@@ -39,6 +37,10 @@ pub static FILES: &[(&str, ShowFn)] = &[
     ("swaps", |o| o.put(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
     // No disks.
     ("partitions", |_| {}),
+    ("diskstats", |_| {}),
+    ("modules", |_| {}),
+    ("execdomains", |o| o.put(b"0-0\tLinux           \t[kernel]\n")),
+    ("devices", crate::fs::char_dev::devices_text),
 ];
 
 /// The kernel's functions; where they are is only for those who may see the log.
@@ -54,28 +56,6 @@ fn uptime(o: &mut SeqFile) {
     writeln!(o, "{}.{:02} 0.00", t / 1_000_000_000, t / 10_000_000 % 100);
 }
 
-fn meminfo(o: &mut SeqFile) {
-    let kb = |pages: usize| pages * 4;
-    let (total, free) = (kb(totalram_pages()), kb(nr_free_pages()));
-    for (name, v) in
-        [("MemTotal", total), ("MemFree", free), ("MemAvailable", free), ("Buffers", 0), ("Cached", 0)]
-    {
-        writeln!(o, "{:<15} {v:>8} kB", format!("{name}:"));
-    }
-}
-
-fn cpuinfo(o: &mut SeqFile) {
-    let id = raw_cpuid::CpuId::new();
-    let vendor = id.get_vendor_info().map_or_else(Default::default, |v| format!("{v}"));
-    let (fam, model, step) =
-        id.get_feature_info().map_or((0, 0, 0), |f| (f.family_id(), f.model_id(), f.stepping_id()));
-    let khz = tsc_khz();
-    let name = brand_string();
-    writeln!(o, "processor\t: 0\nvendor_id\t: {vendor}\ncpu family\t: {fam}\nmodel\t\t: {model}");
-    writeln!(o, "model name\t: {name}\nstepping\t: {step}");
-    writeln!(o, "cpu MHz\t\t: {}.{:03}\n", khz / 1000, khz % 1000);
-}
-
 fn stat(o: &mut SeqFile) {
     let (mut user, mut sys) = (0, 0);
     for t in TASKLIST.lock().iter() {
@@ -84,8 +64,9 @@ fn stat(o: &mut SeqFile) {
     }
     let c = |ns: u64| ns / 10_000_000;
     let idle = c(ktime_get().saturating_sub(user + sys));
-    let line = format!("{} 0 {} {idle} 0 0 0 0 0 0", c(user), c(sys));
-    writeln!(o, "cpu  {line}\ncpu0 {line}");
+    for name in ["cpu ", "cpu0"] {
+        writeln!(o, "{name} {} 0 {} {idle} 0 0 0 0 0 0", c(user), c(sys));
+    }
     let counts = IRQ_COUNTS.iter().map(|c| c.load(Relaxed));
     let cpu = this_cpu();
     // The CPU's own count towards the sum (`arch_irq_stat_cpu`).

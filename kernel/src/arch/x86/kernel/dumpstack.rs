@@ -206,7 +206,7 @@ pub fn get_stack_guard_info(addr: usize) -> Option<StackInfo> {
 }
 
 /// Whether `addr` is an instruction of the kernel.
-fn is_kernel_text(addr: u64) -> bool {
+pub fn is_kernel_text(addr: u64) -> bool {
     #[cfg(target_os = "none")]
     return crate::arch::x86::mm::init::kernel_text_address(addr as usize);
     #[cfg(not(target_os = "none"))]

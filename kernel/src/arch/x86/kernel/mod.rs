@@ -4,6 +4,7 @@ pub mod acpi;
 pub mod alternative;
 pub mod apic;
 pub mod cpu;
+pub mod cpu_proc;
 pub mod dumpstack;
 #[cfg(target_os = "none")]
 pub mod espfix_64;
@@ -26,6 +27,7 @@ pub mod ptrace;
 pub mod reboot;
 pub mod setup;
 pub mod signal;
+pub mod stacktrace;
 pub mod step;
 pub mod tls;
 pub mod traps;
