@@ -6,6 +6,7 @@ mod archives;
 mod bench;
 mod cores;
 mod doors;
+mod explain;
 mod fuzz;
 mod kselftest;
 mod kunit;
@@ -27,6 +28,7 @@ fn main() {
     trials.extend(archives::trials());
     trials.extend(bench::trials());
     trials.extend(cores::trials());
+    trials.extend(explain::trials());
     trials.extend(fuzz::trials());
     trials.extend(kselftest::trials());
     trials.extend(modes::trials());

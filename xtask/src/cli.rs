@@ -35,7 +35,8 @@ pub enum Command {
     /// Hunt for panics, hangs, lost lines and differences from Linux with random cases
     Fuzz(FuzzArgs),
     /// Show what the kernel does, read from a running one
-    Explain(ExplainArgs),
+    #[command(subcommand)]
+    Explain(Explained),
     /// Measure
     #[command(subcommand)]
     Bench(Bench),
@@ -44,17 +45,34 @@ pub enum Command {
 }
 
 /// What can be shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Explained {
     /// The stack of an NMI that another one interrupts
-    Nmi,
+    Nmi(ExplainArgs),
+    /// The way of one exception through the kernel, with the stack, GS and ctx_state at each stage
+    Idtentry {
+        /// Which exception
+        #[arg(value_enum, default_value_t)]
+        exception: explain::idtentry::Exception,
+        /// How to show it.
+        #[command(flatten)]
+        output: ExplainArgs,
+    },
+}
+
+impl Explained {
+    /// How to show it.
+    #[must_use]
+    pub fn output(&self) -> &ExplainArgs {
+        match self {
+            Self::Nmi(output) | Self::Idtentry { output, .. } => output,
+        }
+    }
 }
 
 /// How to show it.
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
-    /// What
-    pub what: Explained,
     /// Also write a page that needs nothing else
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
@@ -360,7 +378,7 @@ pub fn main() -> Result<ExitCode> {
         Command::Compare(args) => compare::main(&args),
         Command::Kselftest(args) => selftests::main(&args),
         Command::Fuzz(args) => fuzz::main(&args),
-        Command::Explain(args) => explain::main(&args).map(|()| ExitCode::SUCCESS),
+        Command::Explain(what) => explain::main(&what).map(|()| ExitCode::SUCCESS),
         Command::Image(args) => image::main(&args),
     }
 }

@@ -163,6 +163,12 @@ impl Debugged {
         Ok(u64::from_le_bytes(bytes.try_into().ok().context("too few bytes")?))
     }
 
+    /// Words of it, in order.
+    pub fn words(&mut self, addr: u64, count: usize) -> Result<Vec<u64>> {
+        let bytes = self.read(addr, 8 * count)?;
+        Ok(bytes.as_chunks().0.iter().map(|w| u64::from_le_bytes(*w)).collect())
+    }
+
     /// Writes memory, read-only or not.
     pub fn write(&mut self, addr: u64, bytes: &[u8]) -> Result<()> {
         self.ok(&format!("M{addr:x},{:x}:{}", bytes.len(), hex::encode(bytes)))

@@ -98,6 +98,7 @@ pub mod pf {
 /// A cell that only the owning task touches while it runs (or its creator,
 /// before it first runs; or its reaper, after it last ran).
 #[derive(Default)]
+#[repr(transparent)]
 pub struct OwnCell<T>(UnsafeCell<T>);
 
 // SAFETY: access goes through `get`, whose contract keeps it to one task at a time.

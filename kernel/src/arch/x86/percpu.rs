@@ -10,6 +10,7 @@ use crate::arch::x86::kernel::ioport::{IO_BITMAP_OFFSET_INVALID, TssIoBitmaps};
 use crate::arch::x86::kernel::kprobes::KprobeCtlblk;
 use crate::arch::x86::kernel::ldt::Ldt;
 use crate::arch::x86::kernel::nmi::NmiCpu;
+use crate::arch::x86::kernel::process_64::Thread;
 use crate::kernel::task::{Current, Task};
 use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
@@ -64,10 +65,24 @@ const _: () = assert!(offset_of!(PerCpu, tss_io) == offset_of!(PerCpu, tss) + si
 
 /// Offset of [`PerCpu::top_of_stack`], for the entry assembly.
 pub const TOP_OF_STACK: usize = offset_of!(PerCpu, top_of_stack);
-/// Offset of [`PerCpu::nmi_count`], for who looks at a kernel from outside (`tests/boot/nmi.rs`).
-#[used]
-#[unsafe(no_mangle)]
-static TRAPLINE_NMI_COUNT: usize = offset_of!(PerCpu, nmi_count);
+/// Offsets for who looks at a running kernel from outside (`tests/boot/nmi.rs`, `cargo xtask explain`).
+macro_rules! offsets {
+    ($($name:ident = $offset:expr;)*) => { $(#[used] #[unsafe(no_mangle)] static $name: usize = $offset;)* };
+}
+
+// In a CPU's data.
+offsets! {
+    TRAPLINE_NMI_COUNT = offset_of!(PerCpu, nmi_count);
+    TRAPLINE_CURRENT = offset_of!(PerCpu, current_task);
+    TRAPLINE_TOP_OF_STACK = TOP_OF_STACK;
+    TRAPLINE_TSS_IST = TSS_IST;
+    TRAPLINE_CTX_STATE = offset_of!(PerCpu, context_tracking_state);
+}
+// In a task.
+offsets! {
+    TRAPLINE_TRAP_NR = offset_of!(Task, thread) + offset_of!(Thread, trap_nr);
+    TRAPLINE_ERROR_CODE = offset_of!(Task, thread) + offset_of!(Thread, error_code);
+}
 /// Offset of [`PerCpu::user_sp`], for the entry assembly.
 pub const USER_SP: usize = offset_of!(PerCpu, user_sp);
 
