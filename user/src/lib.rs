@@ -17,6 +17,7 @@
 //! | [`seen`] | a handler that keeps what it was given |
 //! | [`check`] | assertions that print what differed and go on |
 //! | [`runner`] | what `/init` is made of |
+//! | [`compat`] | 32-bit code in a 64-bit process |
 //! | [`bench`] | what the measuring programs share |
 //! | [`fuzz`] | random numbers, options and children of the fuzzers |
 //! | [`fuzz_frame`] | what the fuzzers of code and frames share: fixed memory, the record, the log |
@@ -30,6 +31,7 @@ extern crate std;
 
 pub mod bench;
 pub mod check;
+pub mod compat;
 pub mod event;
 pub mod expect;
 pub mod file;

@@ -13,6 +13,8 @@ pub mod x86 {
     pub const PTRACE_SETREGS: u32 = 13;
     pub const PTRACE_GETFPREGS: u32 = 14;
     pub const PTRACE_SETFPREGS: u32 = 15;
+    pub const PTRACE_GETFPXREGS: u32 = 18;
+    pub const PTRACE_SETFPXREGS: u32 = 19;
     pub const PTRACE_GET_THREAD_AREA: u32 = 25;
     pub const PTRACE_SET_THREAD_AREA: u32 = 26;
     pub const PTRACE_ARCH_PRCTL: u32 = 30;

@@ -3,9 +3,11 @@
 //! `fs/binfmt_elf.c`, `elf_core_dump`; `fs/coredump.c`, `vma_dump_size`).
 
 use crate::arch::x86::entry::vsyscall_64::{self, VSYSCALL_ADDR};
-use crate::arch::x86::kernel::fpu::xstate;
 use crate::arch::x86::kernel::process_64::segments;
-use crate::arch::x86::kernel::ptrace::{user_regs, xstate_image};
+use crate::arch::x86::kernel::ptrace::Stopped;
+use crate::arch::x86::kernel::ptrace::regset::{
+    NT_PRFPREG, NT_PRSTATUS, UserRegsetView, task_user_regset_view,
+};
 use crate::arch::x86::mm::init::phys_to_virt;
 use crate::errno::{EINTR, ENOMEM, Result};
 use crate::fs::coredump::{Dump, is_in_dump};
@@ -24,15 +26,10 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 use zerocopy::{Immutable, IntoBytes};
 
-const NT_PRSTATUS: u32 = 1;
-const NT_PRFPREG: u32 = 2;
 const NT_PRPSINFO: u32 = 3;
 const NT_AUXV: u32 = 6;
-const NT_X86_XSTATE: u32 = 0x202;
 const NT_FILE: u32 = 0x4649_4c45;
 const NT_SIGINFO: u32 = 0x5349_4749;
-/// Bytes of an FXSAVE image.
-const FXSAVE_SIZE: usize = 512;
 /// `Elf64_Ehdr`.
 #[repr(C)]
 #[derive(IntoBytes, Immutable)]
@@ -84,8 +81,8 @@ struct PrStatus {
     sid: i32,
     /// User, system, children's user, children's system: seconds and microseconds.
     times: [[u64; 2]; 4],
-    /// `user_regs_struct`.
-    reg: [u64; 27],
+    /// `user_regs_struct`, or what there is of i386's.
+    reg: [u8; 27 * 8],
     fpvalid: u32,
     _tail: u32,
 }
@@ -227,11 +224,13 @@ fn timeval(ns: u64) -> [u64; 2] {
     [ns / 1_000_000_000, ns % 1_000_000_000 / 1000]
 }
 
-/// `fill_prstatus`.
-fn prstatus(t: &Task, info: &KernelSiginfo) -> PrStatus {
+/// `fill_prstatus`; `general` are the registers.
+fn prstatus(t: &Task, info: &KernelSiginfo, general: &[u8]) -> PrStatus {
     let (children, own) = (t.signal.children.get(), t.signal.cputime());
     // The leader tells of the process, the others of themselves.
     let (utime, stime) = if t.is_leader() { own } else { (t.utime.load(Relaxed), t.stime.load(Relaxed)) };
+    let mut reg = [0; 27 * 8];
+    reg[..general.len()].copy_from_slice(general);
     PrStatus {
         signo: info.si_signo,
         // Only the note with the siginfo has these.
@@ -246,8 +245,7 @@ fn prstatus(t: &Task, info: &KernelSiginfo) -> PrStatus {
         pgrp: t.signal.pgrp(),
         sid: t.signal.session(),
         times: [timeval(utime), timeval(stime), timeval(children.0), timeval(children.1)],
-        // SAFETY: the thread is in the kernel and stays there.
-        reg: unsafe { user_regs(t) },
+        reg,
         fpvalid: 1,
         _tail: 0,
     }
@@ -319,15 +317,20 @@ fn files_note(vmas: &[DumpVma]) -> Result<Vec<u8>> {
 
 /// All notes: the dumping thread's first, with those of the process after its status
 /// (`fill_note_info`, `write_note_info`).
-fn notes(cur: Current, info: &KernelSiginfo, mm: &Mm, vmas: &[DumpVma]) -> Result<Vec<u8>> {
-    // The running thread's registers are not in its image yet.
-    segments::save(cur.thread());
-    cur.thread().fpu.sync();
+fn notes(
+    cur: Current,
+    view: &UserRegsetView,
+    info: &KernelSiginfo,
+    mm: &Mm,
+    vmas: &[DumpVma],
+) -> Result<Vec<u8>> {
     let mut n = Notes::default();
     let mut threads: Vec<Arc<Task>> = kvcalloc_threads(cur)?;
     threads.insert(0, cur.to_arc());
     for (i, t) in threads.iter().enumerate() {
-        n.add(CORE, NT_PRSTATUS, prstatus(t, info).as_bytes())?;
+        // SAFETY: the thread is in the kernel and stays there; the own registers were saved.
+        let stopped = unsafe { Stopped::new(t) };
+        n.add(CORE, NT_PRSTATUS, prstatus(t, info, &(view.sets[0].get)(stopped)?).as_bytes())?;
         if i == 0 {
             n.add(CORE, NT_PRPSINFO, prpsinfo(t, mm).as_bytes())?;
             let mut siginfo = [0; 128];
@@ -337,11 +340,9 @@ fn notes(cur: Current, info: &KernelSiginfo, mm: &Mm, vmas: &[DumpVma]) -> Resul
             n.add(CORE, NT_AUXV, auxv.as_bytes())?;
             n.add(CORE, NT_FILE, &files_note(vmas)?)?;
         }
-        // SAFETY: the thread is in the kernel and stays there; the own registers were saved.
-        let image = unsafe { xstate_image(t) }?;
-        n.add(CORE, NT_PRFPREG, &image[..FXSAVE_SIZE])?;
-        if xstate::use_xsave() {
-            n.add(LINUX, NT_X86_XSTATE, &image)?;
+        for set in view.sets[1..].iter().filter(|set| (set.active)(stopped)) {
+            let owner = if set.note == NT_PRFPREG { CORE } else { LINUX };
+            n.add(owner, set.note, &(set.get)(stopped)?)?;
         }
     }
     Ok(n.0)
@@ -395,7 +396,7 @@ fn count_section(segments: usize) -> Option<Shdr> {
     (segments >= PN_XNUM).then(|| Shdr { size: 1, info: segments as u32, ..Shdr::default() })
 }
 
-fn headers(vmas: &[DumpVma], notes: usize) -> Result<(Ehdr, Vec<Phdr>)> {
+fn headers(machine: u16, vmas: &[DumpVma], notes: usize) -> Result<(Ehdr, Vec<Phdr>)> {
     let segments = vmas.len() + 1;
     let notes_at = (size_of::<Ehdr>() + segments * size_of::<Phdr>()) as u64;
     let mut phdrs = Vec::new();
@@ -412,7 +413,7 @@ fn headers(vmas: &[DumpVma], notes: usize) -> Result<(Ehdr, Vec<Phdr>)> {
     let ehdr = Ehdr {
         ident,
         kind: 4,
-        machine: 62,
+        machine,
         version: 1,
         entry: 0,
         phoff: size_of::<Ehdr>() as u64,
@@ -456,8 +457,13 @@ fn dump_page(mm: &Mm, addr: usize, kind: DumpKind, to: &Page) -> bool {
 pub fn elf_core_dump(cur: Current, info: &KernelSiginfo, dump: &mut Dump) -> Option<()> {
     let mm = cur.get_mm()?;
     let vmas = dump_vma_snapshot(&mm).ok()?;
-    let notes = notes(cur, info, &mm, &vmas).ok()?;
-    let (ehdr, phdrs) = headers(&vmas, notes.len()).ok()?;
+    // The running thread's registers are not in its image yet.
+    segments::save(cur.thread());
+    cur.thread().fpu.sync();
+    // SAFETY: the own registers, as user mode was left.
+    let view = task_user_regset_view(unsafe { &*cur.pt_regs() });
+    let notes = notes(cur, view, info, &mm, &vmas).ok()?;
+    let (ehdr, phdrs) = headers(view.machine, &vmas, notes.len()).ok()?;
     let page = Page::alloc().ok()?;
     let mut write = || -> Result {
         dump.emit(ehdr.as_bytes())?;

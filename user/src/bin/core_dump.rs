@@ -7,11 +7,12 @@
 use core::arch::asm;
 use core::ffi::CStr;
 use linux_raw_sys::general as abi;
+use user::compat::{enter32, map_low};
 use user::file;
 use user::memory::{PAGE, PROT_READ, PROT_WRITE, map};
 use user::prelude::*;
 use user::process::{RLIMIT_CORE, setrlimit, spawn_thread};
-use user::signal::{SIGKILL, SIGQUIT, SIGSEGV, SIGTERM};
+use user::signal::{SIGILL, SIGKILL, SIGQUIT, SIGSEGV, SIGTERM};
 use user::syscall;
 
 expect! { end: exit(0) }
@@ -127,6 +128,60 @@ fn contents(addr: usize) {
         check!(kinds & 1 << (kind % 61) != 0, "note {kind:#x}");
     }
     check_eq!(memory_at(core, addr as u64), Some(WORD ^ 1), "memory");
+}
+
+/// Who dies in 32-bit code has i386's registers dumped, into a file that is a 64-bit one all the same;
+/// another thread has the same kind.
+fn compat() {
+    let Ok(low) = map_low(2 * PAGE) else { return check!(false, "memory below 4 GiB") };
+    // mov ebx, 0x11223344; ud2
+    const CODE: u64 = 0x0b_0f11_2233_44bb;
+    // SAFETY: new memory.
+    unsafe {
+        (low as *mut u64).write(CODE);
+        ((low + 64) as *mut [u32; 4]).write([13, 0x1000, 0xfff, 1]);
+    }
+    let _ = file::unlink(CORE);
+    let pid = child(|| {
+        let _ = setrlimit(RLIMIT_CORE, 1 << 30, None);
+        let _ = spawn_thread(other_thread);
+        user::time::sleep_ms(50);
+        // SAFETY: set_thread_area, of a descriptor that nobody uses; ports that nobody uses; the end.
+        unsafe {
+            check_eq!(syscall::int80(243, [low as u32 + 64, 0, 0, 0, 0]), Ok(0), "set_thread_area");
+            check_eq!(syscall!(__NR_ioperm, 0x80, 1, 1), Ok(0), "ioperm");
+            enter32(low, low + 2 * PAGE)
+        }
+    });
+    check_eq!(end_of(pid), Ok(WaitStatus(SIGILL as i32 | 0x80)), "killed, and dumped");
+    let core = read_core().unwrap_or(&[]);
+    check_eq!((half(core, 0), half(core, 4) & 0xff, half(core, 18) & 0xffff), (0x464c_457f, 2, 3), "i386's");
+    let (mut all, mut count) = ([(0, 0); 16], 0);
+    notes(core, |kind, c| {
+        match (kind, count) {
+            (1, 0) => {
+                check_eq!((half(c, 112), half(c, 112 + 48)), (0x1122_3344, low as u32 + 5), "EBX, EIP");
+                check_eq!((half(c, 112 + 68), half(c, 328)), (0, 1), "seventeen words; there is an FPU");
+            }
+            // The other thread's RIP is not the same from run to run.
+            (1, _) => check_eq!(half(c, 112 + 52), 0x33, "the other thread's CS"),
+            (0x200, _) if count < 12 => check_eq!((half(c, 16), half(c, 20)), (13, 0x1000), "a descriptor"),
+            (0x201, _) => check_eq!(half(c, 16), 0xffff_fffe, "a port"),
+            _ => {}
+        }
+        // Sizes that depend on the machine or on the program.
+        let len = if matches!(kind, 0x202 | 6 | 0x4649_4c45) { 0 } else { c.len() };
+        if let Some(place) = all.get_mut(count) {
+            *place = (kind, len);
+        }
+        count += 1;
+    });
+    let process = [(1, 336), (3, 136), (0x5349_4749, 128), (6, 0), (0x4649_4c45, 0)];
+    check_eq!(&all[..5], &process[..], "notes of the process");
+    let thread = [(2, 108), (0x46e6_2b7f, 512), (0x202, 0), (0x200, 48), (0x201, 8192)];
+    check_eq!(&all[5..10], &thread[..], "of the thread");
+    check_eq!((all[10], all[11], all[12]), ((1, 336), (2, 108), (0x46e6_2b7f, 512)), "of the other one");
+    check_eq!(count, 14, "notes");
 }
 
 /// How a child ends that is killed with a limit for its core file.
@@ -253,6 +308,7 @@ fn run() {
     check!(file::put(PATTERN, CORE.to_bytes(), 0o644).is_ok(), "core_pattern is set");
     if let Ok(addr) = map(PAGE, PROT_READ | PROT_WRITE) {
         contents(addr);
+        compat();
         limits();
         sparse();
         killed();

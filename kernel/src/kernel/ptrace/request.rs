@@ -3,7 +3,10 @@
 //! `ptrace_request`).
 
 use super::{Tracee, pt, ptrace_attach, ptrace_detach, ptrace_signal_wake_up, ptrace_traceme};
-use crate::arch::x86::kernel::ptrace::{arch_ptrace, ptrace_regset};
+use crate::arch::x86::ia32::in_compat_syscall;
+use crate::arch::x86::ia32::siginfo::{copy_siginfo_from_user32, to_compat};
+use crate::arch::x86::kernel::ptrace::regset::ptrace_regset;
+use crate::arch::x86::kernel::ptrace::{arch_ptrace, ia32_arch_ptrace};
 use crate::arch::x86::kernel::step::{
     user_disable_single_step, user_enable_block_step, user_enable_single_step,
 };
@@ -12,7 +15,7 @@ use crate::errno::{EINVAL, EIO, EPERM, ESRCH, Result};
 use crate::kernel::fork::find_task;
 use crate::kernel::sched::try_to_wake_up;
 use crate::kernel::signal::jobctl::set_jobctl_pending;
-use crate::kernel::signal::siginfo::{SI_MAX_SIZE, copy_siginfo_to_user};
+use crate::kernel::signal::siginfo::{SI_MAX_SIZE, copy_siginfo_from_user, copy_siginfo_to_user};
 use crate::kernel::signal::sigset::{KERNEL_ONLY, SIGKILL, SIGTRAP, SigSet, valid_signal};
 use crate::kernel::signal::state::jobctl_bits;
 use crate::kernel::signal::{KernelSiginfo, PidType, SendInfo, send, with_siglock};
@@ -83,7 +86,11 @@ pub fn sys_ptrace(request: usize, pid: i32, addr: usize, data: usize) -> Result<
             if is_resume(request) {
                 return ptrace_resume(&tracee, request, data);
             }
-            ptrace_request(&tracee, request, addr, data)
+            if in_compat_syscall() {
+                compat_ptrace_request(&tracee, request, addr, data)
+            } else {
+                ptrace_request(&tracee, request, addr, data)
+            }
         }
     }
 }
@@ -138,25 +145,53 @@ fn ptrace_request(t: &Tracee, request: u32, addr: usize, data: usize) -> Result<
         return r;
     }
     match request {
-        nr::PTRACE_PEEKTEXT | nr::PTRACE_PEEKDATA => peek(t, addr, data),
-        nr::PTRACE_POKETEXT | nr::PTRACE_POKEDATA => poke(t, addr, data as u64),
+        nr::PTRACE_GETREGSET | nr::PTRACE_SETREGSET => {
+            let [base, len]: [u64; 2] = get_user(data)?;
+            let write = request == nr::PTRACE_SETREGSET;
+            let len = ptrace_regset(t, write, addr, base as usize, len as usize)?;
+            put_user(data + 8, &(len as u64)).map(|()| 0)
+        }
+        nr::PTRACE_GETEVENTMSG => put_user(data, &t.ptrace.message()).map(|()| 0),
+        nr::PTRACE_GETSIGINFO => copy_siginfo_to_user(data, &last_siginfo(t)?).map(|()| 0),
+        nr::PTRACE_SETSIGINFO => setsiginfo(t, copy_siginfo_from_user(get_user(data)?, data)?),
+        _ => common_request(t, request, addr, data),
+    }
+}
+
+/// The same of a tracer whose structures are i386's (`compat_ptrace_request`).
+fn compat_ptrace_request(t: &Tracee, request: u32, addr: usize, data: usize) -> Result<usize> {
+    if let Some(r) = ia32_arch_ptrace(t, request, addr, data) {
+        return r;
+    }
+    match request {
+        nr::PTRACE_PEEKTEXT | nr::PTRACE_PEEKDATA => put_user(data, &peek::<4>(t, addr)?).map(|()| 0),
+        nr::PTRACE_POKETEXT | nr::PTRACE_POKEDATA => poke(t, addr, &(data as u32).to_le_bytes()),
+        nr::PTRACE_GETREGSET | nr::PTRACE_SETREGSET => {
+            let [base, len]: [u32; 2] = get_user(data)?;
+            let write = request == nr::PTRACE_SETREGSET;
+            let len = ptrace_regset(t, write, addr, base as usize, len as usize)?;
+            put_user(data + 4, &(len as u32)).map(|()| 0)
+        }
+        nr::PTRACE_GETEVENTMSG => put_user(data, &(t.ptrace.message() as u32)).map(|()| 0),
+        nr::PTRACE_GETSIGINFO => put_user(data, &to_compat(&last_siginfo(t)?)).map(|()| 0),
+        nr::PTRACE_SETSIGINFO => setsiginfo(t, copy_siginfo_from_user32(get_user(data)?, data)?),
+        _ => common_request(t, request, addr, data),
+    }
+}
+
+/// What is the same for both.
+fn common_request(t: &Tracee, request: u32, addr: usize, data: usize) -> Result<usize> {
+    match request {
+        nr::PTRACE_PEEKTEXT | nr::PTRACE_PEEKDATA => put_user(data, &peek::<8>(t, addr)?).map(|()| 0),
+        nr::PTRACE_POKETEXT | nr::PTRACE_POKEDATA => poke(t, addr, &data.to_le_bytes()),
         nr::PTRACE_SETOPTIONS | PTRACE_OLDSETOPTIONS => {
             check_options(data)?;
             t.ptrace.set_options(data as u32);
             Ok(0)
         }
-        nr::PTRACE_GETEVENTMSG => put_user(data, &t.ptrace.message()).map(|()| 0),
-        nr::PTRACE_GETSIGINFO => copy_siginfo_to_user(data, &last_siginfo(t)?).map(|()| 0),
-        nr::PTRACE_SETSIGINFO => {
-            let info: KernelSiginfo = get_user(data)?;
-            last_siginfo(t)?;
-            with_siglock(t, |l| *t.ptrace.last_siginfo().lock(l) = Some(info));
-            Ok(0)
-        }
         nr::PTRACE_PEEKSIGINFO => peeksiginfo(t, addr, data),
         nr::PTRACE_GETSIGMASK => getsigmask(t, addr, data),
         nr::PTRACE_SETSIGMASK => setsigmask(t, addr, data),
-        nr::PTRACE_GETREGSET | nr::PTRACE_SETREGSET => ptrace_regset(t, request, addr, data),
         nr::PTRACE_GET_SYSCALL_INFO => get_syscall_info(t, addr, data),
         PTRACE_GET_RSEQ_CONFIGURATION => get_rseq_configuration(t, addr, data),
         nr::PTRACE_LISTEN => listen(t),
@@ -171,19 +206,20 @@ fn memory(t: &Tracee) -> Result<Arc<Mm>> {
     t.get_mm().filter(seen).ok_or(EIO)
 }
 
-fn peek(t: &Tracee, addr: usize, to: usize) -> Result<usize> {
-    let mut word = [0; 8];
-    let mm = memory(t)?;
-    if mm.access_read(addr, &mut word) != 8 {
-        return Err(EIO);
-    }
-    copy_to_user(to, &word)?;
-    Ok(0)
+fn peek<const N: usize>(t: &Tracee, addr: usize) -> Result<[u8; N]> {
+    let mut word = [0; N];
+    if memory(t)?.access_read(addr, &mut word) == N { Ok(word) } else { Err(EIO) }
 }
 
-fn poke(t: &Tracee, addr: usize, value: u64) -> Result<usize> {
-    let mm = memory(t)?;
-    if mm.access_write(addr, &value.to_le_bytes()) == 8 { Ok(0) } else { Err(EIO) }
+fn poke(t: &Tracee, addr: usize, word: &[u8]) -> Result<usize> {
+    if memory(t)?.access_write(addr, word) == word.len() { Ok(0) } else { Err(EIO) }
+}
+
+/// Replaces the siginfo of the present stop.
+fn setsiginfo(t: &Tracee, info: KernelSiginfo) -> Result<usize> {
+    last_siginfo(t)?;
+    with_siglock(t, |l| *t.ptrace.last_siginfo().lock(l) = Some(info));
+    Ok(0)
 }
 
 /// The siginfo of the present stop: `EINVAL` if it is one of the whole group.
@@ -222,7 +258,13 @@ fn peeksiginfo(t: &Tracee, args: usize, to: usize) -> Result<usize> {
     while done < n as usize {
         let Some(at) = usize::try_from(off).ok().and_then(|o| o.checked_add(done)) else { break };
         let Some(info) = with_siglock(t, |l| pending.nth(l, at)) else { break };
-        if let Err(e) = copy_siginfo_to_user(to + done * SI_MAX_SIZE, &info) {
+        let to = to + done * SI_MAX_SIZE;
+        let copied = if in_compat_syscall() {
+            put_user(to, &to_compat(&info))
+        } else {
+            copy_siginfo_to_user(to, &info)
+        };
+        if let Err(e) = copied {
             return if done > 0 { Ok(done) } else { Err(e) };
         }
         done += 1;

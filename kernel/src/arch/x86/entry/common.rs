@@ -192,6 +192,7 @@ fn exit_to_user_mode_loop(regs: &mut PtRegs) {
 /// What waits for a moment at which no lock is held (`resume_user_mode_work`).
 fn resume_user_mode_work(regs: &mut PtRegs) {
     let cur = current();
+    cur.thread().i386_regs_poked.set(false);
     if cur.test_flag(tif::RSEQ) {
         rseq_handle_notify_resume(cur, 0, regs);
     }

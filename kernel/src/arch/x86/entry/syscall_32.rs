@@ -64,6 +64,7 @@ ia32_syscalls! {
     15 chmod => crate::fs::attr::sys_chmod, (bx, cx);
     19 lseek => compat_sys_lseek, (bx, cx, dx);
     20 getpid => crate::kernel::sys::sys_getpid, ();
+    26 ptrace => crate::kernel::ptrace::sys_ptrace, (bx, cx, dx, si);
     27 alarm => crate::kernel::time::itimer::sys_alarm, (bx);
     29 pause => crate::kernel::signal::syscalls::sys_pause, ();
     33 access => crate::fs::open::sys_access, (bx, cx);

@@ -23,7 +23,7 @@ use x86_64::structures::tss::TaskStateSegment;
 /// Ports.
 const IO_BITMAP_BITS: usize = 65536;
 /// Bytes of a bitmap; the CPU reads one more.
-const IO_BITMAP_BYTES: usize = IO_BITMAP_BITS / 8;
+pub const IO_BITMAP_BYTES: usize = IO_BITMAP_BITS / 8;
 
 /// The bitmaps behind a [`TaskStateSegment`] (`struct x86_io_bitmap`).
 #[repr(C)]
@@ -127,6 +127,14 @@ impl IoRights {
             iopl_warn: Cell::new(false),
             bitmap: RefCell::new(self.bitmap.borrow().clone()),
         }
+    }
+    /// Whether `ioperm` has given it ports.
+    pub fn has_bitmap(&self) -> bool {
+        self.bitmap.borrow().is_some()
+    }
+    /// What it has given, for a tracer and for core dumps; a set bit forbids.
+    pub fn with_bitmap<T>(&self, f: impl FnOnce(Option<&[u8]>) -> T) -> T {
+        f(self.bitmap.borrow().as_ref().map(|b| b.bits.as_slice()))
     }
     /// Whether the thread may use any port.
     pub fn any(&self) -> bool {

@@ -80,6 +80,9 @@ pub struct Thread {
     pub tls: [Cell<u64>; TLS_ENTRIES],
     /// In a call through `int $0x80` (`TS_COMPAT`).
     pub compat_syscall: Cell<bool>,
+    /// A tracer has written i386's call number: an error in EAX has 32 bits until user mode runs
+    /// (`TS_I386_REGS_POKED`).
+    pub i386_regs_poked: Cell<bool>,
     /// `prctl(PR_SET_SYSCALL_USER_DISPATCH)`.
     pub syscall_dispatch: SyscallUserDispatch,
     /// Rights to use I/O ports.
@@ -106,6 +109,7 @@ impl Thread {
             debug: DebugRegisters::default(),
             tls: [const { Cell::new(0) }; TLS_ENTRIES],
             compat_syscall: Cell::new(false),
+            i386_regs_poked: Cell::new(false),
             syscall_dispatch: SyscallUserDispatch::default(),
             io: IoRights::default(),
             fpu: Fpu::new()?,

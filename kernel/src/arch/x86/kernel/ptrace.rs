@@ -1,25 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A tracee's registers, as its tracer reads and writes them (Linux 6.1,
-//! `arch/x86/kernel/ptrace.c`, `arch/x86/kernel/fpu/regset.c`).
+//! `arch/x86/kernel/ptrace.c`).
 //!
-//! The tracee is always shown as a 64-bit one, also while it runs 32-bit code.
+//! | file | what |
+//! |---|---|
+//! | this one | general registers, `struct user`, the requests of this architecture |
+//! | [`regset`] | sets of registers, for `PTRACE_GETREGSET` and core dumps: which there are depends on the code that the thread runs |
+//! | [`fpregs`] | the sets of the FPU |
+//! | [`ia32`] | the registers as i386 has them, and its requests |
 
-use crate::arch::x86::kernel::fpu::xstate::{self, FXSAVE_SIZE, XSAVE_HDR_OFFSET, XstateHeader, xfeature};
+mod fpregs;
+mod ia32;
+pub mod regset;
+
+pub use ia32::ia32_arch_ptrace;
+
 use crate::arch::x86::kernel::hw_breakpoint::{ptrace_get_debugreg, ptrace_set_debugreg};
 use crate::arch::x86::kernel::ldt::UserDesc;
 use crate::arch::x86::kernel::process_64::Thread;
 use crate::arch::x86::kernel::tls::{ptrace_get_thread_area, ptrace_set_thread_area};
 use crate::arch::x86::lib::insn_eval::descriptor_of;
-use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user};
+use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, put_user};
 use crate::arch::x86::ptrace::{PtRegs, eflags};
-use crate::errno::{EFAULT, EINVAL, EIO, ENODEV, EPERM, Result};
+use crate::errno::{EINVAL, EIO, EPERM, Result};
 use crate::kernel::ptrace::Tracee;
 use crate::kernel::task::{Task, tif};
-use crate::mm::util::kvcalloc;
-use alloc::vec::Vec;
 use core::cell::Cell;
 use linux_raw_sys::ptrace as nr;
-use zerocopy::{FromBytes, IntoBytes};
 
 /// `user_regs_struct`: how many words it has.
 pub const USER_REGS: usize = 27;
@@ -54,47 +61,69 @@ const FLAG_MASK: u64 = eflags::CF
 const SIZEOF_USER: usize = 912;
 const OFFSET_DEBUGREG: usize = 848;
 
-impl Tracee {
-    /// The registers that user mode was left with.
-    pub fn regs(&self) -> PtRegs {
-        // SAFETY: a frozen task does not run; its user registers are on its stack.
-        unsafe { *self.pt_regs() }
+/// A thread whose registers lie in memory.
+#[derive(Clone, Copy)]
+pub struct Stopped<'a>(&'a Task);
+
+impl<'a> Stopped<'a> {
+    /// Says that they do.
+    ///
+    /// # Safety
+    /// The thread is switched out and stays so, or it is the running one, whose segment and FPU
+    /// registers were saved.
+    pub unsafe fn new(t: &'a Task) -> Self {
+        Self(t)
     }
-    /// Replaces them.
-    pub fn set_regs(&self, regs: &PtRegs) {
-        // SAFETY: as above; nothing of the kernel's depends on them.
-        unsafe { *self.pt_regs() = *regs }
+    /// The registers that user mode was left with.
+    pub fn regs(self) -> PtRegs {
+        // SAFETY: the thread does not run in user mode; its user registers are on its stack.
+        unsafe { *self.0.pt_regs() }
     }
     /// Its architecture state, as it was saved when it was switched away.
-    pub fn arch_thread(&self) -> &Thread {
-        // SAFETY: as above.
-        unsafe { &*self.thread.get() }
+    pub fn thread(self) -> &'a Thread {
+        // SAFETY: as promised to `new`.
+        unsafe { &*self.0.thread.get() }
+    }
+    /// The registers in `user_regs_struct`'s order (`genregs_get`).
+    pub fn user_regs(self) -> [u64; USER_REGS] {
+        let (t, s) = (self.0, self.thread());
+        let mut all = [0; USER_REGS];
+        let words: [u64; 21] = zerocopy::transmute!(self.regs());
+        all[..21].copy_from_slice(&words);
+        // The trap flag may be the tracer's (`get_flags`).
+        if t.test_flag(tif::FORCED_TF) {
+            all[word::FLAGS] &= !eflags::TF;
+        }
+        all[word::FS_BASE] = read_base(t, s, &s.fsbase, &s.fsindex);
+        all[word::GS_BASE] = read_base(t, s, &s.gsbase, &s.gsindex);
+        for (at, sel) in
+            [(word::DS, &s.ds), (word::ES, &s.es), (word::FS, &s.fsindex), (word::GS, &s.gsindex)]
+        {
+            all[at] = u64::from(sel.get());
+        }
+        all
     }
 }
 
-/// A thread's registers in `user_regs_struct`'s order.
-///
-/// # Safety
-/// The thread is switched out and stays so, or it is the running one, whose segment registers
-/// were saved.
-pub unsafe fn user_regs(t: &Task) -> [u64; USER_REGS] {
-    // SAFETY: as promised.
-    let r: PtRegs = unsafe { *t.pt_regs() };
-    // SAFETY: as promised.
-    let s = unsafe { &*t.thread.get() };
-    let mut all = [0; USER_REGS];
-    let words: [u64; 21] = zerocopy::transmute!(r);
-    all[..21].copy_from_slice(&words);
-    // The trap flag may be the tracer's (`get_flags`).
-    if t.test_flag(tif::FORCED_TF) {
-        all[word::FLAGS] &= !eflags::TF;
+impl Tracee {
+    /// Its registers, to be read.
+    pub fn stopped(&self) -> Stopped<'_> {
+        // SAFETY: a frozen tracee is switched out.
+        unsafe { Stopped::new(self) }
     }
-    all[word::FS_BASE] = read_base(t, s, &s.fsbase, &s.fsindex);
-    all[word::GS_BASE] = read_base(t, s, &s.gsbase, &s.gsindex);
-    for (at, sel) in [(word::DS, &s.ds), (word::ES, &s.es), (word::FS, &s.fsindex), (word::GS, &s.gsindex)] {
-        all[at] = u64::from(sel.get());
+    /// The registers that user mode was left with.
+    pub fn regs(&self) -> PtRegs {
+        self.stopped().regs()
     }
-    all
+    /// Replaces them.
+    pub fn set_regs(&self, regs: &PtRegs) {
+        // SAFETY: a frozen task does not run; nothing of the kernel's depends on them.
+        unsafe { *self.pt_regs() = *regs }
+    }
+    /// Its architecture state.
+    pub fn arch_thread(&self) -> &Thread {
+        self.stopped().thread()
+    }
 }
 
 /// The base that goes with a thread's FS or GS: what `arch_prctl` set while the selector is null,
@@ -103,9 +132,13 @@ pub unsafe fn user_regs(t: &Task) -> [u64; USER_REGS] {
 fn read_base(task: &Task, thread: &Thread, base: &Cell<u64>, index: &Cell<u16>) -> u64 {
     match index.get() {
         0 => base.get(),
-        selector => descriptor_of(task, thread, selector)
-            .map_or(0, |d| u64::from(UserDesc::from_descriptor(0, d).base_addr)),
+        selector => base_of(task, thread, selector),
     }
+}
+
+/// The base of the descriptor that a program's selector names (`x86_fsgsbase_read_task`).
+fn base_of(task: &Task, thread: &Thread, selector: u16) -> u64 {
+    descriptor_of(task, thread, selector).map_or(0, |d| u64::from(UserDesc::from_descriptor(0, d).base_addr))
 }
 
 /// A selector that user mode cannot have (`invalid_selector`).
@@ -169,187 +202,9 @@ fn new_flags(t: &Tracee, old: u64, mut value: u64) -> u64 {
     old & !FLAG_MASK | value & FLAG_MASK
 }
 
-fn get_user_regs(t: &Tracee) -> [u64; USER_REGS] {
-    // SAFETY: a frozen tracee is switched out.
-    unsafe { user_regs(t) }
-}
-
-/// Changes registers from word `from` on, until one is refused.
+/// Changes registers from the first on, until one is refused.
 fn set_user_regs(t: &Tracee, words: &[u64]) -> Result {
     words.iter().enumerate().try_for_each(|(i, &w)| putreg(t, i, w))
-}
-
-/// The part of the FPU image that FXSAVE knows.
-fn fxregs(t: &Tracee) -> [u8; FXSAVE_SIZE] {
-    let mut fx = [0; FXSAVE_SIZE];
-    t.arch_thread().fpu.image().read(0, &mut fx);
-    if xstate::use_xsave() {
-        // What software keeps there is for signal frames.
-        fx[464..].fill(0);
-    }
-    fx
-}
-
-/// MXCSR's bits on a CPU that does not say which it has.
-const DEFAULT_MXCSR_MASK: u32 = 0xffbf;
-
-/// Whether MXCSR has no bit that the CPU would refuse.
-fn mxcsr_valid(t: &Tracee, fx: &[u8]) -> bool {
-    let word = |b: &[u8]| u32::from_le_bytes([b[24], b[25], b[26], b[27]]);
-    let mut own = [0; 32];
-    t.arch_thread().fpu.image().read(0, &mut own);
-    let mask = u32::from_le_bytes([own[28], own[29], own[30], own[31]]);
-    word(fx) & !if mask == 0 { DEFAULT_MXCSR_MASK } else { mask } == 0
-}
-
-/// `xfpregs_set`.
-fn set_fxregs(t: &Tracee, fx: &[u8; FXSAVE_SIZE]) -> Result {
-    if !mxcsr_valid(t, fx) {
-        return Err(EINVAL);
-    }
-    let fpu = &t.arch_thread().fpu;
-    // Not MXCSR's mask, nor what lies behind the registers.
-    fpu.image().write(0, &fx[..28]);
-    fpu.image().write(32, &fx[32..416]);
-    if xstate::use_xsave() {
-        let mut bv = [0; 8];
-        fpu.image().read(XSAVE_HDR_OFFSET, &mut bv);
-        let bv = u64::from_le_bytes(bv) | xfeature::FPSSE;
-        fpu.image().write(XSAVE_HDR_OFFSET, &bv.to_le_bytes());
-    }
-    fpu.image_changed();
-    Ok(())
-}
-
-/// The whole XSAVE image, with the enabled components where debuggers look for them.
-///
-/// # Errors
-/// `ENOMEM`.
-///
-/// # Safety
-/// As for [`user_regs`]; of the running task, the registers were saved.
-pub unsafe fn xstate_image(t: &Task) -> Result<Vec<u8>> {
-    /// Where XCR0 stands in the part that is software's.
-    const XSAVE_XCR0_OFFSET: usize = 464;
-    let mut image: Vec<u8> = kvcalloc(xstate::user_size().max(FXSAVE_SIZE))?;
-    // SAFETY: as promised.
-    unsafe { &*t.thread.get() }.fpu.image().read(0, &mut image);
-    image[XSAVE_XCR0_OFFSET..FXSAVE_SIZE].fill(0);
-    image[XSAVE_XCR0_OFFSET..XSAVE_XCR0_OFFSET + 8].copy_from_slice(&xstate::xfeatures().to_le_bytes());
-    Ok(image)
-}
-
-/// `xstateregs_set`: all or nothing.
-fn set_xstate(t: &Tracee, image: &[u8]) -> Result {
-    if image.len() != xstate::user_size() {
-        return Err(EFAULT);
-    }
-    let (h, _) = XstateHeader::read_from_prefix(&image[XSAVE_HDR_OFFSET..]).map_err(|_| EFAULT)?;
-    let bad_header = h.xfeatures & !xstate::xfeatures() != 0 || h.xcomp_bv != 0 || h.reserved != [0; 6];
-    if bad_header || (h.xfeatures & (xfeature::SSE | xfeature::YMM) != 0 && !mxcsr_valid(t, image)) {
-        return Err(EINVAL);
-    }
-    let mut fx = fxregs(t);
-    if h.xfeatures & xfeature::FP != 0 {
-        fx[..24].copy_from_slice(&image[..24]);
-        fx[32..160].copy_from_slice(&image[32..160]);
-    }
-    if h.xfeatures & (xfeature::SSE | xfeature::YMM) != 0 {
-        fx[24..28].copy_from_slice(&image[24..28]);
-        fx[160..416].copy_from_slice(&image[160..416]);
-    }
-    let fpu = &t.arch_thread().fpu;
-    fpu.image().write(0, &fx[..28]);
-    fpu.image().write(32, &fx[32..416]);
-    fpu.image().write(XSAVE_HDR_OFFSET, &image[XSAVE_HDR_OFFSET..]);
-    fpu.image_changed();
-    Ok(())
-}
-
-/// One kind of registers (`struct user_regset`).
-#[derive(Clone, Copy)]
-enum Regset {
-    General,
-    Fp,
-    Xstate,
-}
-
-impl Regset {
-    fn of_note(note: usize) -> Result<Self> {
-        Ok(match note {
-            1 => Self::General,
-            2 => Self::Fp,
-            0x202 if xstate::use_xsave() => Self::Xstate,
-            0x202 => return Err(ENODEV),
-            _ => return Err(EINVAL),
-        })
-    }
-
-    fn get(self, t: &Tracee) -> Result<Vec<u8>> {
-        let copy = |bytes: &[u8]| {
-            let mut v: Vec<u8> = kvcalloc(bytes.len())?;
-            v.copy_from_slice(bytes);
-            Ok(v)
-        };
-        match self {
-            Self::General => copy(get_user_regs(t).as_bytes()),
-            Self::Fp => copy(&fxregs(t)),
-            // SAFETY: a frozen tracee is switched out.
-            Self::Xstate => unsafe { xstate_image(t) },
-        }
-    }
-
-    /// Changes the first bytes; registers behind them stay.
-    fn set(self, t: &Tracee, bytes: &[u8]) -> Result {
-        match self {
-            Self::General => {
-                let words: Vec<u64> = bytes
-                    .chunks_exact(8)
-                    .map(|c| u64::from_le_bytes(c.try_into().unwrap_or_default()))
-                    .collect();
-                set_user_regs(t, &words)
-            }
-            Self::Fp => {
-                let mut fx = fxregs(t);
-                fx[..bytes.len()].copy_from_slice(bytes);
-                set_fxregs(t, &fx)
-            }
-            Self::Xstate => set_xstate(t, bytes),
-        }
-    }
-
-    fn size(self) -> usize {
-        match self {
-            Self::General => USER_REGS * 8,
-            Self::Fp => FXSAVE_SIZE,
-            Self::Xstate => xstate::user_size(),
-        }
-    }
-}
-
-/// Copies a whole set from user mode.
-fn set_from_user(t: &Tracee, set: Regset, from: usize, len: usize) -> Result {
-    let mut bytes: Vec<u8> = kvcalloc(len)?;
-    copy_from_user(&mut bytes, from)?;
-    set.set(t, &bytes)
-}
-
-/// `PTRACE_GETREGSET`, `PTRACE_SETREGSET`: `iov` points to a buffer and its length
-/// (`ptrace_regset`).
-pub fn ptrace_regset(t: &Tracee, request: u32, note: usize, iov: usize) -> Result<usize> {
-    let [base, mut len]: [u64; 2] = get_user(iov)?;
-    let set = Regset::of_note(note)?;
-    if !len.is_multiple_of(8) {
-        return Err(EINVAL);
-    }
-    len = len.min(set.size() as u64);
-    if request == nr::PTRACE_GETREGSET {
-        copy_to_user(base as usize, &set.get(t)?[..len as usize])?;
-    } else {
-        set_from_user(t, set, base as usize, len as usize)?;
-    }
-    put_user(iov + 8, &len)?;
-    Ok(0)
 }
 
 fn aligned_in_user(addr: usize) -> Result {
@@ -359,7 +214,7 @@ fn aligned_in_user(addr: usize) -> Result {
 fn peekusr(t: &Tracee, addr: usize) -> Result<u64> {
     aligned_in_user(addr)?;
     Ok(match addr / 8 {
-        at @ 0..USER_REGS => get_user_regs(t)[at],
+        at @ 0..USER_REGS => t.stopped().user_regs()[at],
         _ if addr >= OFFSET_DEBUGREG => ptrace_get_debugreg(t.arch_thread(), (addr - OFFSET_DEBUGREG) / 8),
         _ => 0,
     })
@@ -412,10 +267,10 @@ pub fn arch_ptrace(t: &Tracee, request: u32, addr: usize, data: usize) -> Option
     Some(match request {
         nr::PTRACE_PEEKUSR => peekusr(t, addr).and_then(|v| done(put_user(data, &v))),
         nr::PTRACE_POKEUSR => done(pokeusr(t, addr, data as u64)),
-        GETREGS => done(copy_to_user(data, get_user_regs(t).as_bytes())),
-        SETREGS => done(set_from_user(t, Regset::General, data, USER_REGS * 8)),
-        GETFPREGS => done(copy_to_user(data, &fxregs(t))),
-        SETFPREGS => done(set_from_user(t, Regset::Fp, data, FXSAVE_SIZE)),
+        GETREGS => done(regset::X86_64.get(t, regset::NT_PRSTATUS, data)),
+        SETREGS => done(regset::X86_64.set(t, regset::NT_PRSTATUS, data)),
+        GETFPREGS => done(regset::X86_64.get(t, regset::NT_PRFPREG, data)),
+        SETFPREGS => done(regset::X86_64.set(t, regset::NT_PRFPREG, data)),
         GET_THREAD_AREA => done(ptrace_get_thread_area(t.arch_thread(), addr as i32, data)),
         SET_THREAD_AREA => done(ptrace_set_thread_area(t.arch_thread(), addr as i32, data)),
         ARCH_PRCTL => arch_prctl(t, data, addr),

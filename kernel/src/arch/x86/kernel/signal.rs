@@ -403,6 +403,15 @@ fn apply_restart(regs: &mut PtRegs, r: Restart, compat: bool) {
     }
 }
 
+/// What the call has returned: of i386's, and of what a tracer has written as one, only the lower
+/// half counts (`syscall_get_error`).
+#[inline]
+fn call_result(cur: Current, regs: &PtRegs) -> u64 {
+    let thread = cur.thread();
+    let narrow = thread.compat_syscall.get() || thread.i386_regs_poked.get();
+    if narrow { regs.ax as i32 as u64 } else { regs.ax }
+}
+
 /// Whether the interrupted context is a system call's (`syscall_get_nr` is not -1).
 #[inline]
 fn in_syscall(regs: &PtRegs) -> bool {
@@ -414,7 +423,7 @@ fn handle_signal(cur: Current, k: &KSignal, regs: &mut PtRegs) {
     if in_syscall(regs) {
         apply_restart(
             regs,
-            restart_with_handler(regs.ax, k.ka.flags & sa::RESTART != 0),
+            restart_with_handler(call_result(cur, regs), k.ka.flags & sa::RESTART != 0),
             cur.thread().compat_syscall.get(),
         );
     }
@@ -449,7 +458,11 @@ pub fn arch_do_signal_or_restart(regs: &mut PtRegs) {
         return;
     }
     if in_syscall(regs) {
-        apply_restart(regs, restart_without_handler(regs.ax), cur.thread().compat_syscall.get());
+        apply_restart(
+            regs,
+            restart_without_handler(call_result(cur, regs)),
+            cur.thread().compat_syscall.get(),
+        );
     }
     restore_saved_sigmask();
 }

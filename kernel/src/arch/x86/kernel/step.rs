@@ -4,7 +4,9 @@
 //! The trap flag serves both the tracer and the program, which may set it itself: `TIF_FORCED_TF`
 //! says that it is the tracer's, and that the program must not see it.
 
+use crate::arch::x86::kernel::ldt::{TI_LDT, UserDesc};
 use crate::arch::x86::kernel::traps::decide::Vector;
+use crate::arch::x86::lib::insn_eval::descriptor_of;
 use crate::arch::x86::ptrace::{PtRegs, eflags};
 use crate::kernel::ptrace::Tracee;
 use crate::kernel::signal::force_sig_fault;
@@ -15,11 +17,24 @@ const TRAP_BRKPT: i32 = 1;
 
 /// What the instruction at the tracee's instruction pointer would do to the trap flag: `popf`,
 /// `iret` and their prefixed forms set it themselves (`is_setting_trap_flag`).
-fn is_setting_trap_flag(t: &Tracee, ip: u64) -> bool {
+fn is_setting_trap_flag(t: &Tracee, regs: &PtRegs) -> bool {
     let mut code = [0; 15];
     let Some(mm) = t.get_mm() else { return false };
-    let n = mm.access_read(ip as usize, &mut code);
-    sets_trap_flag(&code[..n], t.regs().user_64bit_mode())
+    let n = mm.access_read(convert_ip_to_linear(t, regs) as usize, &mut code);
+    sets_trap_flag(&code[..n], regs.user_64bit_mode())
+}
+
+/// Where the instruction is: code of the LDT's may begin elsewhere than at 0, and be 16-bit code.
+fn convert_ip_to_linear(t: &Tracee, regs: &PtRegs) -> u64 {
+    let selector = regs.cs as u16;
+    if selector & TI_LDT == 0 {
+        return regs.ip;
+    }
+    descriptor_of(t, t.arch_thread(), selector).map_or(u64::MAX, |d| {
+        let segment = UserDesc::from_descriptor(0, d);
+        let ip = if segment.seg_32bit() { regs.ip } else { regs.ip & 0xffff };
+        ip.wrapping_add(segment.base_addr.into())
+    })
 }
 
 fn sets_trap_flag(code: &[u8], long_mode: bool) -> bool {
@@ -49,7 +64,7 @@ fn enable_single_step(t: &Tracee) -> bool {
     let before = regs.flags;
     regs.flags |= eflags::TF;
     t.set_regs(&regs);
-    if is_setting_trap_flag(t, regs.ip) {
+    if is_setting_trap_flag(t, &regs) {
         t.clear_flag(tif::FORCED_TF);
         return false;
     }

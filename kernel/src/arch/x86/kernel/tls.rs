@@ -9,6 +9,7 @@ use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::arch::x86::segment::GDT_ENTRY_TLS_MIN;
 use crate::errno::{EINVAL, EIO, ESRCH, Result};
 use crate::kernel::task::current;
+use zerocopy::FromBytes;
 
 /// How many there are (`GDT_ENTRY_TLS_ENTRIES`).
 pub const TLS_ENTRIES: usize = 3;
@@ -76,6 +77,28 @@ pub fn ptrace_set_thread_area(t: &Thread, idx: i32, uinfo: usize) -> Result {
 /// As for [`ptrace_set_thread_area`].
 pub fn ptrace_get_thread_area(t: &Thread, idx: i32, uinfo: usize) -> Result {
     if idx < 0 { Err(EIO) } else { do_get_thread_area(t, idx, uinfo) }
+}
+
+/// Whether a thread has any of them (`regset_tls_active`).
+pub fn regset_tls_active(t: &Thread) -> bool {
+    t.tls.iter().any(|d| d.get() != 0)
+}
+
+/// All of them (`regset_tls_get`).
+pub fn regset_tls_get(t: &Thread) -> [UserDesc; TLS_ENTRIES] {
+    [0, 1, 2].map(|i: usize| UserDesc::from_descriptor((GDT_ENTRY_TLS_MIN + i) as u32, t.tls[i].get()))
+}
+
+/// Replaces the first ones of a switched-out thread's (`regset_tls_set`).
+///
+/// # Errors
+/// `EINVAL`: then none was changed.
+pub fn regset_tls_set(t: &Thread, bytes: &[u8]) -> Result {
+    let infos = <[UserDesc]>::ref_from_bytes(bytes).map_err(|_| EINVAL)?;
+    if !infos.iter().all(tls_desc_okay) {
+        return Err(EINVAL);
+    }
+    (GDT_ENTRY_TLS_MIN as i32..).zip(infos).try_for_each(|(idx, info)| set_tls_desc(t, idx, info))
 }
 
 /// Sets one of the running thread's descriptors (`do_set_thread_area`); `idx` -1: the
