@@ -94,8 +94,11 @@ fn boot(info: &mut BootInfo) -> ! {
     crate::arch::x86::kernel::mce::mcheck_cpu_init();
     crate::arch::x86::kernel::hw_breakpoint::init_hw_breakpoint();
     crate::arch::x86::kernel::hw_nmi::register_nmi_cpu_backtrace_handler();
-    crate::arch::x86::kernel::nmi_selftest::init();
-    crate::arch::x86::kernel::nmi_entries::init();
+    if crate::arch::x86::kernel::nmi_selftest::enabled() || kunit::enabled() {
+        // Every exception asks those who are registered: tests are only where there are tests.
+        crate::arch::x86::kernel::nmi_selftest::init();
+        crate::arch::x86::kernel::nmi_entries::init();
+    }
     crate::arch::x86::entry::vsyscall_64::map_vsyscall();
     crate::arch::x86::entry::vdso::vma::init_vdso();
     crate::arch::x86::kernel::alternative::int3_selftest();

@@ -155,10 +155,14 @@ pub fn run_all() -> bool {
     failed == 0
 }
 
+/// Whether the command line says `kunit.enable=1`.
+pub fn enabled() -> bool {
+    crate::lib::cmdline::value("kunit.enable").is_some_and(|v| matches!(v.as_slice(), b"1" | b"y" | b"Y"))
+}
+
 /// Runs every suite if the command line says `kunit.enable=1`.
 pub fn run_if_enabled() {
-    let wanted = crate::lib::cmdline::value("kunit.enable");
-    if wanted.is_some_and(|v| matches!(v.as_slice(), b"1" | b"y" | b"Y")) {
+    if enabled() {
         run_all();
     }
 }
