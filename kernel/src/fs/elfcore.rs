@@ -13,7 +13,6 @@ use crate::errno::{EINTR, ENOMEM, Result};
 use crate::fs::coredump::{Dump, is_in_dump};
 use crate::fs::inode::mode::S_IXUGO;
 use crate::fs::proc::base::state_char;
-use crate::kernel::exit::parent_of;
 use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::{KernelSiginfo, fatal_signal_pending};
 use crate::kernel::task::{Current, Task};
@@ -241,7 +240,7 @@ fn prstatus(t: &Task, info: &KernelSiginfo, general: &[u8]) -> PrStatus {
         sigpend: t.sig.pending.set().0,
         sighold: t.sig.blocked().0,
         pid: t.pid(),
-        ppid: parent_of(t).map_or(0, |p| p.tgid),
+        ppid: t.signal.ppid.load(Relaxed),
         pgrp: t.signal.pgrp(),
         sid: t.signal.session(),
         times: [timeval(utime), timeval(stime), timeval(children.0), timeval(children.1)],
@@ -282,7 +281,7 @@ fn prpsinfo(t: &Task, mm: &Mm) -> PrPsinfo {
         uid: cred.uid,
         gid: cred.gid,
         pid: t.pid(),
-        ppid: parent_of(t).map_or(0, |p| p.tgid),
+        ppid: t.signal.ppid.load(Relaxed),
         pgrp: t.signal.pgrp(),
         sid: t.signal.session(),
         fname,

@@ -4,7 +4,6 @@
 
 use crate::arch::x86::kernel::dumpstack::show_stack;
 use crate::fs::proc::base::state_char;
-use crate::kernel::exit::parent_of;
 use crate::kernel::fork::for_each_process;
 use crate::kernel::panic::Comm;
 use crate::kernel::task::{TASK_RUNNING, TASK_UNINTERRUPTIBLE, Task};
@@ -43,7 +42,7 @@ fn sched_show_task(t: &Task) {
     let comm = t.comm();
     let comm = alloc::format!("{}", Comm(&comm[..comm.len().min(15)]));
     let running = if t.state.load(Relaxed) == TASK_RUNNING { "  running task    " } else { "" };
-    let ppid = parent_of(t).map_or(0, |p| p.tgid);
+    let ppid = t.signal.ppid.load(Relaxed);
     // How much of the stack was never used is not known without poison on it.
     crate::pr_info!(
         "task:{comm:<15} state:{}{running} stack:{:<5} pid:{:<5} ppid:{ppid:<6} flags:{:#010x}\n",

@@ -154,7 +154,7 @@ pub fn sys_gettid() -> Result<usize> {
 
 /// `getppid(2)`.
 pub fn sys_getppid() -> Result<usize> {
-    Ok(parent_of(&current()).map_or(0, |p| p.tgid) as usize)
+    Ok(current().signal.ppid.load(Relaxed) as usize)
 }
 
 /// The process with this pid; 0 is the current one.

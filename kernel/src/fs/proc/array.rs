@@ -3,7 +3,7 @@
 
 use crate::errno::Result;
 use crate::fs::seq_file::SeqFile;
-use crate::kernel::exit::{parent_of, tracer_of};
+use crate::kernel::exit::tracer_of;
 use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
 use crate::kernel::signal::action::SIG_IGN;
 use crate::kernel::signal::pending::user_sigpending;
@@ -61,7 +61,7 @@ fn do_task_stat(t: &Task, o: &mut SeqFile, (u, s): (u64, u64)) -> Result {
     let comm = String::from_utf8_lossy(&name);
     let c = |ns: u64| ns / 10_000_000;
     let (cu, cs) = t.signal.children.get();
-    let ppid = parent_of(t).map_or(0, |p| p.tgid);
+    let ppid = t.signal.ppid.load(Relaxed);
     let (mut vsize, mut rss, mut min_flt, mut places) = (0, 0, 0, Layout::default());
     let permitted = ptrace_may_access(t, PtraceMode::FsCreds);
     if let Some(mm) = t.get_mm() {
@@ -115,7 +115,7 @@ pub fn status(t: &Task, o: &mut SeqFile) -> Result {
         _ => "X (dead)",
     };
     let c = t.cred.get();
-    let ppid = parent_of(t).map_or(0, |p| p.tgid);
+    let ppid = t.signal.ppid.load(Relaxed);
     let tracer = tracer_of(t).map_or(0, |p| p.pid());
     let fdsize = t.files.lock().as_ref().map_or(0, |f| f.capacity());
     writeln!(o, "Name:\t{comm}");

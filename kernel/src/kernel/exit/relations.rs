@@ -84,6 +84,7 @@ impl Relations {
     /// Makes `child`, whose relations these are, a child of `parent`.
     pub fn adopt(&self, list: &mut TaskListGuard<'_>, parent: &Arc<Task>, child: &Arc<Task>) {
         self.links(list).parent = Some(Arc::downgrade(parent));
+        child.signal.ppid.store(parent.tgid, Relaxed);
         parent.rel.links(list).children.push(child.clone());
     }
     /// Takes `child`, whose relations these are, from its parent.

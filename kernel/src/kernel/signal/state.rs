@@ -268,6 +268,8 @@ pub struct SignalStruct {
     pub threads: SigCell<Vec<Arc<Task>>>,
     /// How many there are.
     pub nr_threads: AtomicU32,
+    /// The parent process, for those who only want to know its number; 0 for the first process.
+    pub ppid: AtomicI32,
     /// Threads that have not entered `do_exit` yet (`live`); the core counts it.
     pub live: AtomicI32,
     /// `SIGNAL_*`, under the siglock.
