@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! `fcntl(2)` and `flock(2)` (Linux 6.1, `fs/fcntl.c`); locks are in [`locks`].
 
-use crate::errno::{EBADF, EBUSY, EINVAL, EPERM, ESRCH, Result};
+use crate::arch::x86::lib::usercopy::{get_user, put_user};
+use crate::errno::{EBADF, EBUSY, EINVAL, EPERM, Result};
+use crate::fs::fasync;
 use crate::fs::file::{current_files, fget, fget_raw};
-use crate::fs::file_table::File;
+use crate::fs::file_table::{FASYNC, File};
 use crate::fs::filemap::seal;
 use crate::fs::locks;
 use crate::fs::pipe::pipe_size;
-use crate::kernel::fork::{TASKLIST, find_task};
-use crate::kernel::signal::sigset::valid_signal;
 use crate::kernel::signal::state::rlimit;
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general::*;
@@ -29,28 +29,14 @@ fn dup_from(fd: i32, min: u32, cloexec: bool) -> Result<usize> {
     Ok(files.install_from(f, min, cloexec)? as usize)
 }
 
-/// Who is told of input (`f_setown`): a process, or as a negative number a process group;
-/// 0 is nobody.
-fn set_owner(f: &File, who: i32) -> Result<usize> {
-    let found = match who {
-        0 => true,
-        1.. => find_task(who).is_some(),
-        ..0 => {
-            let group = who.checked_neg().ok_or(EINVAL)?;
-            TASKLIST.lock().iter().any(|t| t.signal.pgrp() == group)
-        }
-    };
-    if !found {
-        return Err(ESRCH);
+/// `F_SETFL` (`setfl`).
+fn set_flags(f: &File, fd: i32, flags: u32) -> Result<usize> {
+    if (flags ^ f.flags()) & FASYNC != 0
+        && let Some(r) = f.op.fasync(f, fd, flags & FASYNC != 0)
+    {
+        r?;
     }
-    f.owner.store(who, Ordering::Relaxed);
-    Ok(0)
-}
-
-/// With which signal; 0 is the usual one.
-fn set_signal(f: &File, sig: usize) -> Result<usize> {
-    let sig = i32::try_from(sig).ok().filter(|&s| s == 0 || valid_signal(s)).ok_or(EINVAL)?;
-    f.signum.store(sig, Ordering::Relaxed);
+    f.set_flags(flags);
     Ok(0)
 }
 
@@ -84,17 +70,16 @@ pub fn sys_fcntl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
         F_GETFD => Ok(usize::from(current_files().cloexec(fd)?)),
         F_SETFD => current_files().set_cloexec(fd, arg as u32 & FD_CLOEXEC != 0).map(|()| 0),
         F_GETFL => Ok(f.flags() as usize),
-        F_SETFL => {
-            f.set_flags(arg as u32);
-            Ok(0)
-        }
+        F_SETFL => set_flags(&f, fd, arg as u32),
         F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => {
             locks::fcntl_lock(&f, &current_files(), cmd, arg)
         }
-        F_SETOWN => set_owner(&f, arg as i32),
-        F_GETOWN => Ok(f.owner.load(Ordering::Relaxed) as isize as usize),
-        F_SETSIG => set_signal(&f, arg),
-        F_GETSIG => Ok(f.signum.load(Ordering::Relaxed) as usize),
+        F_SETOWN => fasync::f_setown(&f, arg as i32).map(|()| 0),
+        F_GETOWN => Ok(fasync::f_getown(&f) as isize as usize),
+        F_SETOWN_EX => fasync::f_setown_ex(&f, get_user(arg)?).map(|()| 0),
+        F_GETOWN_EX => put_user(arg, &fasync::f_getown_ex(&f)).map(|()| 0),
+        F_SETSIG => fasync::f_setsig(&f, arg).map(|()| 0),
+        F_GETSIG => Ok(fasync::f_getsig(&f) as usize),
         F_SETPIPE_SZ => pipe_size(&f, Some(arg)),
         F_GETPIPE_SZ => pipe_size(&f, None),
         F_ADD_SEALS => add_seals(&f, arg as u32),

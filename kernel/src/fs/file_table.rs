@@ -3,6 +3,7 @@
 
 use crate::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE, Result};
 use crate::fs::eventpoll::{EpItem, eventpoll_release};
+use crate::fs::fasync::FownStruct;
 use crate::fs::filemap::AddressSpace;
 use crate::fs::inode::Inode;
 use crate::fs::libfs::DirContext;
@@ -16,7 +17,7 @@ use crate::mm::page_alloc::Page;
 use crate::mm::vma::VmFile;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general::{
     O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END,
     SEEK_HOLE, SEEK_SET,
@@ -62,6 +63,11 @@ pub trait FileOps: Send + Sync {
     /// Whether positions above `i64::MAX` are none the worse (`FMODE_UNSIGNED_OFFSET`).
     fn unsigned_offset(&self) -> bool {
         false
+    }
+    /// Its owner is to be told of its events from now on, or not any more; `None` if it never tells.
+    fn fasync(&self, file: &File, fd: i32, on: bool) -> Option<Result> {
+        let _ = (file, fd, on);
+        None
     }
     /// What could be done now without waiting; `table` is told where to wait. `None` if nothing ever
     /// waits for it: then everything can be done ([`poll::DEFAULT`]), and epoll wants to know nothing
@@ -140,10 +146,8 @@ pub struct File {
     /// What it does.
     pub op: Arc<dyn FileOps>,
     wrote_access: bool,
-    /// `F_SETOWN` and `F_SETSIG`.
-    pub owner: AtomicI32,
-    #[allow(missing_docs)]
-    pub signum: AtomicI32,
+    /// Who is told of its events, since somebody was named.
+    pub f_owner: spin::Once<Arc<FownStruct>>,
     /// `FMODE_READ`, `FMODE_WRITE`: fixed when it was opened.
     can_read: bool,
     can_write: bool,
@@ -155,7 +159,7 @@ pub struct File {
 
 /// Flags that `fcntl(F_SETFL)` changes.
 pub const SETFL_MASK: u32 =
-    O_APPEND | O_NONBLOCK | linux_raw_sys::general::O_DIRECT | linux_raw_sys::general::O_NOATIME | FASYNC;
+    O_APPEND | O_NONBLOCK | linux_raw_sys::general::O_DIRECT | linux_raw_sys::general::O_NOATIME;
 /// `FASYNC`.
 pub const FASYNC: u32 = 0o20000;
 
@@ -176,8 +180,7 @@ impl File {
             seekable: matches!(op.seeking(), Seeking::Position | Seeking::Rewinds),
             op,
             wrote_access,
-            owner: AtomicI32::new(0),
-            signum: AtomicI32::new(0),
+            f_owner: spin::Once::new(),
             can_read: !is_place && matches!(access, O_RDONLY | O_RDWR),
             can_write: !is_place && matches!(access, O_WRONLY | O_RDWR),
             f_ep: SpinLock::new(Vec::new()),
@@ -196,6 +199,14 @@ impl File {
     pub fn set_flags(&self, flags: u32) {
         let old = self.flags();
         self.flags.store(old & !SETFL_MASK | flags & SETFL_MASK, Ordering::Relaxed);
+    }
+    /// Notes whether its owner is told of its events (`FASYNC`).
+    pub fn set_fasync(&self, on: bool) {
+        if on {
+            self.flags.fetch_or(FASYNC, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!FASYNC, Ordering::Relaxed);
+        }
     }
     /// Whether it was opened for reading.
     #[inline]
@@ -252,6 +263,9 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         eventpoll_release(self);
+        if self.flags() & FASYNC != 0 {
+            let _ = self.op.fasync(self, -1, false);
+        }
         locks_remove_file(self);
         self.op.release(self);
         if self.wrote_access {

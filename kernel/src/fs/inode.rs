@@ -165,6 +165,10 @@ pub trait InodeOps: Send + Sync {
     fn size(&self) -> u64 {
         self.mapping().map_or(0, AddressSpace::size)
     }
+    /// The process whose directory in `/proc` it is (`tgid_pidfd_to_pid`).
+    fn tgid(&self) -> Option<i32> {
+        None
+    }
     /// Whether `cred` may do `mask` to an inode with these attributes.
     fn permission(&self, attr: &Attr, cred: &Cred, mask: u32) -> Result {
         generic_permission(attr, cred, mask)

@@ -4,6 +4,7 @@
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{ENOIOCTLCMD, ENOTTY, Result};
 use crate::fs::file::{current_files, fget};
+use crate::fs::file_table::FASYNC;
 use linux_raw_sys::general::O_NONBLOCK;
 
 /// Bytes that can be read.
@@ -25,7 +26,10 @@ pub fn sys_ioctl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
             f.set_flags(if on != 0 { flags | O_NONBLOCK } else { flags });
         }
         FIOASYNC => {
-            let _: i32 = get_user(arg)?;
+            let on = get_user::<i32>(arg)? != 0;
+            if on != (f.flags() & FASYNC != 0) {
+                f.op.fasync(&f, fd, on).ok_or(ENOTTY)??;
+            }
         }
         FIGETBSZ if f.inode.ops.mapping().is_some() => put_user(arg, &4096i32)?,
         FIONREAD if f.inode.is_reg() => {

@@ -33,6 +33,7 @@ pub mod eventpoll;
 pub mod exec;
 pub mod exec_stack;
 mod exec_thread;
+pub mod fasync;
 pub mod fcntl;
 pub mod file;
 pub mod file_table;

@@ -4,6 +4,7 @@
 use crate::arch::x86::lib::usercopy::put_user;
 use crate::errno::{EAGAIN, EBUSY, EFAULT, EINVAL, ENOMEM, ENOTTY, ENXIO, EPERM, EPIPE, Result};
 use crate::fs::dcache::Dentry;
+use crate::fs::fasync::{Band, FasyncList};
 use crate::fs::file::UnusedFd;
 use crate::fs::file_table::{File, FileOps, Seeking, poll};
 use crate::fs::inode::mode::S_IFIFO;
@@ -63,6 +64,8 @@ pub struct Pipe {
     /// Somebody has polled it: epoll wants to hear of each write, not only of the first into an
     /// empty pipe (`poll_usage`).
     poll_usage: AtomicBool,
+    fasync_readers: FasyncList,
+    fasync_writers: FasyncList,
 }
 
 const READABLE: u32 = poll::IN | poll::RDNORM;
@@ -151,6 +154,8 @@ impl Pipe {
             r_count: AtomicU32::new(0),
             w_count: AtomicU32::new(0),
             poll_usage: AtomicBool::new(false),
+            fasync_readers: FasyncList::new(),
+            fasync_writers: FasyncList::new(),
         })
     }
     fn readers(&self) -> u32 {
@@ -173,6 +178,7 @@ impl Pipe {
                 if was_full && freed {
                     self.wr_wait.wake_up_poll(WRITABLE);
                 }
+                self.fasync_writers.kill(Band::Out);
                 return r;
             }
             drop(ring);
@@ -205,6 +211,7 @@ impl Pipe {
             if filled || self.poll_usage.load(Ordering::Relaxed) {
                 self.rd_wait.wake_up_poll(READABLE);
             }
+            self.fasync_readers.kill(Band::In);
             if r.is_err() || from.count() == 0 {
                 break r;
             }
@@ -277,6 +284,10 @@ impl Drop for PipeEnd {
         let news = READABLE | WRITABLE | poll::ERR | poll::HUP;
         self.pipe.rd_wait.wake_up_poll(news);
         self.pipe.wr_wait.wake_up_poll(news);
+        if (self.pipe.readers() == 0) != (self.pipe.writers() == 0) {
+            self.pipe.fasync_readers.kill(Band::In);
+            self.pipe.fasync_writers.kill(Band::Out);
+        }
     }
 }
 
@@ -315,6 +326,11 @@ impl FileOps for PipeEnd {
             }
         }
         Some(mask)
+    }
+    fn fasync(&self, file: &File, fd: i32, on: bool) -> Option<Result> {
+        let set = |wanted, list: &FasyncList| if wanted { list.set(file, fd, on) } else { Ok(()) };
+        let readers = set(self.reads, &self.pipe.fasync_readers);
+        Some(readers.and_then(|()| set(self.writes, &self.pipe.fasync_writers)))
     }
     fn ioctl(&self, _: &File, cmd: u32, arg: usize) -> Result<usize> {
         if cmd != FIONREAD {

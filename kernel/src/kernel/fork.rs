@@ -9,11 +9,13 @@ use crate::arch::x86::kernel::process_64::{self, KernelStack, Thread};
 use crate::arch::x86::kernel::step;
 use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, put_user};
 use crate::errno::{EAGAIN, EEXIST, EINTR, EINVAL, EPERM, ERESTARTNOINTR, Result};
+use crate::fs::file::UnusedFd;
 use crate::fs::fs_struct::current_fs;
 use crate::fs::{FilesStruct, FsStruct};
 use crate::kernel::cred::Cred;
 use crate::kernel::exit::Relations;
 use crate::kernel::futex::TaskFutexes;
+use crate::kernel::pid::pidfd_file;
 use crate::kernel::ptrace::{PtraceState, ptrace_event, ptrace_init_task};
 use crate::kernel::rseq::{Rseq, rseq_fork};
 use crate::kernel::sched::{SchedEntity, wake_up_new_task};
@@ -122,7 +124,7 @@ impl TaskList {
         self.by_pid.values().any(|t| t.signal.pgrp() == id || t.signal.session() == id)
     }
     /// Whether a task, a process group or a session has this number.
-    fn is_taken(&mut self, pid: i32) -> bool {
+    pub fn is_taken(&mut self, pid: i32) -> bool {
         if self.by_pid.contains_key(&pid) {
             return true;
         }
@@ -218,6 +220,8 @@ pub struct CloneArgs {
     pub exit_signal: i32,
     /// The child's stack pointer, or 0 for the parent's.
     pub stack: u64,
+    /// Where `CLONE_PIDFD` writes.
+    pub pidfd: usize,
     /// Where `CLONE_PARENT_SETTID` writes.
     pub parent_tid: usize,
     /// Where `CLONE_CHILD_SETTID` writes and `CLONE_CHILD_CLEARTID` clears.
@@ -228,7 +232,7 @@ pub struct CloneArgs {
     pub set_tid: Option<i32>,
 }
 
-/// Neither namespaces nor descriptors of processes exist here.
+/// There are no namespaces.
 pub const CLONE_NAMESPACES: u32 = nr::CLONE_NEWNS
     | nr::CLONE_NEWCGROUP
     | nr::CLONE_NEWUTS
@@ -248,7 +252,9 @@ impl CloneArgs {
         if has(nr::CLONE_NEWNS) && has(nr::CLONE_FS)
             || has(nr::CLONE_THREAD) && !has(nr::CLONE_SIGHAND)
             || has(nr::CLONE_SIGHAND) && !has(nr::CLONE_VM)
-            || has(nr::CLONE_PIDFD)
+            || has(nr::CLONE_PIDFD) && has(nr::CLONE_THREAD | nr::CLONE_DETACHED)
+            // Descriptor and thread id would go to one place.
+            || has(nr::CLONE_PIDFD) && has(nr::CLONE_PARENT_SETTID) && self.pidfd == self.parent_tid
             || self.flags & u64::from(CLONE_NAMESPACES) != 0
         {
             return Err(EINVAL);
@@ -414,6 +420,7 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
         parts.thread.fsindex.set(0);
         parts.thread.fsbase.set(args.tls);
     }
+    let pidfd = reserve_pidfd(args)?;
     let mut list = TASKLIST.lock();
     let pid = list.alloc_pid(args.set_tid)?;
     let tgid = if args.has(nr::CLONE_THREAD) { cur.tgid } else { pid };
@@ -439,7 +446,21 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
         return Err(EINTR);
     }
     ptrace_init_task(&mut list, &t, trace);
+    drop(list);
+    if let Some(fd) = pidfd {
+        fd.install(pidfd_file(&t, 0));
+    }
     Ok(t)
+}
+
+/// A descriptor for the new process, if it is to have one; the program knows its number.
+fn reserve_pidfd(args: &CloneArgs) -> Result<Option<UnusedFd>> {
+    if !args.has(nr::CLONE_PIDFD) {
+        return Ok(None);
+    }
+    let fd = UnusedFd::get(nr::O_CLOEXEC)?;
+    put_user(args.pidfd, &fd.fd())?;
+    Ok(Some(fd))
 }
 
 /// Gives the new task its place in its thread group, its parent, and its place in the list; false
@@ -551,6 +572,7 @@ pub fn sys_clone(flags: u64, stack: u64, parent_tid: usize, child_tid: usize, tl
         flags: flags & 0xffff_ff00,
         exit_signal: (flags & 0xff) as i32,
         stack,
+        pidfd: parent_tid,
         parent_tid,
         child_tid,
         tls,

@@ -15,6 +15,7 @@ pub mod kprobes;
 pub mod kunit;
 pub mod notifier;
 pub mod panic;
+pub mod pid;
 pub mod ptrace;
 pub mod reboot;
 pub mod rseq;

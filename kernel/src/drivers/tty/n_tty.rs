@@ -6,6 +6,7 @@ use super::n_tty_output::{Output, QUEUE_SIZE, opost};
 use super::pty;
 use super::serial::{self, p8250};
 use crate::errno::{ENOMEM, Result};
+use crate::fs::fasync::{Band, FasyncList};
 use crate::fs::inode::Dev;
 use crate::kernel::signal::kill_pgrp;
 use crate::kernel::wait::WaitQueue;
@@ -161,6 +162,8 @@ pub struct Tty {
     pub(super) opens: AtomicU32,
     /// It was open before: who has the master sees the end when it is not any more.
     pub(super) was_open: AtomicBool,
+    /// Files whose owners want to be told of input.
+    pub(super) fasync: FasyncList,
 }
 
 const fn new_tty(driver: Driver, termios: Termios) -> Tty {
@@ -175,6 +178,7 @@ const fn new_tty(driver: Driver, termios: Termios) -> Tty {
         hangups: AtomicU32::new(0),
         opens: AtomicU32::new(0),
         was_open: AtomicBool::new(false),
+        fasync: FasyncList::new(),
     }
 }
 
@@ -270,7 +274,10 @@ impl Tty {
         }
         match effect {
             Effect::None => {}
-            Effect::Ready => self.wait.wake_up(),
+            Effect::Ready => {
+                self.wait.wake_up();
+                self.fasync.kill(Band::In);
+            }
             Effect::Signal(sig) => {
                 let pgrp = self.pgrp.load(Ordering::Relaxed);
                 if pgrp != 0 {

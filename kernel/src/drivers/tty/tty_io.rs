@@ -8,6 +8,7 @@ use super::pty;
 use super::serial;
 use crate::errno::{EAGAIN, EBUSY, EFAULT, EIO, ENOTTY, ENXIO, Result};
 use crate::fs::char_dev::Device;
+use crate::fs::fasync::default_owner;
 use crate::fs::file_table::{File, FileOps, Seeking, poll};
 use crate::fs::inode::Dev;
 use crate::fs::select::PollTable;
@@ -190,6 +191,17 @@ impl FileOps for TtyFile {
             cond_resched();
         }
         Ok(done)
+    }
+
+    fn fasync(&self, file: &File, fd: i32, on: bool) -> Option<Result> {
+        if self.hung_up() {
+            // Who goes is let go all the same.
+            return Some(if on { Err(ENOTTY) } else { self.tty.fasync.set(file, fd, false) });
+        }
+        if on {
+            default_owner(file, self.tty.pgrp.load(Ordering::Relaxed));
+        }
+        Some(self.tty.fasync.set(file, fd, on))
     }
 
     fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {

@@ -171,6 +171,9 @@ impl PidDir {
 }
 
 impl InodeOps for PidDir {
+    fn tgid(&self) -> Option<i32> {
+        (!self.thread).then_some(self.id)
+    }
     fn absent(&self) -> Result {
         Err(ENOENT)
     }

@@ -4,7 +4,8 @@
 use super::{ExitState, TASKLIST, bury, delay_group_leader, notify_and_maybe_reap, ptrace_reparented};
 use crate::arch::x86::ia32::in_compat_syscall;
 use crate::arch::x86::lib::usercopy::{access_ok, put_user};
-use crate::errno::{EBADF, ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH, Result};
+use crate::errno::{EAGAIN, ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH, Result};
+use crate::kernel::pid::with_pidfd;
 use crate::kernel::ptrace::ptrace_unlink;
 use crate::kernel::sched::schedule;
 use crate::kernel::signal::notify::child_status;
@@ -283,16 +284,29 @@ fn waitid_opts(idtype: i32, id: i32, options: u32) -> Result<WaitOpts> {
         (nr::P_PID, p) if p > 0 => Which::Pid(p),
         (nr::P_PGID, 0) => Which::Pgrp(current().signal.pgrp()),
         (nr::P_PGID, g) if g > 0 => Which::Pgrp(g),
-        // No descriptor is one of a process here.
-        (nr::P_PIDFD, fd) if fd >= 0 => return Err(EBADF),
+        (nr::P_PIDFD, fd) if fd >= 0 => return pidfd_opts(fd, options),
         _ => return Err(EINVAL),
     };
     Ok(WaitOpts { which, options })
 }
 
+/// The process of a descriptor; one that does not wait makes this one not wait either.
+fn pidfd_opts(fd: i32, options: u32) -> Result<WaitOpts> {
+    with_pidfd(fd, |p, f| {
+        // A number that is free may be another child's by now.
+        p.task().map_err(|_| ECHILD)?;
+        let nowait = if f.nonblock() { nr::WNOHANG } else { 0 };
+        Ok(WaitOpts { which: Which::Pid(p.pid()), options: options | nowait })
+    })
+}
+
 /// `waitid(2)`. The information is written even if there is an error, as zeroes then.
 pub fn sys_waitid(idtype: i32, id: i32, infop: usize, options: u32, rusage: usize) -> Result<usize> {
-    let waited = waitid_opts(idtype, id, options).and_then(|o| do_wait(&o));
+    let waited = waitid_opts(idtype, id, options).and_then(|o| {
+        let found = do_wait(&o)?;
+        // Who asked to wait is told that the descriptor does not.
+        if found.is_none() && options & nr::WNOHANG == 0 { Err(EAGAIN) } else { Ok(found) }
+    });
     if let Ok(Some(f)) = &waited
         && rusage != 0
     {

@@ -19,7 +19,7 @@ const CLONE_ARGS_SIZE_VER2: usize = 88;
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 struct UserCloneArgs {
     flags: u64,
-    _pidfd: u64,
+    pidfd: u64,
     child_tid: u64,
     parent_tid: u64,
     exit_signal: u64,
@@ -98,6 +98,7 @@ pub fn sys_clone3(uargs: usize, size: usize) -> Result<usize> {
         flags: u.flags,
         exit_signal: u.exit_signal as i32,
         stack: u.stack.wrapping_add(u.stack_size),
+        pidfd: u.pidfd as usize,
         parent_tid: u.parent_tid as usize,
         child_tid: u.child_tid as usize,
         tls: u.tls,

@@ -38,7 +38,7 @@ pub(in crate::kernel) fn check_kill_permission(sig: i32, info: SendInfo<'_>, t: 
 }
 
 /// Sends with a permission check; `sig` 0 is the check alone (`group_send_sig_info`).
-fn checked_send(sig: i32, info: SendInfo<'_>, t: &Task, kind: PidType) -> Result {
+pub(in crate::kernel) fn checked_send(sig: i32, info: SendInfo<'_>, t: &Task, kind: PidType) -> Result {
     check_kill_permission(sig, info, t)?;
     if sig == 0 { Ok(()) } else { do_send_sig_info(sig, info, t, kind) }
 }
@@ -143,7 +143,7 @@ pub fn sys_tkill(pid: i32, sig: i32) -> Result<usize> {
 }
 
 /// Only to itself may a thread pretend that the kernel, `kill` or `tgkill` sent a signal.
-fn check_forged(info: &KernelSiginfo, pid: i32) -> Result {
+pub(in crate::kernel) fn check_forged(info: &KernelSiginfo, pid: i32) -> Result {
     let forged = info.si_code >= 0 || info.si_code == SI_TKILL;
     if forged && current().pid() != pid { Err(EPERM) } else { Ok(()) }
 }

@@ -49,6 +49,7 @@ pub fn ignores_children(t: &Task) -> bool {
 /// tracee has, by `sig` (0 or negative: no signal) and by waking it in `wait4`. Returns
 /// whether nobody will wait for `t`, so that it can be released at once.
 pub fn do_notify_parent(t: &Task, mut sig: i32) -> bool {
+    t.signal.notify_pidfd();
     let Some(parent) = notified_parent(t) else {
         return true;
     };

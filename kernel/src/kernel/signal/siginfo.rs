@@ -135,6 +135,11 @@ const fn specific_codes(sig: i32) -> Option<(i32, Layout)> {
     })
 }
 
+/// Whether the signal has codes of its own above 0 (`sig_specific_sicodes`).
+pub const fn has_specific_codes(sig: i32) -> bool {
+    specific_codes(sig).is_some()
+}
+
 /// Which member of the union the pair uses.
 pub const fn siginfo_layout(sig: i32, code: i32) -> Layout {
     if code <= SI_USER || code >= SI_KERNEL {

@@ -315,6 +315,8 @@ pub struct SignalStruct {
     pub cpu_timers: CpuTimers,
     /// `wait4` sleeps here.
     pub wait_chldexit: WaitQueue,
+    /// Who polls a descriptor of the process, since somebody did.
+    wait_pidfd: spin::Once<Arc<WaitQueue>>,
     /// `execve` waits here until it is the only thread.
     pub thread_gone: WaitQueue,
     /// Who attaches waits until an `execve` is done.
@@ -438,6 +440,17 @@ impl SignalStruct {
         }
         self.thread_gone.wake_up();
         drop(gone);
+    }
+
+    /// Who polls a descriptor of the process.
+    pub fn wait_pidfd(&self) -> &Arc<WaitQueue> {
+        self.wait_pidfd.call_once(Arc::default)
+    }
+    /// They learn of its end (`do_notify_pidfd`).
+    pub fn notify_pidfd(&self) {
+        if let Some(q) = self.wait_pidfd.get() {
+            q.wake_up();
+        }
     }
 
     /// Whether there is but one thread (`thread_group_empty`).

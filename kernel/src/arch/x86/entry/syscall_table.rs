@@ -134,6 +134,10 @@ syscalls! {
     __NR_clone => crate::kernel::fork::sys_clone, (di, si, dx, r10, r8);
     __NR_clone3 => crate::kernel::fork::sys_clone3, (di, si);
     __NR_set_tid_address => crate::kernel::fork::sys_set_tid_address, (di);
+    // --- kernel/pid.rs
+    __NR_pidfd_open => crate::kernel::pid::sys_pidfd_open, (di, si);
+    __NR_pidfd_send_signal => crate::kernel::pid::sys_pidfd_send_signal, (di, si, dx, r10);
+    __NR_pidfd_getfd => crate::kernel::pid::sys_pidfd_getfd, (di, si, dx);
     // --- kernel/exit.rs
     __NR_exit => crate::kernel::exit::sys_exit, (di);
     __NR_exit_group => crate::kernel::exit::sys_exit_group, (di);
