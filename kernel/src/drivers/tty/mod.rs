@@ -5,6 +5,7 @@ mod n_tty_output;
 pub mod pty;
 pub mod serial;
 pub mod sysrq;
+mod tty_buffer;
 pub mod tty_io;
 pub mod tty_ioctl;
 pub mod tty_jobctrl;

@@ -18,7 +18,7 @@ use linux_raw_sys::general as abi;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What nobody has read; more is lost.
-const N_TTY_BUF_SIZE: usize = 4096;
+pub(super) const N_TTY_BUF_SIZE: usize = 4096;
 
 /// `struct termios`, as the ioctls pass it.
 #[repr(C)]
@@ -62,13 +62,21 @@ pub(super) struct Input {
     lines: VecDeque<usize>,
     /// The next key is an ordinary one.
     lnext: bool,
+    /// What was typed when there was no more room, by the master of a pseudoterminal.
+    pub(super) held: VecDeque<u8>,
 }
 
 impl Input {
     const fn new() -> Self {
-        Self { line: VecDeque::new(), ready: VecDeque::new(), lines: VecDeque::new(), lnext: false }
+        Self {
+            line: VecDeque::new(),
+            ready: VecDeque::new(),
+            lines: VecDeque::new(),
+            lnext: false,
+            held: VecDeque::new(),
+        }
     }
-    /// What is there goes (`n_tty_flush_buffer`).
+    /// What is there goes, but for what has no room yet (`reset_buffer_flags`).
     pub(super) fn clear(&mut self) {
         self.line.clear();
         self.ready.clear();
@@ -78,8 +86,12 @@ impl Input {
     pub(super) fn len(&self) -> usize {
         self.ready.len()
     }
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.ready.len() + self.line.len() < N_TTY_BUF_SIZE - 1 && self.lines.len() < N_TTY_BUF_SIZE
+    }
+    /// Whether no line is whole.
+    pub(super) fn has_no_line(&self) -> bool {
+        self.lines.is_empty()
     }
     /// The line is whole.
     fn end_line(&mut self) {
@@ -263,6 +275,10 @@ impl Tty {
                 }
             });
             (s.out.column, s.out.canon_column) = at;
+            if matches!(effect, Effect::Signal(_)) && tm.lflag & abi::NOFLSH == 0 {
+                // (`isig`, `n_tty_packet_mode_flush`; `pty.c`, `pty_flush_buffer`.)
+                s.packet = s.packet.map(|p| p | pty::FLUSHREAD | pty::FLUSHWRITE);
+            }
             s.out.queue = queue;
             (effect, (before, s.out.stopped))
         };
@@ -303,12 +319,6 @@ impl Tty {
             Driver::Serial(port) => serial::dev(port),
             Driver::Pty(index) => pty::slave_dev(index),
         }
-    }
-
-    /// Whether what is typed now would not be lost, or pushes nothing out (`receive_room`).
-    pub(super) fn has_input_room(&self) -> bool {
-        let s = self.state.lock();
-        s.input.has_room() || s.termios.lflag & abi::ICANON != 0 && s.input.lines.is_empty()
     }
 
     /// Everybody has closed the terminal again: its master reads to the end, and no further
@@ -467,13 +477,26 @@ fn echo_char(tm: &Termios, c: u8, echo: &mut dyn FnMut(&[u8])) {
 }
 
 impl Tty {
-    /// Whether there is something to read: a line, or a byte where there are no lines.
-    pub(super) fn readable(&self) -> bool {
+    /// Whether there is something to read: a line, or `least` bytes where there are no lines.
+    pub(super) fn has_input(&self, least: usize) -> bool {
         let s = self.state.lock();
         if s.termios.lflag & abi::ICANON != 0 {
             return !s.input.lines.is_empty();
         }
-        !s.input.ready.is_empty()
+        s.input.ready.len() >= least.max(1)
+    }
+
+    /// Whether a read would give something.
+    pub(super) fn readable(&self) -> bool {
+        self.has_input(1)
+    }
+
+    /// The same for who polls: where the settings want more bytes at least, without a limit of time,
+    /// that many (`input_available_p`).
+    pub(super) fn poll_readable(&self) -> bool {
+        let cc = self.state.lock().termios.cc;
+        let [least, time] = [abi::VMIN, abi::VTIME].map(|i| cc[i as usize]);
+        self.has_input(if time == 0 { least.into() } else { 1 })
     }
 
     /// Up to `max` bytes of what can be read, and whether they end a line.
@@ -488,9 +511,16 @@ impl Tty {
         self.state.lock().input.len()
     }
 
+    /// What was typed is lost (`tty_buffer_flush`).
+    pub(super) fn flush_input(&self) {
+        let mut s = self.state.lock();
+        s.input.clear();
+        s.input.held = VecDeque::new();
+    }
+
     /// A hangup: what was typed is lost, and whoever waits for more is woken.
     pub(super) fn flush_and_wake(&self) {
-        self.state.lock().input.clear();
+        self.flush_input();
         self.wait.wake_up();
     }
 }

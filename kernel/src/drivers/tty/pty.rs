@@ -8,6 +8,7 @@
 //! being held for long.
 
 use super::n_tty::{Driver, Tty};
+use super::n_tty_output::written;
 use super::tty_io::TtyFile;
 use super::tty_ioctl;
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
@@ -133,7 +134,7 @@ pub fn open_slave(index: u32, flags: u32) -> Result<Arc<dyn FileOps>> {
     pty.may_open()?;
     let file = TtyFile::open(&pty.tty)?;
     if flags & linux_raw_sys::general::O_NOCTTY == 0 {
-        pty.tty.acquire_on_open();
+        pty.tty.acquire_on_open(flags);
     }
     Ok(Arc::new(file))
 }
@@ -238,27 +239,25 @@ impl FileOps for Master {
         let mut chunk = [0u8; 256];
         let mut done = 0;
         while from.count() != 0 {
-            if !tty.has_input_room() {
-                let stop = if f.nonblock() {
-                    Err(EAGAIN)
-                } else {
-                    tty.out_wait.wait_event_interruptible(|| tty.has_input_room())
-                };
-                match stop {
-                    Err(e) if done == 0 => return Err(e),
-                    Err(_) => return Ok(done),
-                    Ok(()) => {}
-                }
-            }
             let want = from.count().min(chunk.len());
             let n = from.copy_from(&mut chunk[..want]);
-            chunk[..n].iter().for_each(|&c| tty.receive(c));
+            let mut typed = 0;
+            while typed < n {
+                typed += tty.type_in(&chunk[typed..n]);
+                if typed == n {
+                    break;
+                }
+                let wait = || tty.out_wait.wait_event_interruptible(|| tty.may_type());
+                if let Err(e) = if f.nonblock() { Err(EAGAIN) } else { wait() } {
+                    return written(done + typed, e);
+                }
+            }
             done += n;
             if n < want {
-                return if done == 0 { Err(EFAULT) } else { Ok(done) };
+                return written(done, EFAULT);
             }
             if from.count() != 0 && signal_pending(&current()) {
-                return if done == 0 { Err(ERESTARTSYS) } else { Ok(done) };
+                return written(done, ERESTARTSYS);
             }
         }
         Ok(done)
@@ -268,7 +267,7 @@ impl FileOps for Master {
         let tty = &self.pty.tty;
         table.wait_static(&tty.master_wait);
         table.wait_static(&tty.out_wait);
-        let mut mask = if tty.has_input_room() { poll::OUT | poll::WRNORM } else { 0 };
+        let mut mask = if tty.may_type() { poll::OUT | poll::WRNORM } else { 0 };
         let s = tty.state.lock();
         if !s.out.queue.is_empty() {
             mask |= poll::IN | poll::RDNORM;

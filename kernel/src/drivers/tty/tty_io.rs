@@ -59,7 +59,7 @@ pub fn open_tty(dev: Dev, flags: u32) -> Result<Arc<dyn FileOps>> {
     let tty = find_port(port)?;
     let file = TtyFile::open(tty)?;
     if flags & O_NOCTTY == 0 {
-        tty.acquire_on_open();
+        tty.acquire_on_open(flags);
     }
     Ok(Arc::new(file))
 }
@@ -144,8 +144,7 @@ impl FileOps for TtyFile {
             }
             let (chunk, line_ends) = t.take(to.count().min(256));
             if let n_tty::Driver::Pty(_) = t.driver {
-                // Who types there may have waited for room.
-                t.out_wait.wake_up();
+                t.flush_to_ldisc();
             }
             let n = to.copy_to(&chunk);
             done += n;
@@ -211,7 +210,7 @@ impl FileOps for TtyFile {
         if self.hung_up() {
             return Some(poll::OUT | poll::WRNORM | poll::IN | poll::RDNORM | poll::ERR | poll::HUP);
         }
-        Some(if self.tty.readable() { out | poll::IN | poll::RDNORM } else { out })
+        Some(if self.tty.poll_readable() { out | poll::IN | poll::RDNORM } else { out })
     }
 
     fn ioctl(&self, f: &File, cmd: u32, arg: usize) -> Result<usize> {

@@ -86,11 +86,11 @@ pub fn ioctl(t: &'static Tty, f: &File, cmd: u32, arg: usize) -> Result<usize> {
 }
 
 /// Whose terminal it is, and what is pretended to be typed.
-fn job_control(t: &'static Tty, _: &File, cmd: u32, arg: usize) -> Result<usize> {
+fn job_control(t: &'static Tty, f: &File, cmd: u32, arg: usize) -> Result<usize> {
     match cmd {
-        io::TIOCSCTTY => t.steal(arg == 1)?,
+        io::TIOCSCTTY => t.steal(arg == 1, f.readable())?,
         io::TIOCGPGRP => put_user(arg, &t.foreground()?)?,
-        io::TIOCSPGRP => t.set_foreground(get_user(arg)?)?,
+        io::TIOCSPGRP => t.set_foreground(arg)?,
         io::TIOCSTI => {
             if !t.is_mine() && !capable(abi::CAP_SYS_ADMIN) {
                 return Err(EPERM);
@@ -129,6 +129,7 @@ fn set_termios(t: &Tty, mut tm: Termios, flush: bool) -> Result {
     if restart {
         t.set_stopped(false);
     }
+    t.flush_to_ldisc();
     Ok(())
 }
 
@@ -147,7 +148,7 @@ fn flush(t: &Tty, which: usize) -> Result {
         return Err(EINVAL);
     }
     if which != 1 {
-        t.state.lock().input.clear();
+        t.flush_input();
         t.tell_master(FLUSHREAD);
         t.out_wait.wake_up();
     }

@@ -4,6 +4,7 @@
 
 use super::n_tty::{self, Driver, Tty};
 use super::pty;
+use crate::arch::x86::lib::usercopy::get_user;
 use crate::errno::{EINVAL, EIO, ENOTTY, EPERM, ERESTARTSYS, ESRCH, Result};
 use crate::fs::inode::Dev;
 use crate::kernel::capability::capable;
@@ -11,9 +12,9 @@ use crate::kernel::fork::{TASKLIST, find_task};
 use crate::kernel::signal::action::SIG_IGN;
 use crate::kernel::signal::kill::is_pgrp_orphaned;
 use crate::kernel::signal::{kill_pgrp, send_sig, with_siglock};
-use crate::kernel::task::current;
+use crate::kernel::task::{current, tif};
 use core::sync::atomic::Ordering::Relaxed;
-use linux_raw_sys::general::{CAP_SYS_ADMIN, SIGCONT, SIGHUP, SIGTTIN};
+use linux_raw_sys::general::{CAP_SYS_ADMIN, O_ACCMODE, O_WRONLY, SIGCONT, SIGHUP, SIGTTIN};
 
 /// Nobody of the session has a terminal any more (`session_clear_tty`).
 fn session_clear_tty(session: i32) {
@@ -30,13 +31,14 @@ pub fn disassociate_ctty() {
         return;
     }
     if let Some(tty) = n_tty::find(Dev(sig.tty.load(Relaxed))) {
-        tty.vhangup_session();
+        tty.session_ends();
         return;
     }
     // The terminal went before: its foreground hears of it now.
     let old = sig.tty_old_pgrp.swap(0, Relaxed);
     if old != 0 {
         let _ = kill_pgrp(old, SIGHUP as i32, true);
+        let _ = kill_pgrp(old, SIGCONT as i32, true);
     }
 }
 
@@ -68,6 +70,8 @@ impl Tty {
             return Err(EIO);
         }
         let _ = kill_pgrp(own, sig as i32, true);
+        // Another thread may have been chosen to take it: the call is restarted all the same.
+        cur.set_flag(tif::SIGPENDING);
         Err(ERESTARTSYS)
     }
 
@@ -75,13 +79,15 @@ impl Tty {
     fn set_controlling(&self) {
         let cur = current();
         cur.signal.tty.store(self.dev().0, Relaxed);
+        cur.signal.tty_old_pgrp.store(0, Relaxed);
         self.session.store(cur.signal.session(), Relaxed);
         self.pgrp.store(cur.signal.pgrp(), Relaxed);
     }
 
     /// `TIOCSCTTY`: only a session leader without a terminal may, and, but for root
-    /// with `force`, only if no other session has it (`tiocsctty`).
-    pub(super) fn steal(&self, force: bool) -> Result {
+    /// with `force`, only if no other session has it; through a file that it can read, for who has a
+    /// terminal can read what is typed there (`tiocsctty`).
+    pub(super) fn steal(&self, force: bool, readable: bool) -> Result {
         let cur = current();
         let session = self.session.load(Relaxed);
         let leader = cur.signal.leader.load(Relaxed) != 0;
@@ -97,14 +103,19 @@ impl Tty {
             }
             session_clear_tty(session);
         }
+        if !readable && !capable(CAP_SYS_ADMIN) {
+            return Err(EPERM);
+        }
         self.set_controlling();
         Ok(())
     }
 
-    /// A session leader without a terminal gets the one it opens (`tty_open_proc_set_tty`).
-    pub(super) fn acquire_on_open(&self) {
+    /// A session leader without a terminal gets the one it opens for reading
+    /// (`tty_open_proc_set_tty`).
+    pub(super) fn acquire_on_open(&self, flags: u32) {
         let sig = &current().signal;
-        let wants = sig.leader.load(Relaxed) != 0 && sig.tty.load(Relaxed) == 0;
+        let reads = flags & O_ACCMODE != O_WRONLY;
+        let wants = reads && sig.leader.load(Relaxed) != 0 && sig.tty.load(Relaxed) == 0;
         if wants && self.session.load(Relaxed) == 0 {
             self.set_controlling();
         }
@@ -122,21 +133,24 @@ impl Tty {
         Ok(self.session.load(Relaxed))
     }
 
-    /// `TIOCSPGRP`: to a process group of the same session.
-    pub(super) fn set_foreground(&self, pgrp: i32) -> Result {
+    /// `TIOCSPGRP`: to a process group of the same session; a number that is a process's of it will
+    /// do (`tiocspgrp`, `session_of_pgrp`).
+    pub(super) fn set_foreground(&self, at: usize) -> Result {
         // An orphan is told that the terminal is not its own.
         let orphan = |e| if e == EIO { ENOTTY } else { e };
         self.check_foreground(linux_raw_sys::general::SIGTTOU).map_err(orphan)?;
+        let pgrp: i32 = get_user(at)?;
+        if pgrp < 0 {
+            return Err(EINVAL);
+        }
         let session = current().signal.session();
         if !self.is_mine() || self.session.load(Relaxed) != session {
             return Err(ENOTTY);
         }
-        if pgrp < 0 {
-            return Err(EINVAL);
-        }
         let list = TASKLIST.lock();
-        let member = list.iter().find(|p| p.signal.pgrp() == pgrp).ok_or(ESRCH)?;
-        if member.signal.session() != session {
+        let member = list.iter().find(|p| p.signal.pgrp() == pgrp).cloned();
+        let of = member.or_else(|| list.find(pgrp)).ok_or(ESRCH)?;
+        if of.signal.session() != session {
             return Err(EPERM);
         }
         self.pgrp.store(pgrp, Relaxed);
@@ -155,16 +169,20 @@ impl Tty {
                 let _ = kill_pgrp(pgrp, SIGCONT as i32, false);
             }
             session_clear_tty(sig.session());
+            sig.tty_old_pgrp.store(0, Relaxed);
         }
         sig.tty.store(0, Relaxed);
         Ok(())
     }
 
-    /// The session that has the terminal ends with its leader, the current process: whoever
-    /// has the terminal open finds it at its end, the foreground hears of it, and it is free
-    /// for another session (Linux 6.1, drivers/tty/tty_io.c, `tty_vhangup_session`).
-    fn vhangup_session(&self) {
-        self.cut();
+    /// The session that has the terminal ends with its leader, the current process: the foreground
+    /// hears of it, and the terminal is free for another session. Whoever has it open finds it at
+    /// its end, but for a pseudoterminal, whose line is its master's to cut (`disassociate_ctty`;
+    /// Linux 6.1, drivers/tty/tty_io.c, `tty_vhangup_session`).
+    fn session_ends(&self) {
+        if let Driver::Serial(_) = self.driver {
+            self.cut();
+        }
         session_clear_tty(self.session.swap(0, Relaxed));
         let pgrp = self.pgrp.swap(0, Relaxed);
         if pgrp != 0 {
