@@ -20,6 +20,7 @@ pub mod drivers;
 pub mod errno;
 pub mod fs;
 pub mod init;
+pub mod ipc;
 #[path = "lib/mod.rs"]
 pub mod lib;
 pub mod locking;

@@ -19,6 +19,7 @@ pub use wait::{put_rusage, sys_wait4, sys_waitid};
 use crate::arch::x86::percpu::this_cpu;
 use crate::drivers::tty::tty_jobctrl::disassociate_ctty;
 use crate::errno::Result;
+use crate::ipc::sem::undo::exit_sem;
 use crate::kernel::fork::{TASKLIST, TaskListGuard, mm_release};
 use crate::kernel::futex::futex_exit_release;
 use crate::kernel::panic::{OOPS_COUNT, OOPS_LIMIT, panic};
@@ -62,6 +63,7 @@ pub fn do_exit(code: i32) -> ! {
         exit_itimers(cur);
     }
     exit_mm();
+    exit_sem(&cur);
     drop(cur.files.lock().take());
     drop(cur.fs.lock().take());
     if !others_live {

@@ -12,6 +12,7 @@ use crate::errno::{EAGAIN, EEXIST, EINTR, EINVAL, EPERM, ERESTARTNOINTR, Result}
 use crate::fs::file::UnusedFd;
 use crate::fs::fs_struct::current_fs;
 use crate::fs::{FilesStruct, FsStruct};
+use crate::ipc::sem::undo::SysvSem;
 use crate::kernel::cred::Cred;
 use crate::kernel::exit::Relations;
 use crate::kernel::futex::TaskFutexes;
@@ -306,6 +307,7 @@ fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
         pdeath_signal: AtomicU32::new(0),
         robust_list: AtomicU64::new(0),
         futex: TaskFutexes::default(),
+        sysvsem: SysvSem::default(),
         rseq: Rseq::default(),
         seccomp: Seccomp::default(),
         no_new_privs: AtomicBool::new(false),
@@ -428,6 +430,9 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     process_64::init_stack(&t, regs, None);
     t.personality.store(cur.personality.load(Ordering::Relaxed), Ordering::Relaxed);
     t.se.inherit(&cur.se);
+    if args.has(nr::CLONE_SYSVSEM) {
+        cur.sysvsem.share(&t.sysvsem);
+    }
     t.no_new_privs.store(cur.no_new_privs.load(Ordering::Relaxed), Ordering::Relaxed);
     t.set_flag(cur.flags.load(Ordering::Relaxed) & tif::INHERITED);
     t.pf.fetch_or(cur.pf.load(Ordering::Relaxed) & pf::RANDOMIZE, Ordering::Relaxed);

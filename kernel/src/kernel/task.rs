@@ -187,6 +187,8 @@ pub struct Task {
     pub robust_list: AtomicU64,
     /// Locks with priority inheritance that it has or waits for.
     pub futex: crate::kernel::futex::TaskFutexes,
+    /// What is taken back of System V semaphores when it ends.
+    pub sysvsem: crate::ipc::sem::undo::SysvSem,
     /// `rseq(2)`.
     pub rseq: crate::kernel::rseq::Rseq,
     /// `seccomp(2)`.

@@ -7,6 +7,7 @@ use super::task::current;
 use crate::errno::{EINVAL, Result};
 use crate::fs::file::current_files;
 use crate::fs::fs_struct::current_fs;
+use crate::ipc::sem::undo::exit_sem;
 use alloc::sync::Arc;
 use linux_raw_sys::general as nr;
 
@@ -66,6 +67,9 @@ pub fn sys_unshare(flags: usize) -> Result<usize> {
     if flags & nr::CLONE_FS != 0 && Arc::strong_count(&fs) > 2 {
         let old = cur.fs.lock().replace(fs.fork());
         drop(old);
+    }
+    if flags & nr::CLONE_SYSVSEM != 0 {
+        exit_sem(&cur);
     }
     if let Some(files) = files {
         // The old table is let go outside the lock.

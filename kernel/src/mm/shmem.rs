@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! Shared anonymous memory: what `MAP_SHARED | MAP_ANONYMOUS` maps.
+//! Shared anonymous memory: what `MAP_SHARED | MAP_ANONYMOUS` maps, and System V's segments are of.
 //!
 //! An unnamed file that lives as long as somebody maps it. After Linux 6.1,
-//! `mm/shmem.c` (`shmem_zero_setup`), which gives it the name seen in
+//! `mm/shmem.c` (`shmem_zero_setup`, `shmem_kernel_file_setup`), which gives it the name seen in
 //! `/proc/PID/maps`.
 
 use crate::errno::{EFAULT, Result};
@@ -14,19 +14,30 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-struct ShmemZero {
+/// Pages by their place; zeroes where there is none.
+pub struct ShmemObject {
     len: usize,
+    /// Its size counts as promised memory.
+    promised: bool,
     pages: SpinLock<BTreeMap<u64, Page>>,
 }
 
-/// A new object of `len` bytes of zeroes. Its size counts as promised memory.
-pub fn zero_setup(len: usize) -> Result<Arc<dyn VmFile>> {
-    vm_enough_memory(len / PAGE_SIZE)?;
-    Ok(Arc::new(ShmemZero { len, pages: SpinLock::new(BTreeMap::new()) }))
-}
-
-impl VmFile for ShmemZero {
-    fn fault_page(&self, pgoff: u64) -> Result<Page> {
+impl ShmemObject {
+    /// `len` bytes (whole pages) of zeroes.
+    ///
+    /// # Errors
+    /// `ENOMEM` if so much may not be promised.
+    pub fn new(len: usize, promised: bool) -> Result<Arc<Self>> {
+        if promised {
+            vm_enough_memory(len / PAGE_SIZE)?;
+        }
+        Ok(Arc::new(Self { len, promised, pages: SpinLock::new(BTreeMap::new()) }))
+    }
+    /// The page at an offset, made if need be.
+    ///
+    /// # Errors
+    /// `EFAULT` behind the end, `ENOMEM`.
+    pub fn fault_page(&self, pgoff: u64) -> Result<Page> {
         if pgoff >= (self.len / PAGE_SIZE) as u64 {
             return Err(EFAULT);
         }
@@ -38,19 +49,46 @@ impl VmFile for ShmemZero {
         pages.insert(pgoff, p.clone());
         Ok(p)
     }
-    fn cached_page(&self, pgoff: u64) -> Option<Page> {
+    /// The page if it is there.
+    pub fn cached_page(&self, pgoff: u64) -> Option<Page> {
         self.pages.lock().get(&pgoff).cloned()
     }
-    fn size(&self) -> u64 {
+    /// Bytes.
+    pub fn size(&self) -> u64 {
         self.len as u64
     }
-    fn name(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"/dev/zero (deleted)");
+    /// Pages that are there.
+    pub fn nr_pages(&self) -> usize {
+        self.pages.lock().len()
     }
 }
 
-impl Drop for ShmemZero {
+impl Drop for ShmemObject {
     fn drop(&mut self) {
-        vm_unacct_memory(self.len / PAGE_SIZE);
+        if self.promised {
+            vm_unacct_memory(self.len / PAGE_SIZE);
+        }
+    }
+}
+
+struct ShmemZero(Arc<ShmemObject>);
+
+/// A new object of `len` bytes of zeroes. Its size counts as promised memory.
+pub fn zero_setup(len: usize) -> Result<Arc<dyn VmFile>> {
+    Ok(Arc::new(ShmemZero(ShmemObject::new(len, true)?)))
+}
+
+impl VmFile for ShmemZero {
+    fn fault_page(&self, pgoff: u64) -> Result<Page> {
+        self.0.fault_page(pgoff)
+    }
+    fn cached_page(&self, pgoff: u64) -> Option<Page> {
+        self.0.cached_page(pgoff)
+    }
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+    fn name(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"/dev/zero (deleted)");
     }
 }

@@ -181,6 +181,11 @@ pub trait VmFile: Send + Sync {
         0
     }
 
+    /// What `shmat` has made of it, if that is where it comes from.
+    fn shm_attach(&self) -> Option<&crate::ipc::shm::ShmAttach> {
+        None
+    }
+
     /// Appends the path as `/proc/PID/maps` shows it (with ` (deleted)` if so).
     fn name(&self, out: &mut Vec<u8>);
 

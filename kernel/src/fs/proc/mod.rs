@@ -95,7 +95,7 @@ fn add_file(root: &Arc<Dentry>, path: &str, mode: u32, f: ProcFile) {
 fn make() -> Arc<Dentry> {
     let sb = SuperBlock::new(&FS_TYPE, String::new(), 0, usize::MAX);
     let root = Dentry::root(Inode::new(&sb, S_IFDIR | 0o555, Dev(0), Box::new(ProcRoot)));
-    for (name, show) in text::FILES {
+    for (name, show) in text::FILES.iter().chain(&crate::ipc::procfs::FILES) {
         let file = ProcFile::new(|out| {
             show(out);
             Ok(())

@@ -8,6 +8,7 @@ use crate::errno::{EINVAL, Result};
 use crate::fs::coredump;
 use crate::fs::exec::SUID_DUMPABLE;
 use crate::fs::seq_file::SeqFile;
+use crate::ipc;
 use crate::kernel::panic::{OOPS_LIMIT, PANIC_ON_OOPS, PANIC_ON_WARN, PANIC_TIMEOUT};
 use crate::kernel::printk::{self, syslog};
 use crate::kernel::setid::NGROUPS_MAX;
@@ -132,6 +133,33 @@ macro_rules! text_entry {
     };
 }
 
+/// A number without a sign, which may be larger than others.
+fn ulong(b: &[u8]) -> Result<usize> {
+    let text = core::str::from_utf8(b.split(|&b| b == 0).next().unwrap_or(&[])).map_err(|_| EINVAL)?;
+    text.split_ascii_whitespace().next().and_then(|w| w.parse().ok()).ok_or(EINVAL)
+}
+
+/// A size, no larger than `$max`.
+macro_rules! size_entry {
+    ($path:literal, $var:expr, $max:expr) => {
+        Sysctl {
+            path: $path,
+            show: |o| writeln!(o, "{}", $var.load(Relaxed)),
+            store: Some(|b| {
+                let n = ulong(b)?;
+                if n > $max {
+                    return Err(EINVAL);
+                }
+                $var.store(n, Relaxed);
+                Ok(())
+            }),
+        }
+    };
+}
+/// Most System V objects of a kind, and most bytes of a message.
+const IPC_MNI_MAX: usize = 32768;
+const INT_MAX: usize = i32::MAX as usize;
+
 /// The four of `kernel/printk`.
 static LOG_LEVELS: [&AtomicI32; 4] = [
     &printk::CONSOLE_LOGLEVEL,
@@ -171,6 +199,27 @@ const POOL_BITS: u32 = 256;
 
 /// All entries.
 pub static TABLE: &[Sysctl] = &[
+    size_entry!("kernel/shmmax", ipc::shm::SHMMAX, usize::MAX),
+    size_entry!("kernel/shmall", ipc::shm::SHMALL, usize::MAX),
+    size_entry!("kernel/shmmni", ipc::shm::SHMMNI, IPC_MNI_MAX),
+    size_entry!("kernel/msgmax", ipc::msg::MSGMAX, INT_MAX),
+    size_entry!("kernel/msgmnb", ipc::msg::MSGMNB, INT_MAX),
+    size_entry!("kernel/msgmni", ipc::msg::MSGMNI, IPC_MNI_MAX),
+    Sysctl {
+        path: "kernel/sem",
+        show: |o| {
+            let v = [0, 1, 2, 3].map(ipc::sem::limit);
+            writeln!(o, "{}\t{}\t{}\t{}", v[0], v[1], v[2], v[3]);
+        },
+        store: Some(|b| {
+            numbers(b, |i, n| {
+                if let Some(limit) = ipc::sem::SEM_LIMITS.get(i) {
+                    limit.store(usize::try_from(n).ok().filter(|&n| n <= INT_MAX).ok_or(EINVAL)?, Relaxed);
+                }
+                Ok(())
+            })
+        }),
+    },
     constant_entry!("kernel/cap_last_cap", linux_raw_sys::general::CAP_LAST_CAP),
     constant_entry!("kernel/ngroups_max", NGROUPS_MAX),
     constant_entry!("kernel/overflowuid", OVERFLOW_ID),

@@ -52,6 +52,19 @@ syscalls! {
     __NR_sigaltstack => crate::kernel::signal::altstack::sys_sigaltstack, (di, si);
     __NR_rt_sigreturn => crate::arch::x86::kernel::signal::sys_rt_sigreturn, ();
     __NR_restart_syscall => crate::kernel::signal::restart_block::sys_restart_syscall, ();
+    // --- ipc
+    __NR_shmget => crate::ipc::shm::sys_shmget, (di, si, dx);
+    __NR_shmat => crate::ipc::shm::sys_shmat, (di, si, dx);
+    __NR_shmdt => crate::ipc::shm::sys_shmdt, (di);
+    __NR_shmctl => crate::ipc::shm::sys_shmctl, (di, si, dx);
+    __NR_semget => crate::ipc::sem::syscalls::sys_semget, (di, si, dx);
+    __NR_semop => crate::ipc::sem::syscalls::sys_semop, (di, si, dx);
+    __NR_semtimedop => crate::ipc::sem::syscalls::sys_semtimedop, (di, si, dx, r10);
+    __NR_semctl => crate::ipc::sem::syscalls::sys_semctl, (di, si, dx, r10);
+    __NR_msgget => crate::ipc::msg::sys_msgget, (di, si);
+    __NR_msgsnd => crate::ipc::msg::sys_msgsnd, (di, si, dx, r10);
+    __NR_msgrcv => crate::ipc::msg::sys_msgrcv, (di, si, dx, r10, r8);
+    __NR_msgctl => crate::ipc::msg::sys_msgctl, (di, si, dx);
     // --- kernel/time
     __NR_nanosleep => crate::kernel::time::nanosleep::sys_nanosleep, (di, si);
     __NR_clock_nanosleep => crate::kernel::time::nanosleep::sys_clock_nanosleep, (di, si, dx, r10);

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! What is done to semaphores is taken back when the process ends, if it said so (Linux 6.1,
+//! `ipc/sem.c`, `find_alloc_undo`, `copy_semundo`, `exit_sem`).
+//!
+//! How much of each semaphore is kept with the set; a process's list knows of which sets.
+
+use super::{SEM_IDS, SEMVMX, SemArray};
+use crate::errno::{ENOMEM, Result};
+use crate::ipc::util::room;
+use crate::kernel::task::{Task, current};
+use crate::locking::SpinLock;
+use crate::mm::util::{kvcalloc, try_push};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What threads share that are made with `CLONE_SYSVSEM` (`struct sem_undo_list`).
+pub struct UndoList {
+    /// What the sets know it by.
+    pub id: u64,
+    sets: SpinLock<Vec<i32>>,
+}
+
+/// A task's list, once it needs one.
+#[derive(Default)]
+pub struct SysvSem(SpinLock<Option<Arc<UndoList>>>);
+
+impl SysvSem {
+    /// The current task's list (`get_undo_list`).
+    fn get(&self) -> Arc<UndoList> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let new = || Arc::new(UndoList { id: NEXT.fetch_add(1, Relaxed), sets: SpinLock::new(Vec::new()) });
+        self.0.lock().get_or_insert_with(new).clone()
+    }
+    /// Shares it with a new thread.
+    pub fn share(&self, with: &Self) {
+        *with.0.lock() = Some(self.get());
+    }
+}
+
+/// The place where `set` notes what the current task's list takes back, made if need be; its id.
+pub(super) fn find_alloc(set: &mut SemArray) -> Result<u64> {
+    let list = current().sysvsem.get();
+    if !set.undo.contains_key(&list.id) {
+        room()?;
+        let adj = kvcalloc(set.len())?;
+        try_push(&mut list.sets.lock(), set.perm.id).map_err(|_| ENOMEM)?;
+        set.undo.insert(list.id, adj);
+    }
+    Ok(list.id)
+}
+
+/// Adds to each value what was taken, within its bounds.
+fn take_back(set: &mut SemArray, adj: &[i16], pid: i32) {
+    for (sem, adj) in set.sems.iter_mut().zip(adj).filter(|(_, adj)| **adj != 0) {
+        sem.val = (sem.val + i32::from(*adj)).clamp(0, SEMVMX);
+        sem.pid = pid;
+    }
+    set.update();
+}
+
+/// A task gives up its list: the last one that has it has everything taken back.
+pub fn exit_sem(t: &Task) {
+    let Some(list) = t.sysvsem.0.lock().take() else { return };
+    if Arc::strong_count(&list) > 1 {
+        return;
+    }
+    let sets = core::mem::take(&mut *list.sets.lock());
+    for id in sets {
+        let mut ids = SEM_IDS.lock();
+        // The set may be gone, and another have its id.
+        let Ok(set) = ids.find(id) else { continue };
+        let Some(adj) = set.undo.remove(&list.id) else { continue };
+        take_back(set, &adj, t.tgid);
+    }
+}
