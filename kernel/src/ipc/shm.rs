@@ -7,6 +7,7 @@
 use super::util::{IpcIds, IpcObject, KernIpcPerm, S_IRUGO, S_IWUGO, S_IXUGO, cmd, now, room};
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EINTR, EINVAL, ENOMEM, ENOSPC, EPERM, Result};
+use crate::fs::filemap::MAX_FILE_SIZE;
 use crate::fs::pipe::pseudo_sb;
 use crate::kernel::capability::capable;
 use crate::kernel::task::current;
@@ -167,6 +168,10 @@ fn newseg(ids: &mut IpcIds<Segment>, key: i32, size: usize, flags: u32) -> Resul
     if flags & SHM_HUGETLB != 0 {
         // The logarithm of the pages' size; there are none of any.
         return Err(if matches!(flags >> 26 & 0x3f, 0 | 21 | 30) { ENOMEM } else { EINVAL });
+    }
+    // No file is larger (`__shmem_file_setup`).
+    if size as u64 > MAX_FILE_SIZE {
+        return Err(EINVAL);
     }
     let unreserved = flags & SHM_NORESERVE != 0 && SYSCTL_OVERCOMMIT_MEMORY.load(Relaxed) != OVERCOMMIT_NEVER;
     room()?;
