@@ -3,7 +3,7 @@
 
 use crate::errno::{EAGAIN, EFAULT, EINVAL, Result};
 use crate::fs::anon_inodes::anon_inode_getfd;
-use crate::fs::file_table::{File, FileOps, Seeking, poll};
+use crate::fs::file_table::{File, FileOps, RW_FLAGS, Seeking, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::wait::WaitQueue;
@@ -11,7 +11,7 @@ use crate::lib::iov_iter::IovIter;
 use crate::locking::IrqLock;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
+use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK, RWF_NOWAIT};
 
 /// `EFD_SEMAPHORE`: a read takes one, not all.
 const EFD_SEMAPHORE: u32 = 1;
@@ -46,10 +46,10 @@ impl EventFd {
         room
     }
     /// Does something as soon as that is possible.
-    fn when<T>(&self, f: &File, mut attempt: impl FnMut(&Self) -> Option<T>) -> Result<T> {
+    fn when<T>(&self, nonblock: bool, mut attempt: impl FnMut(&Self) -> Option<T>) -> Result<T> {
         let mut done = attempt(self);
         if done.is_none() {
-            if f.nonblock() {
+            if nonblock {
                 return Err(EAGAIN);
             }
             self.wait.wait_event_interruptible(|| {
@@ -66,7 +66,7 @@ impl FileOps for EventFd {
         if to.count() < size_of::<u64>() {
             return Err(EINVAL);
         }
-        let n = self.when(f, Self::take)?;
+        let n = self.when(f.nonblock() || to.flags() & RWF_NOWAIT != 0, Self::take)?;
         self.wait.wake_up_poll(poll::OUT);
         if to.copy_to(&n.to_ne_bytes()) == size_of::<u64>() { Ok(size_of::<u64>()) } else { Err(EFAULT) }
     }
@@ -82,7 +82,7 @@ impl FileOps for EventFd {
         if n == u64::MAX {
             return Err(EINVAL);
         }
-        self.when(f, |e| e.add(n).then_some(()))?;
+        self.when(f.nonblock(), |e| e.add(n).then_some(()))?;
         self.wait.wake_up_poll(poll::IN);
         Ok(size_of::<u64>())
     }
@@ -93,6 +93,9 @@ impl FileOps for EventFd {
         let overflow = if count == u64::MAX { poll::ERR } else { 0 };
         let writable = if count < u64::MAX - 1 { poll::OUT } else { 0 };
         Some(readable | overflow | writable)
+    }
+    fn rw_flags(&self) -> u32 {
+        RW_FLAGS | RWF_NOWAIT
     }
     fn seeking(&self) -> Seeking {
         Seeking::Ignored

@@ -19,8 +19,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general::{
-    O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END,
-    SEEK_HOLE, SEEK_SET,
+    O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY, RWF_APPEND, RWF_DSYNC, RWF_HIPRI,
+    RWF_SYNC, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
 };
 
 /// How a file answers `mmap`.
@@ -29,6 +29,17 @@ pub enum Mapping {
     Pages,
     /// Zeroes (`/dev/zero`).
     Zero,
+}
+
+/// Flags of `preadv2` and `pwritev2` that most files know.
+pub const RW_FLAGS: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_APPEND;
+
+/// Whether a file has `splice_read` and `splice_write`.
+#[derive(Clone, Copy, Default)]
+#[allow(missing_docs)]
+pub struct Splices {
+    pub from: bool,
+    pub to: bool,
 }
 
 /// Poll bits, as `poll(2)` has them.
@@ -63,6 +74,14 @@ pub trait FileOps: Send + Sync {
     /// Whether positions above `i64::MAX` are none the worse (`FMODE_UNSIGNED_OFFSET`).
     fn unsigned_offset(&self) -> bool {
         false
+    }
+    /// Whether what it has can go through a pipe without a program's copying it, and the other way.
+    fn splices(&self) -> Splices {
+        Splices::default()
+    }
+    /// Flags of `preadv2` and `pwritev2` that it knows (`FMODE_NOWAIT`, `do_loop_readv_writev`).
+    fn rw_flags(&self) -> u32 {
+        RW_FLAGS
     }
     /// Its owner is to be told of its events from now on, or not any more; `None` if it never tells.
     fn fasync(&self, file: &File, fd: i32, on: bool) -> Option<Result> {

@@ -57,6 +57,7 @@ pub mod read_write;
 pub mod readdir;
 pub mod rename;
 pub mod select;
+pub mod sendfile;
 pub mod seq_file;
 pub mod signalfd;
 pub mod splice;

@@ -35,12 +35,35 @@ const DEF_BUFFERS: usize = 16;
 /// Largest size that others than root may ask for (`/proc/sys/fs/pipe-max-size`).
 pub const MAX_SIZE: usize = 1 << 20;
 
-struct Buffer {
+/// Some bytes in a pipe: part of a page, which may be others', too.
+#[derive(Clone)]
+pub(super) struct Buffer {
     page: Page,
     offset: u16,
     len: u16,
     /// Written at once with `O_DIRECT`: read at once.
     packet: bool,
+    /// The rest of the page is the pipe's own.
+    can_merge: bool,
+}
+
+impl Buffer {
+    /// Part of a page that somebody has.
+    pub(super) fn linked(page: Page, offset: usize, len: usize) -> Self {
+        Self { page, offset: offset as u16, len: len as u16, packet: false, can_merge: false }
+    }
+    pub(super) fn bytes(&self) -> &[u8] {
+        page_bytes(&self.page, self.offset.into(), self.len.into())
+    }
+    /// At most `max` bytes of it, as they are now or will be.
+    fn part(&self, max: usize) -> Self {
+        Self { len: usize::from(self.len).min(max) as u16, can_merge: false, ..self.clone() }
+    }
+    /// The first `n` bytes are gone.
+    pub(super) fn advance(&mut self, n: usize) {
+        self.offset += n as u16;
+        self.len -= n as u16;
+    }
 }
 
 #[derive(Default)]
@@ -78,7 +101,7 @@ impl Ring {
     /// Appends to the last buffer what is no whole page, if it fits.
     fn merge(&mut self, from: &mut IovIter<'_>) -> Result<usize> {
         let chars = from.count() & (PAGE_SIZE - 1);
-        let Some(b) = self.bufs.back_mut().filter(|b| !b.packet) else {
+        let Some(b) = self.bufs.back_mut().filter(|b| b.can_merge) else {
             return Ok(0);
         };
         let end = usize::from(b.offset + b.len);
@@ -104,7 +127,7 @@ impl Ring {
             self.spare = Some(page);
             return Err(EFAULT);
         }
-        self.bufs.push_back(Buffer { page, offset: 0, len: want as u16, packet });
+        self.bufs.push_back(Buffer { page, offset: 0, len: want as u16, packet, can_merge: !packet });
         Ok(want)
     }
     /// Takes what there is; says whether a buffer became free.
@@ -120,12 +143,11 @@ impl Ring {
             if n < want && done == 0 {
                 return (Err(EFAULT), freed);
             }
-            b.offset += n as u16;
-            b.len -= n as u16;
+            b.advance(n);
             let packet = b.packet;
             if b.len == 0 || packet {
                 freed = true;
-                self.spare = self.bufs.pop_front().map(|b| b.page);
+                self.spare = self.bufs.pop_front().map(|b| b.page).filter(|p| p.ref_count() == 1);
             }
             if n < want || packet {
                 break;
@@ -139,7 +161,8 @@ impl Ring {
 #[allow(clippy::mut_from_ref)]
 fn page_bytes(p: &Page, at: usize, len: usize) -> &mut [u8] {
     assert!(at + len <= PAGE_SIZE);
-    // SAFETY: within the page; the pipe's lock is held, and nobody else knows the page.
+    // SAFETY: within the page. Where it is written it is the pipe's own, whose lock is held; what is
+    // read may be changed by others who have the page, but is only handed to copies.
     unsafe { core::slice::from_raw_parts_mut(p.as_ptr().add(at), len) }
 }
 
@@ -199,9 +222,8 @@ impl Pipe {
         let mut done = 0;
         let mut first = true;
         let r = loop {
-            if self.readers() == 0 {
-                let _ = send_sig(SIGPIPE, &current(), false);
-                break Err(EPIPE);
+            if let Err(e) = self.want_readers() {
+                break Err(e);
             }
             let mut ring = self.ring.lock();
             let was_empty = ring.bufs.is_empty();
@@ -225,6 +247,89 @@ impl Pipe {
             }
         };
         if done != 0 { Ok(done) } else { r.map(|()| 0) }
+    }
+
+    /// Waits until there is something to read, or never will be (`ipipe_prep`).
+    pub(super) fn wait_readable(&self, nonblock: bool) -> Result {
+        let ready = || !self.ring.lock().bufs.is_empty() || self.writers() == 0;
+        match ready() {
+            true => Ok(()),
+            false if nonblock => Err(EAGAIN),
+            false => self.rd_wait.sleep_interruptible(ready),
+        }
+    }
+    /// Waits for room (`wait_for_space`).
+    pub(super) fn wait_writable(&self, nonblock: bool) -> Result {
+        loop {
+            self.want_readers()?;
+            if self.room() != 0 {
+                return Ok(());
+            }
+            if nonblock {
+                return Err(EAGAIN);
+            }
+            self.wr_wait.sleep_interruptible(|| self.room() != 0 || self.readers() == 0)?;
+        }
+    }
+    /// Who writes what nobody will read is told so.
+    fn want_readers(&self) -> Result {
+        if self.readers() == 0 {
+            let _ = send_sig(SIGPIPE, &current(), false);
+            return Err(EPIPE);
+        }
+        Ok(())
+    }
+    /// How many buffers fit in.
+    pub(super) fn room(&self) -> usize {
+        let ring = self.ring.lock();
+        ring.max.saturating_sub(ring.bufs.len())
+    }
+    /// Whether it is empty for good.
+    pub(super) fn ended(&self) -> bool {
+        self.writers() == 0 && self.ring.lock().bufs.is_empty()
+    }
+    /// Puts a buffer behind the others (`add_to_pipe`).
+    pub(super) fn push(&self, b: Buffer) -> Result {
+        self.want_readers()?;
+        let mut ring = self.ring.lock();
+        if ring.full() {
+            return Err(EAGAIN);
+        }
+        ring.bufs.try_reserve(1).map_err(|_| ENOMEM)?;
+        ring.bufs.push_back(b);
+        Ok(())
+    }
+    /// Takes at most `max` bytes of the first buffer out.
+    pub(super) fn pop(&self, max: usize) -> Option<Buffer> {
+        let mut ring = self.ring.lock();
+        let first = ring.bufs.front_mut()?;
+        if usize::from(first.len) <= max {
+            return ring.bufs.pop_front();
+        }
+        let part = first.part(max);
+        first.advance(max);
+        Some(part)
+    }
+    /// Puts back what was taken out; if there is no memory for that, it is lost.
+    pub(super) fn put_back(&self, b: Buffer) {
+        let mut ring = self.ring.lock();
+        if ring.bufs.try_reserve(1).is_ok() {
+            ring.bufs.push_front(b);
+        }
+    }
+    /// At most `max` bytes of buffer `i`, which stay where they are.
+    pub(super) fn peek(&self, i: usize, max: usize) -> Option<Buffer> {
+        self.ring.lock().bufs.get(i).map(|b| b.part(max))
+    }
+    /// There is more to read (`wakeup_pipe_readers`).
+    pub(super) fn wake_readers(&self) {
+        self.rd_wait.wake_up_poll(READABLE);
+        self.fasync_readers.kill(Band::In);
+    }
+    /// There is more room (`wakeup_pipe_writers`).
+    pub(super) fn wake_writers(&self) {
+        self.wr_wait.wake_up_poll(WRITABLE);
+        self.fasync_writers.kill(Band::Out);
     }
 
     /// Sets the number of buffers (`pipe_set_size`).
@@ -347,12 +452,17 @@ impl FileOps for PipeEnd {
     }
 }
 
+/// The pipe that a file is an end of.
+pub(super) fn get_pipe_info(file: &File) -> Option<&Pipe> {
+    file.op.as_any()?.downcast_ref::<PipeEnd>().map(|e| &*e.pipe)
+}
+
 /// `fcntl`'s `F_GETPIPE_SZ` (`None`) and `F_SETPIPE_SZ`; `EBADF` if it is no pipe.
 pub fn pipe_size(file: &File, set: Option<usize>) -> Result<usize> {
-    let end = file.op.as_any().and_then(|a| a.downcast_ref::<PipeEnd>()).ok_or(crate::errno::EBADF)?;
+    let pipe = get_pipe_info(file).ok_or(crate::errno::EBADF)?;
     match set {
-        Some(n) => end.pipe.set_size(n),
-        None => Ok(end.pipe.ring.lock().max * PAGE_SIZE),
+        Some(n) => pipe.set_size(n),
+        None => Ok(pipe.ring.lock().max * PAGE_SIZE),
     }
 }
 

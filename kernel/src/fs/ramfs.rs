@@ -5,7 +5,7 @@
 use crate::errno::{EPERM, Result};
 use crate::fs::char_dev;
 use crate::fs::dcache::Dentry;
-use crate::fs::file_table::{File, FileOps, Mapping};
+use crate::fs::file_table::{File, FileOps, Mapping, Splices};
 use crate::fs::filemap::{AddressSpace, seal};
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
@@ -21,7 +21,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use linux_raw_sys::general::CAP_FSETID;
+use linux_raw_sys::general::{CAP_FSETID, O_APPEND, RWF_APPEND};
 
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
 
@@ -147,7 +147,7 @@ impl FileOps for RegFile {
         if seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
             return Err(EPERM);
         }
-        if file.flags() & linux_raw_sys::general::O_APPEND != 0 {
+        if file.flags() & O_APPEND != 0 || from.flags() & RWF_APPEND != 0 {
             *pos = self.pages().size();
         }
         if seals & seal::GROW != 0 && *pos + from.count() as u64 > self.pages().size() {
@@ -158,6 +158,9 @@ impl FileOps for RegFile {
         drop_privileges(&self.0);
         self.0.touch_mtime();
         Ok(n)
+    }
+    fn splices(&self) -> Splices {
+        Splices { from: true, to: true }
     }
     fn mmap(&self, _: &File) -> Result<Mapping> {
         Ok(Mapping::Pages)

@@ -9,7 +9,6 @@ use crate::kernel::signal::{send_sig, state::rlimit};
 use crate::kernel::task::current;
 use crate::lib::iov_iter::{IovIter, import_iovec};
 use alloc::sync::Arc;
-use linux_raw_sys::general::{RWF_DSYNC, RWF_HIPRI, RWF_SYNC};
 
 /// Cuts a write at `RLIMIT_FSIZE`; one that starts there gets `SIGXFSZ`
 /// (`generic_write_checks`).
@@ -45,7 +44,7 @@ pub fn verify_area(pos: u64, count: usize) -> Result {
 
 /// The same for `f`, which may have positions that are negative ones elsewhere.
 #[inline]
-fn verify_area_of(f: &File, pos: u64, count: usize) -> Result {
+pub(super) fn verify_area_of(f: &File, pos: u64, count: usize) -> Result {
     verify_area(pos, count).or_else(|e| verify_unsigned_area(f, pos as i64, count).unwrap_or(Err(e)))
 }
 
@@ -173,37 +172,52 @@ pub fn sys_pwritev(fd: i32, vec: usize, count: usize, pos: i64) -> Result<usize>
     f.op.write(&f, &mut from, &mut pos)
 }
 
-/// What a call of version 2 may ask for beside; the data is where it stays anyway
-/// (`kiocb_set_rw_flags`).
-fn check_rw_flags(flags: u32) -> Result {
-    const NOTHING_TO_DO: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC;
-    if flags & !NOTHING_TO_DO == 0 { Ok(()) } else { Err(EOPNOTSUPP) }
+/// The file behind `fd`, and a position unless it is -1: the file's own.
+fn fget_at_or_here(fd: i32, pos: i64) -> Result<(Arc<File>, Option<u64>)> {
+    if pos == -1 { Ok((fget(fd)?, None)) } else { fget_at(fd, pos).map(|(f, p)| (f, Some(p))) }
 }
 
-/// What a call with flags that are not known says: of its file and buffers first
-/// (`kiocb_set_rw_flags` comes last).
-fn refuse(fd: i32, vec: usize, count: usize, pos: i64, may: fn(&File) -> Result) -> Result<usize> {
-    let f = if pos == -1 { fget(fd)? } else { fget_at(fd, pos)?.0 };
-    may(&f)?;
-    let vec = import_iovec(vec, count)?;
-    if IovIter::vector(&vec).count() == 0 { Ok(0) } else { Err(EOPNOTSUPP) }
+/// Whether the file knows all of a call's flags; the data is where it stays anyway, and nothing is
+/// polled for (`kiocb_set_rw_flags`).
+fn check_rw_flags(f: &File, pos: Option<u64>, len: usize, flags: u32) -> Result {
+    if let Some(pos) = pos {
+        verify_area(pos, len)?;
+    }
+    if flags & !f.op.rw_flags() == 0 { Ok(()) } else { Err(EOPNOTSUPP) }
 }
 
-/// `preadv2(2)`: position -1 is the file's own.
+/// `preadv2(2)`.
 pub fn sys_preadv2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, flags: u32) -> Result<usize> {
-    let r =
-        if check_rw_flags(flags).is_ok() { None } else { Some(refuse(fd, vec, count, pos, File::want_read)) };
-    r.unwrap_or_else(|| if pos == -1 { sys_readv(fd, vec, count) } else { sys_preadv(fd, vec, count, pos) })
+    let (f, pos) = fget_at_or_here(fd, pos)?;
+    f.want_read()?;
+    let vec = import_iovec(vec, count)?;
+    let mut to = IovIter::vector(&vec).with_flags(flags);
+    let len = to.count();
+    if len == 0 {
+        return Ok(0);
+    }
+    check_rw_flags(&f, pos, len, flags)?;
+    match pos {
+        Some(mut pos) => f.op.read(&f, &mut to, &mut pos),
+        None => read_here(&f, to, len),
+    }
 }
 
-/// `pwritev2(2)`: as `preadv2`.
+/// `pwritev2(2)`.
 pub fn sys_pwritev2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, flags: u32) -> Result<usize> {
-    let r = if check_rw_flags(flags).is_ok() {
-        None
-    } else {
-        Some(refuse(fd, vec, count, pos, File::want_write))
-    };
-    r.unwrap_or_else(|| if pos == -1 { sys_writev(fd, vec, count) } else { sys_pwritev(fd, vec, count, pos) })
+    let (f, pos) = fget_at_or_here(fd, pos)?;
+    f.want_write()?;
+    let vec = import_iovec(vec, count)?;
+    let mut from = IovIter::vector(&vec).with_flags(flags);
+    let len = from.count();
+    if len == 0 {
+        return Ok(0);
+    }
+    check_rw_flags(&f, pos, len, flags)?;
+    match pos {
+        Some(mut pos) => f.op.write(&f, &mut from, &mut pos),
+        None => write_here(&f, from, len),
+    }
 }
 
 /// `lseek(2)`.

@@ -16,7 +16,7 @@ use crate::kernel::task::current;
 use crate::lib::iov_iter::IovIter;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
+use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK, RWF_HIPRI};
 use siginfo::SigFields;
 use zerocopy::{Immutable, IntoBytes};
 
@@ -145,6 +145,9 @@ impl FileOps for SignalFd {
         table.wait(cur.sighand.get().signalfd_wqh());
         let pending = cur.sig.pending.set().union(cur.signal.shared_pending.set());
         Some(if next_signal(pending, self.set().not()) != 0 { poll::IN } else { 0 })
+    }
+    fn rw_flags(&self) -> u32 {
+        RWF_HIPRI
     }
     fn seeking(&self) -> Seeking {
         Seeking::Ignored

@@ -20,7 +20,7 @@ use crate::mm::util::try_push;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use linux_raw_sys::general as raw;
-use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
+use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK, RWF_HIPRI};
 
 const TFD_TIMER_ABSTIME: u32 = 1;
 const TFD_TIMER_CANCEL_ON_SET: u32 = 2;
@@ -208,6 +208,9 @@ impl FileOps for TimerFd {
     fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         table.wait(&self.wait);
         Some(if self.state.lock().ticks != 0 { poll::IN } else { 0 })
+    }
+    fn rw_flags(&self) -> u32 {
+        RWF_HIPRI
     }
     fn seeking(&self) -> Seeking {
         Seeking::Ignored

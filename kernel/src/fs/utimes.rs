@@ -70,6 +70,11 @@ pub fn sys_utimensat(dfd: i32, name: usize, utimes: usize, flags: u32) -> Result
     if times == [New::Keep; 2] {
         return Ok(0);
     }
+    do_utimes(dfd, name, times, flags)
+}
+
+/// Sets a file's times (`do_utimes`).
+fn do_utimes(dfd: i32, name: usize, times: [New; 2], flags: u32) -> Result<usize> {
     if name == 0 && dfd != AT_FDCWD {
         if flags != 0 {
             return Err(EINVAL);
@@ -82,8 +87,8 @@ pub fn sys_utimensat(dfd: i32, name: usize, utimes: usize, flags: u32) -> Result
     apply(&user_path_at_empty(dfd, name, flags)?, times)
 }
 
-/// `utimes(2)`.
-pub fn sys_utimes(name: usize, utimes: usize) -> Result<usize> {
+/// `futimesat(2)`; without a name, the descriptor itself.
+pub fn sys_futimesat(dfd: i32, name: usize, utimes: usize) -> Result<usize> {
     let times = if utimes == 0 {
         [New::Now; 2]
     } else {
@@ -93,7 +98,12 @@ pub fn sys_utimes(name: usize, utimes: usize) -> Result<usize> {
         }
         [parse(t[0], t[1] * 1000)?, parse(t[2], t[3] * 1000)?]
     };
-    apply(&user_path_at_empty(AT_FDCWD, name, 0)?, times)
+    do_utimes(dfd, name, times, 0)
+}
+
+/// `utimes(2)`.
+pub fn sys_utimes(name: usize, utimes: usize) -> Result<usize> {
+    sys_futimesat(AT_FDCWD, name, utimes)
 }
 
 /// `utime(2)`.

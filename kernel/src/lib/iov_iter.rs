@@ -39,6 +39,8 @@ pub struct IovIter<'a> {
     /// Into the first buffer.
     offset: usize,
     count: usize,
+    /// `RWF_*` flags of this call alone.
+    flags: u32,
 }
 
 impl<'a> IovIter<'a> {
@@ -49,7 +51,7 @@ impl<'a> IovIter<'a> {
         if !access_ok(base, len) {
             return Err(EFAULT);
         }
-        Ok(Self { kind: Kind::One(IoVec { base, len }), offset: 0, count: len })
+        Ok(Self { kind: Kind::One(IoVec { base, len }), offset: 0, count: len, flags: 0 })
     }
     /// One buffer of a program, all of which must be where programs are (`vfs_read`, `vfs_write`).
     #[inline]
@@ -58,20 +60,31 @@ impl<'a> IovIter<'a> {
             return Err(EFAULT);
         }
         let len = len.min(MAX_RW_COUNT);
-        Ok(Self { kind: Kind::One(IoVec { base, len }), offset: 0, count: len })
+        Ok(Self { kind: Kind::One(IoVec { base, len }), offset: 0, count: len, flags: 0 })
     }
     /// Several buffers, as [`import_iovec`] made them.
     pub fn vector(vec: &'a [IoVec]) -> Self {
         let count = vec.iter().map(|v| v.len).sum();
-        Self { kind: Kind::Many(vec), offset: 0, count }
+        Self { kind: Kind::Many(vec), offset: 0, count, flags: 0 }
     }
     /// Bytes of the kernel to be written somewhere.
     pub fn source(data: &'a [u8]) -> Self {
-        Self { count: data.len(), kind: Kind::Source(data), offset: 0 }
+        Self { count: data.len(), kind: Kind::Source(data), offset: 0, flags: 0 }
     }
     /// Room of the kernel for what is read.
     pub fn sink(room: &'a mut [u8]) -> Self {
-        Self { count: room.len(), kind: Kind::Sink(room), offset: 0 }
+        Self { count: room.len(), kind: Kind::Sink(room), offset: 0, flags: 0 }
+    }
+
+    /// The same for a call with `RWF_*` flags of its own.
+    #[must_use]
+    pub fn with_flags(self, flags: u32) -> Self {
+        Self { flags, ..self }
+    }
+    /// `RWF_*` flags of this call alone (`ki_flags`).
+    #[inline]
+    pub fn flags(&self) -> u32 {
+        self.flags
     }
 
     /// Bytes left.

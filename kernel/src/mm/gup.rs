@@ -12,6 +12,7 @@ use crate::errno::{EFAULT, EINVAL, ENOMEM, Result};
 use crate::mm::memory::VmFault;
 use crate::mm::mm_struct::{Mm, MmState};
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
+use crate::mm::util::kvcalloc;
 use crate::mm::vma::VmFlags;
 use crate::mm::vma_tree::Pos;
 
@@ -91,6 +92,23 @@ impl MmState {
         }
         // SAFETY: the entry of a file's page holds a reference to it, and the address space is locked.
         Ok(Some(unsafe { pte.get_page() }))
+    }
+
+    /// The page at `addr` as it is mapped, for reading (`get_user_pages`).
+    pub fn get_page(&mut self, addr: usize) -> Result<Page> {
+        let pte = self.get_user_page(addr, Access::READ)?;
+        if pte.owns_page() {
+            // SAFETY: the entry owns its page, and the address space is locked.
+            return Ok(unsafe { pte.get_page() });
+        }
+        // One that everybody has is never written: a copy is as good.
+        let mut content = kvcalloc(PAGE_SIZE)?;
+        if self.read_remote(addr - addr % PAGE_SIZE, &mut content, false) < PAGE_SIZE {
+            return Err(EFAULT);
+        }
+        let page = Page::alloc_user()?;
+        page.write(0, &content);
+        Ok(page)
     }
 
     /// Faults in every page of `[start, end)`, which lies within one mapping.

@@ -4,7 +4,7 @@
 use super::{kmsg, random};
 use crate::errno::{EFAULT, ENOSPC, Result};
 use crate::fs::char_dev::Device;
-use crate::fs::file_table::{File, FileOps, Mapping, Seeking, poll};
+use crate::fs::file_table::{File, FileOps, Mapping, RW_FLAGS, Seeking, Splices, poll};
 use crate::fs::inode::Dev;
 use crate::fs::select::PollTable;
 use crate::kernel::sched::cond_resched;
@@ -12,6 +12,7 @@ use crate::kernel::signal::signal_pending;
 use crate::kernel::task::current;
 use crate::lib::iov_iter::IovIter;
 use alloc::sync::Arc;
+use linux_raw_sys::general::RWF_NOWAIT;
 
 /// The devices of memory.
 pub const MEM_MAJOR: u32 = 1;
@@ -63,6 +64,12 @@ fn swallow(from: &mut IovIter<'_>) -> Result<usize> {
 
 struct Null;
 impl FileOps for Null {
+    fn splices(&self) -> Splices {
+        Splices { from: false, to: true }
+    }
+    fn rw_flags(&self) -> u32 {
+        RW_FLAGS | RWF_NOWAIT
+    }
     fn read(&self, _: &File, _: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         Ok(0)
     }
@@ -76,6 +83,9 @@ impl FileOps for Null {
 
 struct Zero;
 impl FileOps for Zero {
+    fn rw_flags(&self) -> u32 {
+        RW_FLAGS | RWF_NOWAIT
+    }
     fn read(&self, _: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         read_zeroes(to)
     }
@@ -108,6 +118,12 @@ struct Random {
     waits: bool,
 }
 impl FileOps for Random {
+    fn splices(&self) -> Splices {
+        Splices { from: true, to: true }
+    }
+    fn rw_flags(&self) -> u32 {
+        RW_FLAGS | RWF_NOWAIT
+    }
     fn read(&self, _: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         random::fill(to)
     }

@@ -16,7 +16,7 @@ use crate::errno::{EAGAIN, EFAULT, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, ERESTART
 use crate::fs::dcache::Dentry;
 use crate::fs::devpts;
 use crate::fs::file::UnusedFd;
-use crate::fs::file_table::{File, FileOps, Seeking, poll};
+use crate::fs::file_table::{File, FileOps, Seeking, Splices, poll};
 use crate::fs::inode::Dev;
 use crate::fs::namespace::{Path, all_mounts};
 use crate::fs::open::{How, vfs_open};
@@ -202,6 +202,9 @@ impl Master {
 }
 
 impl FileOps for Master {
+    fn splices(&self) -> Splices {
+        Splices { from: true, to: true }
+    }
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         if to.count() == 0 {
             return Ok(0);

@@ -6,7 +6,7 @@
 //! where the last one ended: who keeps a file open sees how it changes.
 
 use crate::errno::{EACCES, EFAULT, EINVAL, EIO, Result};
-use crate::fs::file_table::{File, FileOps, generic_seek};
+use crate::fs::file_table::{File, FileOps, Splices, generic_seek};
 use crate::fs::inode::{Attr, Inode, InodeOps, generic_permission};
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::cred::Cred;
@@ -135,6 +135,9 @@ impl FileOps for OpenProcFile {
         }
         *pos += len as u64;
         Ok(len)
+    }
+    fn splices(&self) -> Splices {
+        Splices { from: true, to: self.kind == Kind::Sysctl }
     }
     /// There is no end to seek to (`seq_lseek`).
     fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {

@@ -175,7 +175,7 @@ ia32_syscalls! {
     221 fcntl64 => compat_sys_fcntl, (bx, cx, dx);
     224 gettid => crate::kernel::sys::sys_gettid, ();
     238 tkill => crate::kernel::signal::kill::sys_tkill, (bx, cx);
-    239 sendfile64 => crate::fs::splice::sys_sendfile64, (bx, cx, dx, si);
+    239 sendfile64 => crate::fs::sendfile::sys_sendfile64, (bx, cx, dx, si);
     240 futex => crate::arch::x86::ia32::time32::sys_futex_time32, (bx, cx, dx, si, di, bp);
     243 set_thread_area => crate::arch::x86::kernel::tls::sys_set_thread_area, (bx);
     244 get_thread_area => crate::arch::x86::kernel::tls::sys_get_thread_area, (bx);

@@ -203,8 +203,11 @@ syscalls! {
     __NR_preadv2 => crate::fs::read_write::sys_preadv2, (di, si, dx, r10, r8, r9);
     __NR_pwritev2 => crate::fs::read_write::sys_pwritev2, (di, si, dx, r10, r8, r9);
     __NR_lseek => crate::fs::read_write::sys_lseek, (di, si, dx);
-    __NR_sendfile => crate::fs::splice::sys_sendfile64, (di, si, dx, r10);
-    __NR_copy_file_range => crate::fs::splice::sys_copy_file_range, (di, si, dx, r10, r8, r9);
+    __NR_sendfile => crate::fs::sendfile::sys_sendfile64, (di, si, dx, r10);
+    __NR_copy_file_range => crate::fs::sendfile::sys_copy_file_range, (di, si, dx, r10, r8, r9);
+    __NR_splice => crate::fs::splice::sys_splice, (di, si, dx, r10, r8, r9);
+    __NR_tee => crate::fs::splice::sys_tee, (di, si, dx, r10);
+    __NR_vmsplice => crate::fs::splice::sys_vmsplice, (di, si, dx, r10);
     __NR_open => crate::fs::open::sys_open, (di, si, dx);
     __NR_openat => crate::fs::open::sys_openat, (di, si, dx, r10);
     __NR_openat2 => crate::fs::open::sys_openat2, (di, si, dx, r10);
@@ -265,6 +268,9 @@ syscalls! {
     __NR_syncfs => crate::fs::sync::sys_syncfs, (di);
     __NR_fsync => crate::fs::sync::sys_fsync, (di);
     __NR_fdatasync => crate::fs::sync::sys_fsync, (di);
+    __NR_readahead => crate::fs::sync::sys_readahead, (di, si, dx);
+    __NR_sync_file_range => crate::fs::sync::sys_sync_file_range, (di, si, dx, r10);
+    __NR_futimesat => crate::fs::utimes::sys_futimesat, (di, si, dx);
     __NR_fadvise64 => crate::fs::sync::sys_fadvise64, (di, si, dx, r10);
     __NR_getdents64 => crate::fs::readdir::sys_getdents64, (di, si, dx);
     __NR_getdents => crate::fs::readdir::sys_getdents, (di, si, dx);
