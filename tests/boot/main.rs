@@ -19,6 +19,7 @@ mod provoke;
 mod runtimes;
 mod shell;
 mod sysrq;
+mod user_stack;
 
 use libtest_mimic::Arguments;
 
@@ -38,6 +39,7 @@ fn main() {
     trials.extend(shell::trials());
     trials.extend(sysrq::trials());
     trials.extend(runtimes::trials());
+    trials.extend(user_stack::trials());
     trials.extend(kunit::trials(&args));
     trials.extend(oracle::trials());
     trials.extend(programs::trials(&args));

@@ -305,7 +305,7 @@ fn exec_mmap(mm: &Arc<Mm>) {
     let cur = current();
     futex_exec_release(&cur);
     mm_release(&cur);
-    let old = cur.mm.lock().replace(mm.clone());
+    let old = cur.replace_mm(Some(mm.clone()));
     leave_mm();
     mm.activate();
     drop(old);

@@ -91,7 +91,7 @@ fn exit_mm() {
     let cur = current();
     futex_exit_release(&cur);
     mm_release(&cur);
-    let mm = cur.mm.lock().take();
+    let mm = cur.replace_mm(None);
     if let Some(mm) = &mm {
         cur.user_dumpable.store(mm.dumpable() == SUID_DUMP_USER, Ordering::Relaxed);
         leave_mm();

@@ -24,7 +24,7 @@ use crate::kernel::seccomp::{Seccomp, copy_seccomp};
 use crate::kernel::signal::{
     Sighand, SignalStruct, TaskSignals, fatal_signal_pending, signal_pending, with_siglock,
 };
-use crate::kernel::task::{OwnCell, Shared, Task, current, pf, tif};
+use crate::kernel::task::{OwnCell, Shared, Task, current, pf, pgd_of, tif};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::kernel::wait::WaitQueue;
 use crate::locking::{IrqGuard, IrqLock};
@@ -291,6 +291,7 @@ fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
         se: SchedEntity::default(),
         thread: OwnCell::new(p.thread),
         stack: p.stack,
+        mm_pgd: AtomicU64::new(pgd_of(p.mm.as_ref())),
         mm: IrqLock::new(p.mm),
         files: IrqLock::new(Some(p.files)),
         fs: IrqLock::new(p.fs),

@@ -57,6 +57,7 @@ pub fn setup_param(name: &str, value: Option<&str>) -> bool {
     printk::setup(name, value)
         || setup(name, value)
         || crate::arch::x86::kernel::nmi::setup(name, value)
+        || crate::arch::x86::events::core::setup(name, value)
         || context_tracking::setup(name, value)
         || crate::arch::x86::entry::vsyscall_64::setup(name, value)
         || crate::arch::x86::entry::vdso::vma::setup(name, value)

@@ -163,6 +163,8 @@ pub struct Task {
     pub stack: KernelStack,
     /// The user address space; `None` for kernel threads and after `exit_mm`.
     pub mm: IrqLock<Option<Arc<Mm>>>,
+    /// Its page tables, 0 without one: for NMIs, which take no lock.
+    pub(super) mm_pgd: AtomicU64,
     /// Open files; `None` after `exit_files`.
     pub files: IrqLock<Option<Arc<FilesStruct>>>,
     /// Root, working directory and umask; `None` after `exit_fs`.
@@ -216,6 +218,11 @@ pub struct Task {
     pub start_time: AtomicU64,
 }
 
+/// For [`Task::mm_pgd`].
+pub(super) fn pgd_of(mm: Option<&Arc<Mm>>) -> u64 {
+    mm.map_or(0, |mm| mm.pgd())
+}
+
 impl Task {
     /// Thread id (`pid` in Linux's `task_struct`). A thread that calls `execve` gets the leader's.
     #[inline]
@@ -241,6 +248,15 @@ impl Task {
     #[inline]
     pub fn clear_flag(&self, bits: u32) {
         self.flags.fetch_and(!bits, Ordering::Relaxed);
+    }
+    /// The address space is another one, or none from now on; returns the former.
+    pub fn replace_mm(&self, mm: Option<Arc<Mm>>) -> Option<Arc<Mm>> {
+        self.mm_pgd.store(pgd_of(mm.as_ref()), Ordering::Relaxed);
+        core::mem::replace(&mut *self.mm.lock(), mm)
+    }
+    /// The page tables of the address space; 0 without one. Good in any context.
+    pub fn mm_pgd(&self) -> u64 {
+        self.mm_pgd.load(Ordering::Relaxed)
     }
     /// The address space, if there is one.
     pub fn get_mm(&self) -> Option<Arc<Mm>> {

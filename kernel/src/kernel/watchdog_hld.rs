@@ -5,6 +5,7 @@
 //! What it counts is there anyway: timer interrupts, as in Linux until 2.6.37. NMIs are counted as
 //! well as seconds, so that a machine whose host has stopped it is not taken for one that hangs.
 
+use crate::arch::x86::events::core::show_user_stack;
 use crate::arch::x86::kernel::dumpstack::show_regs;
 use crate::arch::x86::kernel::nmi_watchdog::STRIKES_PER_SECOND;
 use crate::arch::x86::percpu::this_cpu;
@@ -95,6 +96,7 @@ fn report(regs: &PtRegs) {
     pr_emerg!("NMI watchdog: Watchdog detected hard LOCKUP on cpu {}\n", this_cpu().cpu_number.get());
     print_modules();
     show_regs(regs);
+    show_user_stack(Some(regs));
     bust_spinlocks(false);
     if HARDLOCKUP_PANIC.load(Relaxed) {
         panic(format_args!("Hard LOCKUP"));

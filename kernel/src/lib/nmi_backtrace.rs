@@ -2,6 +2,7 @@
 //! Where CPUs are, asked for by NMI (Linux 6.1, `lib/nmi_backtrace.c`): an NMI gets through to a CPU
 //! that takes no interrupts. The CPU that asks needs none to say where it is itself.
 
+use crate::arch::x86::events::core::show_user_stack;
 use crate::arch::x86::kernel::dumpstack::{dump_stack_lvl, show_regs};
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
@@ -57,10 +58,12 @@ pub fn nmi_cpu_backtrace(regs: Option<&PtRegs>) -> bool {
         Some(regs) => {
             pr_warn!("NMI backtrace for cpu {cpu}\n");
             show_regs(regs);
+            show_user_stack(Some(regs));
         }
         None => {
             pr_warn!("NMI backtrace for cpu {cpu}\n");
             dump_stack_lvl(KERN_DEFAULT);
+            show_user_stack(None);
         }
     }
     BACKTRACE_MASK.fetch_and(!own, Ordering::SeqCst);

@@ -2,6 +2,7 @@
 //! Linux's `arch/x86/`.
 pub mod boot;
 pub mod entry;
+pub mod events;
 pub mod ia32;
 pub mod kernel;
 pub mod lib;

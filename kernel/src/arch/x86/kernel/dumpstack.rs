@@ -9,6 +9,7 @@
 //! chain breaks off before the way out to user mode, the rest of the stack is searched for
 //! addresses of kernel code, printed with `? ` as clues.
 
+use crate::arch::x86::lib::usercopy::copy_from_user_nmi;
 use crate::arch::x86::percpu::BOOT_CPU;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::kernel::kallsyms::{Backtrace, Symbol};
@@ -16,7 +17,7 @@ use crate::kernel::notifier::{DieVal, NotifyResult, notify_die};
 use crate::kernel::panic::{oops_begin, oops_end, show_regs_print_info};
 use crate::kernel::printk::KERN_DEFAULT;
 use crate::kernel::task::{Task, current};
-use crate::mm::maccess::{copy_from_kernel_nofault, copy_from_user_nofault, read_kernel_nofault};
+use crate::mm::maccess::{copy_from_kernel_nofault, read_kernel_nofault};
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -48,13 +49,14 @@ pub fn show_opcodes(regs: &PtRegs, level: u8) {
         if !BOOT_CPU.has_current() || !is_task_pt_regs(regs) {
             return;
         }
-        copy_from_user_nofault(&mut buf, from as usize)
+        copy_from_user_nmi(&mut buf, from as usize) == 0
     } else {
-        copy_from_kernel_nofault(&mut buf, from as usize)
+        copy_from_kernel_nofault(&mut buf, from as usize).is_ok()
     };
-    match copied {
-        Ok(()) => printk!(level, "Code: {}\n", Opcodes(&buf)),
-        Err(_) => printk!(level, "Code: Unable to access opcode bytes at {from:#x}.\n"),
+    if copied {
+        printk!(level, "Code: {}\n", Opcodes(&buf));
+    } else {
+        printk!(level, "Code: Unable to access opcode bytes at {from:#x}.\n");
     }
 }
 

@@ -182,6 +182,13 @@ impl Drop for MmLdt {
     }
 }
 
+/// The descriptor that a selector names in the table that this CPU uses. Good in any context.
+pub fn loaded_descriptor(selector: u16) -> Option<u64> {
+    // SAFETY: its owner keeps it until another one is loaded, which no interrupted code has got to yet.
+    let table = unsafe { this_cpu().ldt.get().as_ref() }?;
+    table.0.get(usize::from(selector >> 3)).copied()
+}
+
 fn this_cpu_uses(table: *mut Ldt) -> bool {
     !table.is_null() && this_cpu().ldt.get() == table
 }

@@ -21,6 +21,7 @@
 //! An NMI may have interrupted anything, with any lock held: what is called here takes none that
 //! others take, which [`locking`](crate::locking) checks in debug builds.
 
+use crate::arch::x86::events::core::show_user_stack;
 use crate::arch::x86::kernel::cpu::is_debug_stack;
 use crate::arch::x86::kernel::dumpstack::show_regs;
 use crate::arch::x86::kernel::idt::{debug_stack_reset, debug_stack_set_zero};
@@ -341,6 +342,7 @@ fn io_check_error(reason: u8, regs: &mut PtRegs) {
     }
     pr_emerg!("NMI: IOCK error (debug interrupt?) for reason {reason:02x} on CPU {}.\n", cpu_number());
     show_regs(regs);
+    show_user_stack(Some(regs));
     if is_set(&PANIC_ON_IO_NMI) {
         panic(format_args!("NMI IOCK error: Not continuing"));
     }
@@ -368,6 +370,7 @@ fn unknown_nmi_error(reason: u8, regs: &mut PtRegs) {
     }
     add(&stats.unknown, 1);
     pr_emerg!("Uhhuh. NMI received for unknown reason {reason:02x} on CPU {}.\n", cpu_number());
+    show_user_stack(Some(regs));
     if is_set(&UNKNOWN_NMI_PANIC) || is_set(&PANIC_ON_UNRECOVERED_NMI) {
         nmi_panic();
     }

@@ -12,11 +12,13 @@
 //! | `iret` | hits a breakpoint, whose `iret` lets the next NMI in |
 //! | `fault` | reads where nothing is, which changes CR2 |
 //! | `lock` | takes a lock, as none may: a kernel with debug assertions notices |
+//! | `stack` | prints the interrupted program's calls, if `trapline.user_stack=1` |
 //! | `second` | has another NMI wait, every other time, before all this |
 //!
 //! One that runs inside another is warned of.
 
 use super::nmi::{NmiAction, NmiType, register_nmi_handler};
+use crate::arch::x86::events::core::show_user_stack;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::locking::SpinLock;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -26,6 +28,7 @@ const IRET: u32 = 2;
 const FAULT: u32 = 4;
 const SECOND: u32 = 8;
 const TAKE_LOCK: u32 = 16;
+const STACK: u32 = 32;
 static LOCK: SpinLock<()> = SpinLock::new(());
 
 /// What handlers do.
@@ -41,6 +44,9 @@ fn claim(_: NmiType, regs: &mut PtRegs) -> u32 {
     FROM_USER.fetch_add(u64::from(regs.user_mode()), Ordering::Relaxed);
     if what & SECOND != 0 && run.is_multiple_of(2) {
         super::apic::send_nmi_to_self();
+    }
+    if what & STACK != 0 {
+        show_user_stack(Some(regs));
     }
     if what & IRET != 0 {
         hit_breakpoint();
@@ -72,6 +78,7 @@ pub fn setup(value: Option<&str>) -> bool {
             "fault" => FAULT,
             "lock" => TAKE_LOCK,
             "second" => SECOND,
+            "stack" => STACK,
             _ => return false,
         };
     }

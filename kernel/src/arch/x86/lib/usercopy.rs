@@ -6,6 +6,7 @@
 //! listed in the exception table, so that a bad pointer becomes `EFAULT`.
 //! After Linux 6.1, `arch/x86/include/asm/uaccess.h`, `arch/x86/lib/`.
 
+use crate::arch::x86::percpu::this_cpu;
 use crate::errno::{EFAULT, ENAMETOOLONG, Result};
 #[cfg(target_os = "none")]
 use crate::extable;
@@ -134,6 +135,38 @@ pub fn copy_from_user_partial(dst: &mut [u8], src: usize) -> usize {
         dst[done..].fill(0);
     }
     left
+}
+
+/// Copies from user memory what is there now, in any context; returns how many bytes at the end were not
+/// copied. A page fault in here asks no address space, waits for nobody, and costs an NMI nothing but
+/// that the next is let in (Linux 6.1, `arch/x86/lib/usercopy.c`, `copy_from_user_nmi`).
+pub fn copy_from_user_nmi(dst: &mut [u8], src: usize) -> usize {
+    if !access_ok(src, dst.len()) || !crate::arch::x86::mm::tlb::nmi_uaccess_okay() {
+        return dst.len();
+    }
+    let _no_faults = PagefaultDisabled::new();
+    // SAFETY: `dst` is valid, the source range is user space.
+    unsafe { raw_copy(dst.as_mut_ptr(), src as *const u8, dst.len()) }
+}
+
+/// While it lives, page faults of the kernel's are left to the exception table (`pagefault_disable`).
+/// Faults ask whether the kernel is in anything that must not sleep (`faulthandler_disabled`); this
+/// is counted as that.
+struct PagefaultDisabled;
+
+impl PagefaultDisabled {
+    fn new() -> Self {
+        let count = &this_cpu().preempt_count;
+        count.set(count.get() + 1);
+        Self
+    }
+}
+
+impl Drop for PagefaultDisabled {
+    fn drop(&mut self) {
+        let count = &this_cpu().preempt_count;
+        count.set(count.get() - 1);
+    }
 }
 
 /// Copies to user memory; returns how many bytes could *not* be copied.

@@ -28,6 +28,13 @@ pub fn read_cr3_pa() -> u64 {
     }
 }
 
+/// Whether user memory is the running task's at this moment. An NMI may strike between the choice of a task
+/// or an address space and the load of CR3 (`nmi_uaccess_okay`).
+pub fn nmi_uaccess_okay() -> bool {
+    let pgd = crate::kernel::task::current().mm_pgd();
+    pgd != 0 && pgd == read_cr3_pa()
+}
+
 /// Loads the page tables at `pgd`.
 ///
 /// # Safety
