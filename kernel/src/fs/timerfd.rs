@@ -105,7 +105,8 @@ impl TimerFd {
     fn go_on(&self, s: &mut State) {
         if s.expired && s.interval != 0 {
             s.expired = false;
-            s.ticks += s.forward() - 1;
+            // None, if the clock was set back since.
+            s.ticks = s.ticks.wrapping_add(s.forward()).wrapping_sub(1);
             self.start(s);
         }
     }

@@ -29,6 +29,7 @@ use crate::kernel::time::timekeeping::ktime_get;
 use crate::kernel::wait::WaitQueue;
 use crate::locking::{IrqGuard, IrqLock};
 use crate::mm::Mm;
+use crate::mm::page_alloc::with_reserve;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{BuildHasherDefault, Hasher};
@@ -108,7 +109,7 @@ impl TaskList {
     pub fn remove(&mut self, pid: i32) -> Option<Arc<Task>> {
         let t = self.by_pid.remove(&pid)?;
         if t.signal.led.load(Ordering::Relaxed) && self.is_group(pid) {
-            self.leaderless.insert(pid);
+            with_reserve(|| self.leaderless.insert(pid));
         }
         Some(t)
     }
@@ -117,8 +118,11 @@ impl TaskList {
         let (x, y) = (a.pid(), b.pid());
         a.tid.store(y, Ordering::Relaxed);
         b.tid.store(x, Ordering::Relaxed);
-        self.by_pid.insert(y, a.clone());
-        self.by_pid.insert(x, b.clone());
+        for t in [a, b] {
+            if let Some(entry) = self.by_pid.get_mut(&t.pid()) {
+                *entry = t.clone();
+            }
+        }
     }
     /// Whether a process group or a session has this number.
     fn is_group(&self, id: i32) -> bool {
@@ -505,7 +509,7 @@ fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) -> bool {
     } else {
         t.rel.set_exit_signal(-1);
     }
-    list.by_pid.insert(t.pid(), t.clone());
+    with_reserve(|| list.by_pid.insert(t.pid(), t.clone()));
     TOTAL_FORKS.fetch_add(1, Ordering::Relaxed);
     true
 }

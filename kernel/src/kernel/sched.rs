@@ -22,6 +22,7 @@ use crate::arch::x86::percpu::this_cpu;
 use crate::kernel::task::{TASK_RUNNING, Task, current, tif};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::locking::{IrqLock, local_irq_restore, local_irq_save};
+use crate::mm::page_alloc::with_reserve;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::cell::Cell;
@@ -188,6 +189,9 @@ impl RunQueue {
                 Some(level) => self.fair.add(level),
                 None => self.rt.add(prio),
             }
+        }
+        if q.len() == q.capacity() {
+            with_reserve(|| q.reserve(1));
         }
         if running {
             q.push_front(t);

@@ -10,7 +10,7 @@ use crate::kernel::task::{
 use crate::kernel::time::hrtimer::{ClockBase, HrTimer, TimerFn};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::locking::IrqLock;
-use crate::mm::util::try_push;
+use crate::mm::util::{push_reserved, try_push};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -52,7 +52,7 @@ impl WaitQueue {
 
     /// Adds the current task; pair with [`WaitQueue::remove`].
     pub fn add(&self) {
-        self.0.lock().push(Waiter { who: Who::Task(current().to_arc()), exclusive: false });
+        push_reserved(&mut self.0.lock(), Waiter { who: Who::Task(current().to_arc()), exclusive: false });
     }
 
     /// [`WaitQueue::add`], where a program chooses how often it stands in a queue.

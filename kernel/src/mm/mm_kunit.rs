@@ -6,12 +6,33 @@ use crate::errno::{EACCES, EFAULT, ENOMEM};
 use crate::kernel::kunit::Kunit;
 use crate::mm::mm_struct::{Mm, MmState};
 use crate::mm::mmap::{MmapArgs, VM_DATA_DEFAULT};
-use crate::mm::page_alloc::{PAGE_SIZE, nr_free_pages};
+use crate::mm::page_alloc::{PAGE_SIZE, Page, nr_free_pages, with_reserve, wmark_kernel};
 use crate::mm::vma::{Backing, VmFlags};
 use crate::{kunit_assert, kunit_assert_eq, kunit_suite};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-kunit_suite! { "mm": pages_come_back, demand_zero, copy_on_write, protection, protect_many, moving, stack_growth, shared_memory }
+kunit_suite! { "mm": pages_come_back, demand_zero, copy_on_write, protection, protect_many, moving, stack_growth, shared_memory, reserve }
+
+/// Lists that must grow do, when nobody else gets anything any more.
+fn reserve(test: &mut Kunit) {
+    const MORE_THAN_AN_ARENA_HAS: usize = 64 * 1024;
+    let mut all: Vec<Page> = Vec::new();
+    kunit_assert!(test, all.try_reserve_exact(nr_free_pages()).is_ok());
+    let before = nr_free_pages();
+    while let Ok(p) = Page::alloc() {
+        all.push(p);
+    }
+    let mut list: Vec<u8> = Vec::new();
+    let refused = list.try_reserve_exact(MORE_THAN_AN_ARENA_HAS).is_err();
+    let granted = with_reserve(|| list.try_reserve_exact(MORE_THAN_AN_ARENA_HAS).is_ok());
+    let (free, pages) = (nr_free_pages(), Page::alloc().is_err());
+    drop(list);
+    all.clear();
+    kunit_assert!(test, refused && granted && pages);
+    kunit_assert!(test, free < wmark_kernel());
+    kunit_assert_eq!(test, nr_free_pages(), before);
+}
 
 const BASE: usize = 0x1000_0000;
 const RW: u32 = 3;

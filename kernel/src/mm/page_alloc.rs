@@ -47,6 +47,27 @@ pub fn wmark_user() -> usize {
     USER_WATERMARK.load(Ordering::Relaxed)
 }
 
+/// How many calls of [`with_reserve`] are under way.
+static MEMALLOC: AtomicU32 = AtomicU32::new(0);
+
+/// Runs `f`, whose allocations must not fail however large a list has become: they may use the
+/// reserve up to its last page (`PF_MEMALLOC`). For lists that grow with the number of tasks, where
+/// there is no call that could return an error. `f` does not sleep.
+pub fn with_reserve<R>(f: impl FnOnce() -> R) -> R {
+    // Interrupts that come between leave it as they find it.
+    let before = MEMALLOC.load(Ordering::Relaxed);
+    MEMALLOC.store(before + 1, Ordering::Relaxed);
+    let r = f();
+    MEMALLOC.store(before, Ordering::Relaxed);
+    r
+}
+
+/// Free pages that the kernel's own requests leave: what is the heap's alone, unless this is a
+/// request that must not fail.
+pub fn wmark_now() -> usize {
+    if MEMALLOC.load(Ordering::Relaxed) == 0 { wmark_kernel() } else { 0 }
+}
+
 /// Free pages that are the heap's alone.
 pub fn wmark_kernel() -> usize {
     USER_WATERMARK.load(Ordering::Relaxed) / 2
@@ -102,7 +123,7 @@ impl Page {
     /// A page with unspecified content, for the kernel.
     #[inline]
     pub fn alloc() -> Result<Self> {
-        Self::alloc_above(wmark_kernel())
+        Self::alloc_above(wmark_now())
     }
 
     /// The same, to the last page: for what must not fail.

@@ -7,14 +7,15 @@
 //! open files), and do not fail while there is a page left: they may use the reserve
 //! that the page allocator keeps from everybody else. When they eat into it, the task
 //! that is running has the OOM killer look for a victim before it returns to user mode.
-//! Large allocations fail early. Whatever size a program chooses is asked for with
+//! Large allocations fail early, unless somebody says that they must not
+//! ([`with_reserve`](super::page_alloc::with_reserve)). Whatever size a program chooses is asked for with
 //! `try_reserve` ([`super::util::kvcalloc`]), so that the program gets `ENOMEM`.
 
 use crate::arch::x86::mm::init::{KERNEL_DATA, map_kernel_page, unmap_kernel_page};
 use crate::errno::{ENOMEM, Result};
 use crate::locking::IrqLock;
 use crate::mm::oom_kill;
-use crate::mm::page_alloc::{PAGE_SIZE, Page, nr_free_pages, wmark_kernel, wmark_user};
+use crate::mm::page_alloc::{PAGE_SIZE, Page, nr_free_pages, wmark_now, wmark_user};
 use crate::mm::vmalloc::{HEAP_START, vfree, vmalloc};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
@@ -186,9 +187,10 @@ pub fn room_for(bytes: usize) -> Result {
 #[cold]
 fn alloc_large(layout: Layout) -> *mut u8 {
     let pages = layout.size().div_ceil(PAGE_SIZE);
-    if layout.align() > PAGE_SIZE || nr_free_pages() < pages.saturating_add(wmark_kernel()) {
+    if layout.align() > PAGE_SIZE || nr_free_pages() < pages.saturating_add(wmark_now()) {
         return core::ptr::null_mut();
     }
+    oom_kill::heap_grew();
     vmalloc(layout.size()).map_or(core::ptr::null_mut(), |va| va as *mut u8)
 }
 

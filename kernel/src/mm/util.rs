@@ -8,7 +8,7 @@ use crate::errno::{ENOMEM, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::task::current;
 use crate::mm::mm_struct::VmStat;
-use crate::mm::page_alloc::{PAGE_SIZE, totalram_pages};
+use crate::mm::page_alloc::{PAGE_SIZE, totalram_pages, with_reserve};
 use crate::mm::vma::VmFlags;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicIsize, AtomicU32, AtomicUsize, Ordering};
@@ -91,6 +91,14 @@ pub fn try_push<T>(v: &mut Vec<T>, x: T) -> Result {
     v.try_reserve(1).map_err(|_| ENOMEM)?;
     v.push(x);
     Ok(())
+}
+
+/// One more element at the end, where nothing could be done about a lack of memory.
+pub fn push_reserved<T>(v: &mut Vec<T>, x: T) {
+    if v.len() == v.capacity() {
+        with_reserve(|| v.reserve(1));
+    }
+    v.push(x);
 }
 
 /// Takes a promise back.

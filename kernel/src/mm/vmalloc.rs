@@ -6,6 +6,7 @@ use crate::arch::x86::mm::init::{KERNEL_DATA, VMALLOC_START, map_kernel_page, un
 use crate::errno::{ENOMEM, Result};
 use crate::locking::IrqLock;
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
+use crate::mm::util::push_reserved;
 use alloc::vec::Vec;
 use x86_64::structures::paging::PageTableFlags as F;
 
@@ -101,7 +102,7 @@ impl Drop for StackArea {
             }
         }
         self.unmap();
-        STACKS.lock().free.push(self.slot);
+        push_reserved(&mut STACKS.lock().free, self.slot);
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::{TASKLIST, TaskListGuard};
 use crate::kernel::task::Task;
+use crate::mm::util::push_reserved;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
@@ -85,7 +86,7 @@ impl Relations {
     pub fn adopt(&self, list: &mut TaskListGuard<'_>, parent: &Arc<Task>, child: &Arc<Task>) {
         self.links(list).parent = Some(Arc::downgrade(parent));
         child.signal.ppid.store(parent.tgid, Relaxed);
-        parent.rel.links(list).children.push(child.clone());
+        push_reserved(&mut parent.rel.links(list).children, child.clone());
     }
     /// Takes `child`, whose relations these are, from its parent.
     pub(super) fn abandon(&self, list: &mut TaskListGuard<'_>, child: &Arc<Task>) {
@@ -105,7 +106,7 @@ impl Relations {
     /// `tracer` begins to trace `child`, whose relations these are.
     pub fn set_tracer(&self, list: &mut TaskListGuard<'_>, tracer: &Arc<Task>, child: &Arc<Task>) {
         self.links(list).tracer = Some(Arc::downgrade(tracer));
-        tracer.rel.links(list).tracees.push(child.clone());
+        push_reserved(&mut tracer.rel.links(list).tracees, child.clone());
     }
     /// Nobody traces `child`, whose relations these are, any more.
     pub fn clear_tracer(&self, list: &mut TaskListGuard<'_>, child: &Arc<Task>) {

@@ -16,7 +16,7 @@ use crate::kernel::sched::{cond_resched, inherit_priority, try_to_wake_up};
 use crate::kernel::task::{TASK_INTERRUPTIBLE, Task, current};
 use crate::kernel::wait::WaitQueue;
 use crate::locking::SpinLock;
-use crate::mm::util::try_push;
+use crate::mm::util::{push_reserved, try_push};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -170,7 +170,7 @@ impl PiState {
         s.died |= died;
         drop(s);
         old.futex.pi.lock().owned.retain(|x| !is(x, self));
-        new.futex.pi.lock().owned.push(self.clone());
+        push_reserved(&mut new.futex.pi.lock().owned, self.clone());
         inherit(&old);
         inherit(&new);
         try_to_wake_up(&new, TASK_INTERRUPTIBLE);

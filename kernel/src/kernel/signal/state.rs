@@ -14,6 +14,7 @@ use crate::kernel::time::posix_cpu_timers::CpuTimers;
 use crate::kernel::time::posix_timers::PosixTimers;
 use crate::kernel::wait::WaitQueue;
 use crate::locking::SpinLock;
+use crate::mm::util::push_reserved;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -399,7 +400,7 @@ impl SignalStruct {
 
     /// Adds a new thread to its group (the end of Linux 6.1's `copy_process`).
     pub fn add_thread(&self, l: &Siglock, t: &Arc<Task>) {
-        self.threads.lock(l).push(t.clone());
+        push_reserved(&mut self.threads.lock(l), t.clone());
         self.nr_threads.fetch_add(1, Relaxed);
         if !t.is_leader() {
             super::jobctl::task_join_group_stop(l, t);
