@@ -76,10 +76,11 @@ pub fn clock_ns(t: &Timebase, tsc: u64, clock: u32) -> Option<u64> {
     let mono = t.monotonic(tsc);
     let tick = last_tick(mono);
     Some(match clock {
-        // No leap seconds are known: atomic time is the same.
-        CLOCK_REALTIME | CLOCK_TAI => mono.wrapping_add(t.real_base),
+        CLOCK_REALTIME => mono.wrapping_add(t.real_base),
+        CLOCK_TAI => mono.wrapping_add(t.real_base).wrapping_add(t.tai),
         // The machine never sleeps.
-        CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_BOOTTIME => mono,
+        CLOCK_MONOTONIC | CLOCK_BOOTTIME => mono,
+        CLOCK_MONOTONIC_RAW => t.monotonic_raw(tsc),
         CLOCK_REALTIME_COARSE => tick.wrapping_add(t.real_base),
         CLOCK_MONOTONIC_COARSE => tick,
         _ => return None,
@@ -189,11 +190,20 @@ mod tests {
 
     #[test]
     fn clocks_follow_from_the_counter() {
-        let t = Timebase { tsc_base: 1000, mult: 1 << 32, real_base: 5 * NSEC_PER_SEC };
+        let t = Timebase {
+            tsc_base: 1000,
+            mult: 1 << 32,
+            raw_mult: 1 << 31,
+            real_base: 5 * NSEC_PER_SEC,
+            tai: 37 * NSEC_PER_SEC,
+            ..Timebase::default()
+        };
         let at = |clock| clock_ns(&t, 1000 + 10_000_123, clock);
         assert_eq!(at(CLOCK_MONOTONIC), Some(10_000_123));
         assert_eq!(at(CLOCK_BOOTTIME), at(CLOCK_MONOTONIC));
         assert_eq!(at(CLOCK_REALTIME), Some(5_010_000_123));
+        assert_eq!(at(CLOCK_TAI), Some(42_010_000_123));
+        assert_eq!(at(CLOCK_MONOTONIC_RAW), Some(5_000_561));
         assert_eq!(at(CLOCK_MONOTONIC_COARSE), Some(8_000_000));
         assert_eq!(at(CLOCK_REALTIME_COARSE), Some(5_008_000_000));
         for other in [2, 3, 8, 9, 10, 12, 31, u32::MAX] {
@@ -205,7 +215,7 @@ mod tests {
     #[test]
     fn results_are_written_where_they_are_wanted() {
         let d = VdsoData::new();
-        d.update(&Timebase { tsc_base: 0, mult: 0, real_base: 7_123_456_789 });
+        d.update(&Timebase { real_base: 7_123_456_789, ..Timebase::default() });
         d.update_tz([-60, 1]);
         let (mut ts, mut tv, mut tz, mut t) = (Timespec::default(), Timeval::default(), [0; 2], 0);
         // SAFETY: all point to variables, or nowhere.

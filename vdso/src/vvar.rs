@@ -26,19 +26,38 @@ pub const CLOCKMODE_TSC: u32 = 1;
 /// How the clocks follow from the time-stamp counter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timebase {
-    /// The counter at boot.
+    /// The counter when the clock's rate was last changed.
     pub tsc_base: u64,
     /// Nanoseconds per tick of the counter, times 2^32.
     pub mult: u64,
+    /// Nanoseconds since boot when the counter showed `tsc_base`.
+    pub mono_base: u64,
+    /// The counter at boot.
+    pub raw_tsc_base: u64,
+    /// [`mult`](Self::mult) as it was measured, whatever the clock is told.
+    pub raw_mult: u64,
     /// The wall clock at boot, in nanoseconds since 1970.
     pub real_base: u64,
+    /// What atomic time shows more than the wall clock, in nanoseconds.
+    pub tai: u64,
+}
+
+/// Nanoseconds that so many ticks take.
+#[inline(always)]
+fn scale(ticks: u64, mult: u64) -> u64 {
+    ((u128::from(ticks) * u128::from(mult)) >> 32) as u64
 }
 
 impl Timebase {
     /// Nanoseconds since boot when the counter shows `tsc`.
     #[inline(always)]
     pub fn monotonic(&self, tsc: u64) -> u64 {
-        ((u128::from(tsc.wrapping_sub(self.tsc_base)) * u128::from(self.mult)) >> 32) as u64
+        self.mono_base.wrapping_add(scale(tsc.wrapping_sub(self.tsc_base), self.mult))
+    }
+    /// The same, by the counter alone.
+    #[inline(always)]
+    pub fn monotonic_raw(&self, tsc: u64) -> u64 {
+        scale(tsc.wrapping_sub(self.raw_tsc_base), self.raw_mult)
     }
 }
 
@@ -51,7 +70,11 @@ pub struct VdsoData {
     clock_mode: AtomicU32,
     tsc_base: AtomicU64,
     mult: AtomicU64,
+    mono_base: AtomicU64,
+    raw_tsc_base: AtomicU64,
+    raw_mult: AtomicU64,
     real_base: AtomicU64,
+    tai: AtomicU64,
     minutes_west: AtomicI32,
     dst_time: AtomicI32,
 }
@@ -64,7 +87,11 @@ impl VdsoData {
             clock_mode: AtomicU32::new(CLOCKMODE_NONE),
             tsc_base: AtomicU64::new(0),
             mult: AtomicU64::new(0),
+            mono_base: AtomicU64::new(0),
+            raw_tsc_base: AtomicU64::new(0),
+            raw_mult: AtomicU64::new(0),
             real_base: AtomicU64::new(0),
+            tai: AtomicU64::new(0),
             minutes_west: AtomicI32::new(0),
             dst_time: AtomicI32::new(0),
         }
@@ -79,7 +106,11 @@ impl VdsoData {
         self.clock_mode.store(CLOCKMODE_TSC, Ordering::Relaxed);
         self.tsc_base.store(t.tsc_base, Ordering::Relaxed);
         self.mult.store(t.mult, Ordering::Relaxed);
+        self.mono_base.store(t.mono_base, Ordering::Relaxed);
+        self.raw_tsc_base.store(t.raw_tsc_base, Ordering::Relaxed);
+        self.raw_mult.store(t.raw_mult, Ordering::Relaxed);
         self.real_base.store(t.real_base, Ordering::Relaxed);
+        self.tai.store(t.tai, Ordering::Relaxed);
         self.seq.store(seq.wrapping_add(2), Ordering::Release);
     }
 
@@ -112,7 +143,11 @@ impl VdsoData {
             let t = Timebase {
                 tsc_base: self.tsc_base.load(Ordering::Relaxed),
                 mult: self.mult.load(Ordering::Relaxed),
+                mono_base: self.mono_base.load(Ordering::Relaxed),
+                raw_tsc_base: self.raw_tsc_base.load(Ordering::Relaxed),
+                raw_mult: self.raw_mult.load(Ordering::Relaxed),
                 real_base: self.real_base.load(Ordering::Relaxed),
+                tai: self.tai.load(Ordering::Relaxed),
             };
             fence(Ordering::Acquire);
             if self.seq.load(Ordering::Relaxed) == seq {
@@ -144,8 +179,24 @@ mod tests {
     fn a_reader_who_was_overtaken_reads_again() {
         let d = VdsoData::new();
         assert_eq!(d.read(|| 1), None);
-        let old = Timebase { tsc_base: 1, mult: 2, real_base: 3 };
-        let new = Timebase { tsc_base: 4, mult: 5, real_base: 6 };
+        let old = Timebase {
+            tsc_base: 1,
+            mult: 2,
+            mono_base: 3,
+            raw_tsc_base: 4,
+            raw_mult: 5,
+            real_base: 6,
+            tai: 7,
+        };
+        let new = Timebase {
+            tsc_base: 8,
+            mult: 9,
+            mono_base: 10,
+            raw_tsc_base: 11,
+            raw_mult: 12,
+            real_base: 13,
+            tai: 14,
+        };
         d.update(&old);
         let calls = Cell::new(0u64);
         let read = d.read(|| {
@@ -163,7 +214,9 @@ mod tests {
         let at = |khz: u128| Timebase { mult: ((1_000_000u128 << 32) / khz) as u64, ..Timebase::default() };
         assert_eq!(at(1_000_000).monotonic(123_456_789_012), 123_456_789_012);
         assert!(at(2_500_000).monotonic(2_500_000_000).abs_diff(1_000_000_000) < 10);
-        let late = Timebase { tsc_base: u64::MAX - 9, mult: 1 << 32, real_base: 0 };
-        assert_eq!(late.monotonic(90), 100);
+        let late = Timebase { tsc_base: u64::MAX - 9, mult: 1 << 32, mono_base: 5, ..Timebase::default() };
+        assert_eq!(late.monotonic(90), 105);
+        let raw = Timebase { raw_tsc_base: 7, raw_mult: 1 << 33, ..late };
+        assert_eq!(raw.monotonic_raw(10), 6);
     }
 }

@@ -203,6 +203,7 @@ impl FilesStruct {
     /// A descriptor of this process for `file` goes, and all its locks with it.
     fn filp_close(&self, file: &File) {
         locks_remove_posix(&file.inode, self);
+        file.op.flush();
     }
     /// Whether `fd` is closed by `exec`.
     pub fn cloexec(&self, fd: i32) -> Result<bool> {

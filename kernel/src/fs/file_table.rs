@@ -140,6 +140,8 @@ pub trait FileOps: Send + Sync {
             Seeking::Never => Err(ESPIPE),
         }
     }
+    /// A descriptor for it goes.
+    fn flush(&self) {}
     /// The last reference is gone.
     fn release(&self, file: &File) {
         let _ = file;

@@ -33,6 +33,7 @@ pub static FILESYSTEMS: &[&FsType] = &[
     &crate::fs::debugfs::FS_TYPE,
     &crate::fs::ramfs::RAMFS,
     &crate::fs::devpts::FS_TYPE,
+    &crate::ipc::mqueue::fs::FS_TYPE,
 ];
 
 /// Finds a kind by its name.

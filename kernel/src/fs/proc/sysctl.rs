@@ -9,6 +9,7 @@ use crate::fs::coredump;
 use crate::fs::exec::SUID_DUMPABLE;
 use crate::fs::seq_file::SeqFile;
 use crate::ipc;
+use crate::ipc::mqueue::queue;
 use crate::kernel::panic::{OOPS_LIMIT, PANIC_ON_OOPS, PANIC_ON_WARN, PANIC_TIMEOUT};
 use crate::kernel::printk::{self, syslog};
 use crate::kernel::setid::NGROUPS_MAX;
@@ -139,15 +140,15 @@ fn ulong(b: &[u8]) -> Result<usize> {
     text.split_ascii_whitespace().next().and_then(|w| w.parse().ok()).ok_or(EINVAL)
 }
 
-/// A size, no larger than `$max`.
+/// A size within a range.
 macro_rules! size_entry {
-    ($path:literal, $var:expr, $max:expr) => {
+    ($path:literal, $var:expr, $range:expr) => {
         Sysctl {
             path: $path,
             show: |o| writeln!(o, "{}", $var.load(Relaxed)),
             store: Some(|b| {
                 let n = ulong(b)?;
-                if n > $max {
+                if !($range).contains(&n) {
                     return Err(EINVAL);
                 }
                 $var.store(n, Relaxed);
@@ -199,12 +200,12 @@ const POOL_BITS: u32 = 256;
 
 /// All entries.
 pub static TABLE: &[Sysctl] = &[
-    size_entry!("kernel/shmmax", ipc::shm::SHMMAX, usize::MAX),
-    size_entry!("kernel/shmall", ipc::shm::SHMALL, usize::MAX),
-    size_entry!("kernel/shmmni", ipc::shm::SHMMNI, IPC_MNI_MAX),
-    size_entry!("kernel/msgmax", ipc::msg::MSGMAX, INT_MAX),
-    size_entry!("kernel/msgmnb", ipc::msg::MSGMNB, INT_MAX),
-    size_entry!("kernel/msgmni", ipc::msg::MSGMNI, IPC_MNI_MAX),
+    size_entry!("kernel/shmmax", ipc::shm::SHMMAX, 0..=usize::MAX),
+    size_entry!("kernel/shmall", ipc::shm::SHMALL, 0..=usize::MAX),
+    size_entry!("kernel/shmmni", ipc::shm::SHMMNI, 0..=IPC_MNI_MAX),
+    size_entry!("kernel/msgmax", ipc::msg::MSGMAX, 0..=INT_MAX),
+    size_entry!("kernel/msgmnb", ipc::msg::MSGMNB, 0..=INT_MAX),
+    size_entry!("kernel/msgmni", ipc::msg::MSGMNI, 0..=IPC_MNI_MAX),
     Sysctl {
         path: "kernel/sem",
         show: |o| {
@@ -220,6 +221,11 @@ pub static TABLE: &[Sysctl] = &[
             })
         }),
     },
+    size_entry!("fs/mqueue/queues_max", queue::QUEUES_MAX, 0..=INT_MAX),
+    size_entry!("fs/mqueue/msg_max", queue::MSG_MAX, 1..=queue::HARD_MSGMAX),
+    size_entry!("fs/mqueue/msgsize_max", queue::MSGSIZE_MAX, 128..=queue::HARD_MSGSIZEMAX),
+    size_entry!("fs/mqueue/msg_default", queue::MSG_DEFAULT, 1..=queue::HARD_MSGMAX),
+    size_entry!("fs/mqueue/msgsize_default", queue::MSGSIZE_DEFAULT, 128..=queue::HARD_MSGSIZEMAX),
     constant_entry!("kernel/cap_last_cap", linux_raw_sys::general::CAP_LAST_CAP),
     constant_entry!("kernel/ngroups_max", NGROUPS_MAX),
     constant_entry!("kernel/overflowuid", OVERFLOW_ID),

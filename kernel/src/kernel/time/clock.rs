@@ -2,7 +2,9 @@
 //! The clocks that programs see: `clock_gettime` and its kin (Linux 6.1,
 //! `kernel/time/posix-timers.c`, `posix-cpu-timers.c`, `time.c`).
 
-use super::timekeeping::{ktime_get, ktime_get_coarse, ktime_get_coarse_real, ktime_get_real, set_real};
+use super::timekeeping::{
+    ktime_get, ktime_get_coarse, ktime_get_coarse_real, ktime_get_raw, ktime_get_real, set_real, tai_base,
+};
 use super::vsyscall::{sys_tz, update_vsyscall_tz};
 use super::{Timespec, Timeval};
 use crate::arch::x86::kernel::apic::TICK_NSEC;
@@ -29,6 +31,8 @@ pub enum CpuTime {
 pub enum Clock {
     /// Wall-clock time; `settable_alarm` for the variant that wakes a machine.
     Real,
+    /// Atomic time: the wall clock without leap seconds.
+    Tai,
     /// Wall-clock time as of the last tick.
     RealCoarse,
     /// Time since boot: the machine never sleeps, so that `CLOCK_BOOTTIME` is the same.
@@ -54,6 +58,7 @@ pub enum Clock {
 pub enum Sleep {
     Monotonic,
     Real,
+    Tai,
     CpuTime,
 }
 
@@ -65,8 +70,8 @@ impl Clock {
         }
         let own = |thread| Self::Cpu { pid: 0, thread, what: CpuTime::Both };
         Ok(match id as u32 {
-            // No leap seconds are known: atomic time is the same.
-            raw::CLOCK_REALTIME | raw::CLOCK_REALTIME_ALARM | raw::CLOCK_TAI => Self::Real,
+            raw::CLOCK_REALTIME | raw::CLOCK_REALTIME_ALARM => Self::Real,
+            raw::CLOCK_TAI => Self::Tai,
             raw::CLOCK_MONOTONIC | raw::CLOCK_BOOTTIME | raw::CLOCK_BOOTTIME_ALARM => Self::Monotonic,
             raw::CLOCK_MONOTONIC_RAW => Self::MonotonicRaw,
             raw::CLOCK_REALTIME_COARSE => Self::RealCoarse,
@@ -109,7 +114,9 @@ impl Clock {
         Ok(match self {
             Self::Real => ktime_get_real(),
             Self::RealCoarse => ktime_get_coarse_real(),
-            Self::Monotonic | Self::MonotonicRaw => ktime_get(),
+            Self::Tai => ktime_get().wrapping_add(tai_base()),
+            Self::Monotonic => ktime_get(),
+            Self::MonotonicRaw => ktime_get_raw(),
             Self::MonotonicCoarse => ktime_get_coarse(),
             Self::Cpu { thread, what, .. } => {
                 let t = self.cpu_task()?;
@@ -135,6 +142,7 @@ impl Clock {
     pub fn sleep(self) -> Option<Sleep> {
         match self {
             Self::Real => Some(Sleep::Real),
+            Self::Tai => Some(Sleep::Tai),
             Self::Monotonic => Some(Sleep::Monotonic),
             Self::Cpu { pid: 0, thread: true, .. }
             | Self::MonotonicRaw
@@ -254,7 +262,7 @@ mod tests {
     fn ids_and_what_they_allow() {
         let sleep = |id: u32| Clock::find(id as i32).unwrap().sleep();
         assert_eq!(sleep(raw::CLOCK_REALTIME), Some(Sleep::Real));
-        assert_eq!(sleep(raw::CLOCK_TAI), Some(Sleep::Real));
+        assert_eq!(sleep(raw::CLOCK_TAI), Some(Sleep::Tai));
         assert_eq!(sleep(raw::CLOCK_BOOTTIME), Some(Sleep::Monotonic));
         assert_eq!(sleep(raw::CLOCK_PROCESS_CPUTIME_ID), Some(Sleep::CpuTime));
         for id in [

@@ -2,7 +2,7 @@
 //! Timers (Linux 6.1, `kernel/time/hrtimer.c`): callbacks at a point of monotonic
 //! or wall-clock time, run by the local APIC timer's interrupt.
 
-use crate::kernel::time::timekeeping::{ktime_get, ktime_get_real, real_offset};
+use crate::kernel::time::timekeeping::{ktime_get, ktime_get_real, real_offset, tai_base};
 use crate::locking::IrqLock;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -16,6 +16,8 @@ pub enum ClockBase {
     Monotonic,
     /// The wall clock: its timers move with `clock_settime`.
     Real,
+    /// Atomic time.
+    Tai,
 }
 
 impl ClockBase {
@@ -24,6 +26,7 @@ impl ClockBase {
         match self {
             Self::Monotonic => ktime_get(),
             Self::Real => ktime_get_real(),
+            Self::Tai => ktime_get().wrapping_add(tai_base()),
         }
     }
     /// What it shows more than the monotonic clock.
@@ -31,6 +34,7 @@ impl ClockBase {
         match self {
             Self::Monotonic => 0,
             Self::Real => real_offset(),
+            Self::Tai => tai_base(),
         }
     }
     /// The monotonic time at which the clock shows `time`, if nobody sets it; 0 if that was before
@@ -60,6 +64,7 @@ struct Armed {
 struct Bases {
     monotonic: Queue,
     real: Queue,
+    tai: Queue,
 }
 
 impl Bases {
@@ -67,17 +72,20 @@ impl Bases {
         match base {
             ClockBase::Monotonic => &mut self.monotonic,
             ClockBase::Real => &mut self.real,
+            ClockBase::Tai => &mut self.tai,
         }
     }
     /// The monotonic time at which the first of all timers expires.
     fn next(&self) -> u64 {
         let first = |q: &Queue| q.first_key_value().map(|(k, _)| k.0);
-        let real = first(&self.real).map_or(u64::MAX, |t| ClockBase::Real.to_monotonic(t));
-        first(&self.monotonic).unwrap_or(u64::MAX).min(real)
+        let due = |q: &Queue, base: ClockBase| first(q).map_or(u64::MAX, |t| base.to_monotonic(t));
+        let set = due(&self.real, ClockBase::Real).min(due(&self.tai, ClockBase::Tai));
+        first(&self.monotonic).unwrap_or(u64::MAX).min(set)
     }
 }
 
-static BASES: IrqLock<Bases> = IrqLock::new(Bases { monotonic: BTreeMap::new(), real: BTreeMap::new() });
+static BASES: IrqLock<Bases> =
+    IrqLock::new(Bases { monotonic: BTreeMap::new(), real: BTreeMap::new(), tai: BTreeMap::new() });
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// When the soonest timer expires, so that a tick without one costs one load.
 static NEXT_EXPIRY: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -163,7 +171,7 @@ pub fn run_expired(now: u64) {
 
 fn take_first(now: u64) -> Option<(ClockBase, Armed)> {
     let mut bases = BASES.lock();
-    for base in [ClockBase::Monotonic, ClockBase::Real] {
+    for base in [ClockBase::Monotonic, ClockBase::Real, ClockBase::Tai] {
         let first = bases.of(base).first_entry();
         if let Some(e) = first.filter(|e| base.to_monotonic(e.key().0) <= now) {
             let armed = e.remove();

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod hrtimer;
 pub mod itimer;
 pub mod nanosleep;
+pub mod ntp;
 pub mod posix_cpu_timers;
 pub mod posix_timers;
 mod time_types;

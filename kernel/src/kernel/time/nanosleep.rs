@@ -126,6 +126,7 @@ pub fn clock_nanosleep(which: i32, flags: u32, rqtp: usize, rmtp: usize, abi: Ti
         _ if !absolute => return sleep_monotonic(ktime_get().saturating_add(time), rest),
         Sleep::Monotonic => ClockBase::Monotonic,
         Sleep::Real => ClockBase::Real,
+        Sleep::Tai => ClockBase::Tai,
     };
     if sleep_until(base, time) { Ok(0) } else { Err(ERESTARTNOHAND) }
 }

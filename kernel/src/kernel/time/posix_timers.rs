@@ -124,7 +124,7 @@ enum TimerClock {
 impl TimerClock {
     /// The clock with this id; `EINVAL`, or `EOPNOTSUPP` if it has no timers.
     fn find(id: i32) -> Result<Self> {
-        use ClockBase::{Monotonic, Real};
+        use ClockBase::{Monotonic, Real, Tai};
         let clock = |absolute, relative, alarm| Ok(Self::Clock { absolute, relative, alarm });
         if id < 0 {
             // Clocks that are files have none.
@@ -132,7 +132,7 @@ impl TimerClock {
         }
         match id as u32 {
             raw::CLOCK_REALTIME => clock(Real, Monotonic, false),
-            raw::CLOCK_TAI => clock(Real, Real, false),
+            raw::CLOCK_TAI => clock(Tai, Tai, false),
             raw::CLOCK_REALTIME_ALARM => clock(Real, Real, true),
             raw::CLOCK_MONOTONIC | raw::CLOCK_BOOTTIME => clock(Monotonic, Monotonic, false),
             raw::CLOCK_BOOTTIME_ALARM => clock(Monotonic, Monotonic, true),

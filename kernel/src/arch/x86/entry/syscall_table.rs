@@ -64,8 +64,16 @@ syscalls! {
     __NR_msgget => crate::ipc::msg::sys_msgget, (di, si);
     __NR_msgsnd => crate::ipc::msg::sys_msgsnd, (di, si, dx, r10);
     __NR_msgrcv => crate::ipc::msg::sys_msgrcv, (di, si, dx, r10, r8);
+    __NR_mq_open => crate::ipc::mqueue::syscalls::sys_mq_open, (di, si, dx, r10);
+    __NR_mq_unlink => crate::ipc::mqueue::syscalls::sys_mq_unlink, (di);
+    __NR_mq_timedsend => crate::ipc::mqueue::syscalls::sys_mq_timedsend, (di, si, dx, r10, r8);
+    __NR_mq_timedreceive => crate::ipc::mqueue::syscalls::sys_mq_timedreceive, (di, si, dx, r10, r8);
+    __NR_mq_notify => crate::ipc::mqueue::syscalls::sys_mq_notify, (di, si);
+    __NR_mq_getsetattr => crate::ipc::mqueue::syscalls::sys_mq_getsetattr, (di, si, dx);
     __NR_msgctl => crate::ipc::msg::sys_msgctl, (di, si, dx);
     // --- kernel/time
+    __NR_adjtimex => crate::kernel::time::ntp::timex::sys_adjtimex, (di);
+    __NR_clock_adjtime => crate::kernel::time::ntp::timex::sys_clock_adjtime, (di, si);
     __NR_nanosleep => crate::kernel::time::nanosleep::sys_nanosleep, (di, si);
     __NR_clock_nanosleep => crate::kernel::time::nanosleep::sys_clock_nanosleep, (di, si, dx, r10);
     __NR_clock_gettime => crate::kernel::time::clock::sys_clock_gettime, (di, si);
