@@ -9,10 +9,12 @@ use tests::console::{expect_in_order, expect_none};
 use tests::machine::{self, ended, kernel, rootfs, tail, test_kernel};
 use tests::nmi_proof::{self, Coverage};
 use xtask::build::Variant;
+use xtask::gdbstub::Debugged;
 use xtask::ktap::{self, Verdict};
 use xtask::nmi_storm::Plan;
 use xtask::qemu::{self, Console, Machine, Outcome};
 use xtask::run::CONSOLE;
+use xtask::symbols::Symbols;
 
 /// How long programs may go through the entries until nobody comes by a new instruction.
 const BUDGET: Duration = Duration::from_secs(30);
@@ -21,7 +23,16 @@ const BUDGET: Duration = Duration::from_secs(30);
 pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("nmi::at_every_boundary_of_the_entries", every_boundary),
+        Trial::test("nmi::in_user_mode", || in_user_mode("fault", 1)),
+        Trial::test("nmi::in_user_mode_with_a_second_pending", || in_user_mode("second,fault,iret", 2)),
         Trial::test("nmi::nested_at_every_instruction", every_nested),
+        Trial::test("nmi::unknown_nmi_panic", || ends_in_panic("unknown_nmi_panic", 0x21)),
+        Trial::test("nmi::panic_on_unrecovered_nmi", || ends_in_panic("panic_on_unrecovered_nmi", 0x21)),
+        Trial::test("nmi::panic_on_unrecovered_nmi_of_pci", || {
+            ends_in_panic("panic_on_unrecovered_nmi", 0xa1)
+        }),
+        Trial::test("nmi::panic_on_io_nmi", || ends_in_panic("panic_on_io_nmi", 0x61)),
+        Trial::test("nmi::without_switches_no_panic", no_panic),
         Trial::test("nmi::storm", storm),
         Trial::test("nmi::a_second_behind_each", second),
         Trial::test("nmi::checked_kernel_in_a_storm", checked_storm),
@@ -64,6 +75,70 @@ fn every_boundary() -> Result<(), Failed> {
     Ok(())
 }
 
+/// From user mode, on the thread's stack: GS, stack, frame, segments, flags are right in the handler,
+/// and afterwards what they were. `times`: how many are handled for each that is injected, at most.
+fn in_user_mode(handlers: &str, times: u64) -> Result<(), Failed> {
+    let c = nmi_proof::every_user(&kernel()?, &rootfs()?, handlers)?;
+    show("in_user_mode", &c);
+    let (injected, handled) = c.nmis;
+    // With `second`, every other handler has another one wait.
+    let wanted = if times == 1 { injected..=injected } else { injected * 2 - 1..=injected * 2 + 1 };
+    if injected < 15 || !wanted.contains(&handled) {
+        return Err(format!("{injected} NMIs were injected, and {handled} handled").into());
+    }
+    Ok(())
+}
+
+/// A machine whose program is in user mode, after it has written to a file; port 0x61 says `reason`.
+fn nmi_of_reason(files: &str, reason: u8) -> Result<Debugged, Failed> {
+    let append = format!("{CONSOLE} panic=0 -- nmi_user {files}");
+    let kernel = kernel()?;
+    let mut d = Debugged::start(&Machine::direct(&kernel, Some(&rootfs()?), &append))?;
+    d.run_until_said("nmi_user: running", Duration::from_secs(60))?;
+    // mov eax, reason; ret
+    let read = Symbols::read(&kernel)?.at("trapline::arch::x86::kernel::nmi::default_get_nmi_reason")?;
+    d.write(read, &[0xb8, reason, 0, 0, 0, 0xc3])?;
+    d.inject_nmi()?;
+    Ok(d)
+}
+
+/// What the log says first of an NMI with such a reason, and of the panic.
+fn words_of(reason: u8) -> [&'static str; 2] {
+    match reason & 0xc0 {
+        0 => ["Uhhuh. NMI received for unknown reason 21 on CPU 0.", "NMI: Not continuing"],
+        0x40 => {
+            ["NMI: IOCK error (debug interrupt?) for reason 61 on CPU 0.", "NMI IOCK error: Not continuing"]
+        }
+        _ => ["NMI: PCI system error (SERR) for reason a1 on CPU 0.", "NMI: Not continuing"],
+    }
+}
+
+/// One of the switches is on: such an NMI ends everything, also one from user mode.
+fn ends_in_panic(switch: &str, reason: u8) -> Result<(), Failed> {
+    let mut d = nmi_of_reason(&format!("/proc/sys/kernel/{switch}=1"), reason)?;
+    let [first, why] = words_of(reason);
+    let panic = format!("Kernel panic - not syncing: {why}");
+    let end = format!("---[ end {panic} ]---");
+    d.run_until_said(&end, Duration::from_secs(20))?;
+    let console = d.console();
+    expect_in_order(&console, &[first, &panic, &end])?;
+    Ok(expect_none(&console, &["Dazed and confused"])?)
+}
+
+/// And without, all of these go on.
+fn no_panic() -> Result<(), Failed> {
+    for reason in [0x21, 0x61, 0xa1] {
+        let mut d = nmi_of_reason("", reason)?;
+        d.run_until_said(words_of(reason)[0], Duration::from_secs(20))?;
+        if reason != 0x61 {
+            d.run_until_said("Dazed and confused, but trying to continue", Duration::from_secs(20))?;
+        }
+        d.run(Duration::from_secs(1))?;
+        expect_none(&d.console(), &["Kernel panic"])?;
+    }
+    Ok(())
+}
+
 fn every_nested() -> Result<(), Failed> {
     let c = nmi_proof::every_nested(&kernel()?, &rootfs()?, None)?;
     show("nested_at_every_instruction", &c);
@@ -78,7 +153,7 @@ fn built_without_nesting() -> Result<(), Failed> {
 /// As must one that lacks one of the three questions.
 fn found_out(kernel: &Path, without: Option<&str>) -> Result<(), Failed> {
     match nmi_proof::every_nested(kernel, &rootfs()?, without) {
-        // The frame is lost: the machine never comes back, or somewhere else.
+        // The frame is lost: the machine never comes back (the proof has waited twice), or somewhere else.
         Err(why) if ["nested at ", "held back at ", "never came to "].iter().any(|w| why.starts_with(w)) => {
             Ok(())
         }

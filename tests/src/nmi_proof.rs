@@ -3,10 +3,11 @@
 //! stands at that instruction, and what must not have changed when it stands there again.
 //!
 //! * [`every_boundary`]: the entries' own instructions, while programs go through them.
+//! * [`every_user`]: instructions of user mode, whose NMIs are handled on the thread's stack.
 //! * [`every_nested`]: the instructions of an NMI's handling, NMIs being let in by a breakpoint of
 //!   the handler's; and those before it, where they are held back.
 
-use iced_x86::{Decoder, DecoderOptions, Mnemonic};
+use iced_x86::{Decoder, DecoderOptions, Mnemonic, Register};
 use object::{Object, ObjectSegment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,6 +19,8 @@ use xtask::symbols::Symbols;
 
 /// How long the machine may take to come to a breakpoint that it came to before.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// And if it has not: it may only be slow.
+const MORE_PATIENCE: Duration = Duration::from_secs(25);
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -33,6 +36,8 @@ pub struct Kernel {
     /// How many instructions stand between entries only to align them.
     padding: usize,
     lengths: BTreeMap<u64, usize>,
+    /// The page fault's way from its entry to where CR2 is read.
+    before_cr2: Vec<u64>,
 }
 
 impl Kernel {
@@ -41,7 +46,13 @@ impl Kernel {
         let data = std::fs::read(path).map_err(words)?;
         let file = object::File::parse(&*data).map_err(words)?;
         let symbols = Symbols::read(path).map_err(words)?;
-        let mut k = Self { symbols, instructions: Vec::new(), padding: 0, lengths: BTreeMap::new() };
+        let mut k = Self {
+            symbols,
+            instructions: Vec::new(),
+            padding: 0,
+            lengths: BTreeMap::new(),
+            before_cr2: Vec::new(),
+        };
         let (start, end) = (k.at("__entry_text_start")?, k.at("__entry_text_end")?);
         let segment = file.segments().find(|s| (s.address()..s.address() + s.size()).contains(&start));
         let segment = segment.ok_or("the entry code is in no segment")?;
@@ -65,7 +76,15 @@ impl Kernel {
             k.instructions.push(instruction.ip());
             k.lengths.insert(instruction.ip(), instruction.len());
         }
-        Ok(k)
+        let handler = k.at("trapline::arch::x86::entry::common::do_page_fault")?;
+        let bytes = segment.data_range(handler, 64).map_err(words)?.ok_or("no do_page_fault")?;
+        for instruction in &mut Decoder::with_ip(64, bytes, handler, DecoderOptions::NONE) {
+            k.before_cr2.push(instruction.ip());
+            if instruction.op1_register() == Register::CR2 {
+                return Ok(k);
+            }
+        }
+        Err("do_page_fault does not read CR2".into())
     }
 
     /// The address of a symbol: an assembler's label, or a function's path.
@@ -118,7 +137,22 @@ impl Proof<'_> {
     /// Runs to `addr`, where nothing else is in the way.
     fn run_to(&mut self, addr: u64) -> Result<Registers> {
         let label = || self.k.label(addr);
-        self.d.run_to(addr, PATIENCE).map_err(|why| format!("{why:#}\n({addr:#x} is {})", label()))
+        self.d
+            .run_to(addr, PATIENCE)
+            .or_else(|_| self.d.run_to(addr, MORE_PATIENCE))
+            .map_err(|why| format!("{why:#}\n({addr:#x} is {})", label()))
+    }
+
+    /// The stack from RSP up, as far as the next eight words are on its page; `None` for a program's that is
+    /// nowhere.
+    fn live_stack(&mut self, r: &Registers) -> Result<Option<Vec<u8>>> {
+        let len = 64.min(4096 - r.rsp() % 4096);
+        match self.d.read(r.rsp(), len as usize) {
+            Ok(bytes) => Ok(Some(bytes)),
+            // A program's stack may be anywhere; above the kernel's there is nothing.
+            Err(_) if r.rsp() < 1 << 47 || r.rsp().is_multiple_of(4096) => Ok(None),
+            Err(why) => Err(format!("no stack at {:#x}: {why:#}", r.rsp())),
+        }
     }
 
     /// How many NMIs the kernel has counted.
@@ -128,24 +162,27 @@ impl Proof<'_> {
     }
 }
 
-/// Starts a machine with the programs that go through all entries, and lets it come to them.
+/// Starts a machine with a program that says when it is on its way, and lets it come to that.
 fn start<'a>(k: &'a Kernel, kernel: &Path, rootfs: &Path, words_and_program: &str) -> Result<Proof<'a>> {
     let mut d = machine(kernel, rootfs, words_and_program)?;
-    d.run_until_said("nmi_paths: running", Duration::from_secs(60)).map_err(words)?;
+    let program = words_and_program.split_once("-- ").map_or("", |(_, p)| p).split(' ').next();
+    let running = format!("{}: running", program.unwrap_or_default());
+    d.run_until_said(&running, Duration::from_secs(60)).map_err(words)?;
     Ok(Proof { k, d, injected: 0 })
 }
 
 /// Who goes through the entries: programs (with the FPU given out lazily, so that #NM comes), and
-/// the kernel itself through those that no program comes by.
+/// the kernel itself through those that no program comes by. Each handler faults, and so changes CR2.
 const WALKERS: [&str; 2] =
-    ["trapline.nmi=count eagerfpu=off -- nmi_paths", "trapline.nmi=count -- nmi_paths entries"];
+    ["trapline.nmi=fault eagerfpu=off -- nmi_paths", "trapline.nmi=fault -- nmi_paths entries"];
 
 /// (a) An NMI at every instruction of the entries that somebody comes to. It must be handled with the
 /// kernel's GS base and on the right stack, and leave everything as it was.
 pub fn every_boundary(kernel: &Path, rootfs: &Path, budget: Duration) -> Result<Coverage> {
     let k = Kernel::read(kernel)?;
     let own = k.at("asm_nmi")?..k.at("asm_nmi_end")?;
-    let all: BTreeSet<u64> = k.instructions.iter().copied().filter(|a| !own.contains(a)).collect();
+    let mut all: BTreeSet<u64> = k.instructions.iter().copied().filter(|a| !own.contains(a)).collect();
+    all.extend(&k.before_cr2);
     let (mut done, mut nmis) = (BTreeSet::new(), (0, 0));
     for walker in WALKERS {
         let mut p = start(&k, kernel, rootfs, walker)?;
@@ -164,6 +201,29 @@ pub fn every_boundary(kernel: &Path, rootfs: &Path, budget: Duration) -> Result<
         *missed.entry(label.split('+').next().unwrap_or_default().to_owned()).or_insert(0) += 1;
     }
     Ok(Coverage { injected: done.len(), of: all.len(), padding: k.padding, missed, nmis })
+}
+
+/// NMIs at instructions of user mode: `trapline.nmi=` says what handlers do. Returns how many came.
+pub fn every_user(kernel: &Path, rootfs: &Path, handlers: &str) -> Result<Coverage> {
+    const ROUNDS: usize = 3;
+    let k = Kernel::read(kernel)?;
+    let mut p = start(&k, kernel, rootfs, &format!("trapline.nmi={handlers} -- nmi_user"))?;
+    let console = p.d.console();
+    let list = console.split_once("nmi_user: [").and_then(|(_, l)| l.split_once(']'));
+    let list = list.ok_or("the program does not say where it is")?.0.split(',');
+    let places: Vec<u64> = list
+        .map(|hex| u64::from_str_radix(hex.trim(), 16))
+        .collect::<std::result::Result<_, _>>()
+        .map_err(words)?;
+    let counted = p.count()?;
+    for _ in 0..ROUNDS {
+        for &addr in &places {
+            boundary(&mut p, addr)?;
+        }
+    }
+    let nmis = (p.injected, p.count()? - counted);
+    let injected = places.len() * ROUNDS;
+    Ok(Coverage { injected, of: injected, padding: 0, missed: BTreeMap::new(), nmis })
 }
 
 /// One NMI at `addr` that could be judged.
@@ -209,7 +269,7 @@ fn at_boundary(p: &mut Proof<'_>, addr: u64) -> Result<bool> {
         p.d.remove(addr).map_err(words)?;
         return Ok(false);
     };
-    let stack = p.d.read(before.rsp(), 64).ok();
+    let stack = p.live_stack(&before)?;
     p.inject()?;
     // The NMI's own way may lead by the same instruction.
     p.d.remove(addr).map_err(words)?;
@@ -231,10 +291,13 @@ fn at_boundary(p: &mut Proof<'_>, addr: u64) -> Result<bool> {
     if after.rsp() != before.rsp() {
         return Ok(false);
     }
+    // In user mode nobody is about to read CR2, and it is not kept.
+    let from_user = before.segments[0] & 3 != 0;
+    let after = if from_user { Registers { cr2: before.cr2, ..after } } else { after };
     if after != before {
         return Err(format!("before {before:x?}\nafter {after:x?}"));
     }
-    if stack != p.d.read(before.rsp(), 64).ok() {
+    if stack != p.live_stack(&before)? {
         return Err("the interrupted stack has changed".into());
     }
     Ok(true)

@@ -12,7 +12,7 @@ use user::{program, start};
 program!(run);
 
 /// Exceptions from user mode and from the kernel, calls of both kinds, forks, frames that cannot be
-/// loaded, segments of the LDT, breakpoints on memory that the kernel touches.
+/// loaded, segments of the LDT.
 const PROGRAMS: &[&CStr] = &[
     c"/bin/divide_error",
     c"/bin/single_step",

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Not one of the set: runs a few instructions for ever, with an odd RSP, the direction flag set and
+//! segment bases of its own, while NMIs come at each of them (`tests/boot/nmi.rs`). Before that it writes
+//! what its arguments say (`FILE=WORD`). Says first where the instructions are.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use core::arch::global_asm;
+use core::ffi::CStr;
+use user::prelude::*;
+use user::{file, println, program, start, syscall};
+
+program!(run);
+
+global_asm!(
+    ".pushsection .text.nmi_user, \"ax\"",
+    "nmi_user_loop:",
+    "or rsp, 7",
+    "nmi_user_1: std",
+    "nmi_user_2: push rsp",
+    "nmi_user_3: pop rax",
+    "nmi_user_4: pause",
+    "nmi_user_5: jmp nmi_user_1",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    fn nmi_user_loop() -> !;
+    static nmi_user_1: u8;
+    static nmi_user_2: u8;
+    static nmi_user_3: u8;
+    static nmi_user_4: u8;
+    static nmi_user_5: u8;
+}
+
+/// `FILE=WORD`.
+fn store(argument: &str) {
+    let Some((path, word)) = argument.split_once('=') else { return };
+    let mut name = [0; 128];
+    let n = path.len().min(127);
+    name[..n].copy_from_slice(&path.as_bytes()[..n]);
+    let name = CStr::from_bytes_until_nul(&name).unwrap_or_default();
+    check!(file::store(name, word.as_bytes()).is_ok(), "{path} takes {word}");
+}
+
+fn run() {
+    for i in 1.. {
+        let Some(argument) = start::arg_str(i) else { break };
+        store(argument);
+    }
+    let at = [
+        &raw const nmi_user_1,
+        &raw const nmi_user_2,
+        &raw const nmi_user_3,
+        &raw const nmi_user_4,
+        &raw const nmi_user_5,
+    ];
+    println!("nmi_user: {:x?}", at.map(|p| p as usize));
+    const ARCH_SET_GS: usize = 0x1001;
+    const ARCH_SET_FS: usize = 0x1002;
+    for (what, base) in [(ARCH_SET_GS, 0x1234_5000), (ARCH_SET_FS, 0x2345_6000)] {
+        // SAFETY: nothing here uses thread-local memory.
+        check!(unsafe { syscall!(__NR_arch_prctl, what, base) }.is_ok(), "arch_prctl");
+    }
+    println!("nmi_user: running");
+    // SAFETY: it never comes back, and touches nothing but its own stack.
+    unsafe { nmi_user_loop() }
+}
