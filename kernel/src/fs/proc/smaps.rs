@@ -233,7 +233,8 @@ pub fn smaps_rollup(mm: &Mm, o: &mut SeqFile) -> Result {
         end = v.end;
         gather(&st, v, &mut stats);
     }
-    let Some(start) = start else { return Ok(()) };
+    // Without a mapping it is all of nothing.
+    let start = start.unwrap_or(0);
     let line = o.len();
     write!(o, "{start:08x}-{end:08x} ---p 00000000 00:00 0 ");
     o.pad(line, 73);
