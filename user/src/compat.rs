@@ -28,3 +28,34 @@ pub unsafe fn enter32(code: usize, stack: usize) -> ! {
         asm!("mov rsp, rdi", ".byte 0xff, 0x6f, 0xf8", in("rdi") stack, options(noreturn))
     }
 }
+
+/// Memory below 4 GiB for what `int $0x80` reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Low(usize);
+
+impl Low {
+    /// New pages.
+    pub fn new(len: usize) -> Option<Self> {
+        map_low(len).ok().map(Self)
+    }
+    /// As a call takes the address of what lies at an offset.
+    pub fn at(self, offset: usize) -> u32 {
+        (self.0 + offset) as u32
+    }
+    /// Puts something there; its address.
+    pub fn put<T: Copy>(self, offset: usize, value: T) -> u32 {
+        // SAFETY: in these pages, which no Rust object owns.
+        unsafe { ((self.0 + offset) as *mut T).write_unaligned(value) };
+        self.at(offset)
+    }
+    /// Integers that lie there.
+    pub fn get<T: Copy>(self, offset: usize) -> T {
+        // SAFETY: as above; only integers are read.
+        unsafe { ((self.0 + offset) as *const T).read_unaligned() }
+    }
+    /// Fills the first page, so that what a call writes is seen.
+    pub fn dirty(self) {
+        // SAFETY: as above.
+        unsafe { core::ptr::write_bytes(self.0 as *mut u8, 0xa5, crate::memory::PAGE) };
+    }
+}

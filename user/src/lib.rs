@@ -19,6 +19,7 @@
 //! | [`runner`] | what `/init` is made of |
 //! | [`compat`] | 32-bit code in a 64-bit process |
 //! | [`bench`] | what the measuring programs share |
+//! | [`errnos`] | every system call with arguments that mean nothing |
 //! | [`fuzz`] | random numbers, options and children of the fuzzers |
 //! | [`fuzz_frame`] | what the fuzzers of code and frames share: fixed memory, the record, the log |
 //!
@@ -32,6 +33,7 @@ extern crate std;
 pub mod bench;
 pub mod check;
 pub mod compat;
+pub mod errnos;
 pub mod event;
 pub mod expect;
 pub mod file;

@@ -135,6 +135,23 @@ pub unsafe fn int80(number: u32, args: [u32; 5]) -> Result {
     if (-4095..0).contains(&ret) { Err(Errno(-ret as u32)) } else { Ok(ret as usize) }
 }
 
+/// Executes `int $0x80` with six arguments, and returns rax as it comes.
+///
+/// # Safety
+/// As [`raw`].
+#[inline(never)]
+pub unsafe fn int80_raw(number: u32, args: [u32; 6]) -> isize {
+    let ret: isize;
+    // SAFETY: LLVM keeps rbx for itself, and rbp may be the frame's: both are put back.
+    unsafe {
+        asm!("push rbp", "push rbx", "mov ebx, {bx:e}", "mov ebp, {bp:e}", "int 0x80", "pop rbx", "pop rbp",
+            bx = in(reg) args[0], bp = in(reg) args[5],
+            inlateout("rax") number as isize => ret,
+            in("rcx") args[1], in("rdx") args[2], in("rsi") args[3], in("rdi") args[4]);
+    }
+    ret
+}
+
 /// Executes `syscall` and turns -1..-4095 into an [`Errno`].
 ///
 /// # Safety

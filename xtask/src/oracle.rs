@@ -111,6 +111,7 @@ pub fn sets() -> Vec<Set> {
         Set::fuzz("sigreturn32", 1, 0, RECORDED_CASES),
         Set::scripts(),
         Set::new("errnos", usual, "", &["/bin/syscall_errnos"], false),
+        Set::new("errnos32", usual, "", &["/bin/int80_errnos"], false),
     ]
 }
 

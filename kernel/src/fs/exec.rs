@@ -263,6 +263,8 @@ impl Binprm {
             cur.pf.fetch_or(pf::RANDOMIZE, Ordering::Relaxed);
         }
         cur.signal.did_exec.fetch_add(1, Ordering::Relaxed);
+        // Also one that `int $0x80` has started is a 64-bit program (`set_personality_64bit`).
+        cur.thread().compat_syscall.set(false);
         arch_pick_mmap_layout(&mut mm.lock().layout, personality);
         Ok(())
     }

@@ -204,15 +204,23 @@ pub fn locks_remove_file(file: &File) {
 
 /// `struct flock`.
 #[repr(C)]
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-struct Flock {
-    kind: i16,
-    whence: i16,
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[allow(missing_docs)]
+pub struct Flock {
+    pub kind: i16,
+    pub whence: i16,
     _pad: u32,
-    start: i64,
-    len: i64,
-    pid: i32,
+    pub start: i64,
+    pub len: i64,
+    pub pid: i32,
     _tail: u32,
+}
+
+impl Flock {
+    /// A request.
+    pub fn new([kind, whence]: [i16; 2], start: i64, len: i64, pid: i32) -> Self {
+        Self { kind, whence, start, len, pid, ..Self::default() }
+    }
 }
 const _: () = assert!(size_of::<Flock>() == 32);
 
@@ -245,7 +253,19 @@ fn bytes(start: i64, len: i64) -> Result<(i64, i64)> {
 /// `F_GETLK`, `F_SETLK`, `F_SETLKW` and their kin for open files (`fcntl_getlk`,
 /// `fcntl_setlk`).
 pub fn fcntl_lock(f: &Arc<File>, files: &FilesStruct, cmd: u32, arg: usize) -> Result<usize> {
-    let mut request: Flock = get_user(arg)?;
+    if let Some(found) = do_fcntl_lock(f, files, cmd, get_user(arg)?)? {
+        put_user(arg, &found)?;
+    }
+    Ok(0)
+}
+
+/// The same of a structure in hand; what `F_GETLK` has found.
+pub fn do_fcntl_lock(
+    f: &Arc<File>,
+    files: &FilesStruct,
+    cmd: u32,
+    mut request: Flock,
+) -> Result<Option<Flock>> {
     let ofd = matches!(cmd, F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW);
     if ofd && request.pid != 0 {
         return Err(EINVAL);
@@ -268,8 +288,7 @@ pub fn fcntl_lock(f: &Arc<File>, files: &FilesStruct, cmd: u32, arg: usize) -> R
             let kind = if l.write { F_WRLCK } else { F_RDLCK } as i16;
             request = Flock { kind, whence: SEEK_SET as i16, start: l.start, len, pid: l.pid, ..request };
         }
-        put_user(arg, &request)?;
-        return Ok(0);
+        return Ok(Some(request));
     }
     match kind {
         F_RDLCK => f.want_read()?,
@@ -278,7 +297,7 @@ pub fn fcntl_lock(f: &Arc<File>, files: &FilesStruct, cmd: u32, arg: usize) -> R
         _ => return Err(EINVAL),
     }
     f.inode.locks.set(lock, kind == F_UNLCK, matches!(cmd, F_SETLKW | F_OFD_SETLKW))?;
-    Ok(0)
+    Ok(None)
 }
 
 /// `flock(2)` on an open file.

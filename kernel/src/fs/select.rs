@@ -354,6 +354,12 @@ pub fn compat_sys_select(n: i32, inp: usize, outp: usize, exp: usize, utv: usize
     t.finish(core_sys_select(n, [inp, outp, exp], size_of::<u32>(), t.deadline))
 }
 
+/// The same, with its arguments in memory (`compat_sys_old_select`).
+pub fn compat_sys_old_select(arg: usize) -> Result<usize> {
+    let [n, inp, outp, exp, utv]: [u32; 5] = get_user(arg)?;
+    compat_sys_select(n as i32, inp as usize, outp as usize, exp as usize, utv as usize)
+}
+
 /// `pselect6(2)` with sets of i386's, a time of either width, and a mask at an address of 32 bits
 /// (`do_compat_pselect`).
 pub fn compat_pselect(n: i32, sets: [usize; 3], (uts, abi): (usize, TimeAbi), usig: usize) -> Result<usize> {

@@ -2,7 +2,7 @@
 //! `sendfile(2)` and `copy_file_range(2)` (Linux 6.1, `fs/read_write.c`).
 
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
-use crate::errno::{EBADF, EINVAL, ESPIPE, Result};
+use crate::errno::{EBADF, EINVAL, EOVERFLOW, ESPIPE, Result};
 use crate::fs::file::fget;
 use crate::fs::file_table::File;
 use crate::fs::pipe::{Pipe, get_pipe_info};
@@ -14,24 +14,54 @@ use crate::kernel::task::current;
 use crate::lib::iov_iter::{IovIter, MAX_RW_COUNT};
 use crate::mm::util::kvcalloc;
 
-/// Where a copy begins: at a place that the program keeps, or at the file's position.
-fn place(f: &File, uoff: usize) -> Result<u64> {
-    if uoff == 0 {
-        return Ok(*f.pos.lock());
-    }
-    let off: i64 = get_user(uoff)?;
-    if !f.seekable {
-        return Err(ESPIPE);
-    }
-    u64::try_from(off).map_err(|_| EINVAL)
+/// Where a copy begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At the file's position.
+    Own,
+    /// At a place that the program keeps.
+    Given(usize),
+    /// At one that it keeps in 31 bits: i386's.
+    Narrow(usize),
 }
 
-fn put_place(f: &File, uoff: usize, pos: u64) -> Result {
-    if uoff == 0 {
-        *f.pos.lock() = pos;
-        return Ok(());
+impl Place {
+    fn new(uoff: usize) -> Self {
+        if uoff == 0 { Self::Own } else { Self::Given(uoff) }
     }
-    put_user(uoff, &(pos as i64))
+    /// The offset that the program gives.
+    fn given(self) -> Result<Option<i64>> {
+        match self {
+            Self::Own => Ok(None),
+            Self::Given(at) => get_user(at).map(Some),
+            Self::Narrow(at) => get_user::<i32>(at).map(|off| Some(off.into())),
+        }
+    }
+    /// How many of `count` bytes at `pos` lie before the last place that there is.
+    fn cut(self, pos: u64, count: usize) -> Result<usize> {
+        const MAX_NON_LFS: u64 = i32::MAX as u64;
+        if !matches!(self, Self::Narrow(_)) || pos.saturating_add(count as u64) <= MAX_NON_LFS {
+            return Ok(count);
+        }
+        MAX_NON_LFS.checked_sub(pos).filter(|&n| n != 0).map(|n| n as usize).ok_or(EOVERFLOW)
+    }
+    fn find(self, f: &File) -> Result<u64> {
+        let Some(off) = self.given()? else { return Ok(*f.pos.lock()) };
+        if !f.seekable {
+            return Err(ESPIPE);
+        }
+        u64::try_from(off).map_err(|_| EINVAL)
+    }
+    fn put(self, f: &File, pos: u64) -> Result {
+        match self {
+            Self::Own => {
+                *f.pos.lock() = pos;
+                Ok(())
+            }
+            Self::Given(at) => put_user(at, &(pos as i64)),
+            Self::Narrow(at) => put_user(at, &(pos as i32)),
+        }
+    }
 }
 
 fn copy(from: &File, to: &File, src: &mut u64, dst: &mut u64, len: usize) -> Result<usize> {
@@ -62,43 +92,51 @@ fn copy(from: &File, to: &File, src: &mut u64, dst: &mut u64, len: usize) -> Res
 }
 
 /// Into a pipe: as much as it has room for, without a copy.
-fn send_to_pipe(from: &File, uoff: usize, pipe: &Pipe, count: usize, nonblock: bool) -> Result<usize> {
-    let mut src = place(from, uoff)?;
+fn send_to_pipe(from: &File, place: Place, pipe: &Pipe, count: usize, nonblock: bool) -> Result<usize> {
+    let mut src = place.find(from)?;
     verify_area(src, count)?;
-    let n = splice_file_to_pipe(from, &mut src, pipe, count, nonblock)?;
-    if uoff != 0 || from.seekable {
-        put_place(from, uoff, src)?;
+    let n = splice_file_to_pipe(from, &mut src, pipe, place.cut(src, count)?, nonblock)?;
+    if place != Place::Own || from.seekable {
+        place.put(from, src)?;
     }
     Ok(n)
 }
 
 /// `sendfile(2)`.
 pub fn sys_sendfile64(out: i32, input: i32, uoff: usize, count: usize) -> Result<usize> {
-    if uoff != 0 {
-        let _: i64 = get_user(uoff)?;
-    }
+    do_sendfile(out, input, Place::new(uoff), count)
+}
+
+/// i386's `sendfile`.
+pub fn compat_sys_sendfile(out: i32, input: i32, uoff: usize, count: usize) -> Result<usize> {
+    do_sendfile(out, input, if uoff == 0 { Place::Own } else { Place::Narrow(uoff) }, count)
+}
+
+fn do_sendfile(out: i32, input: i32, place: Place, count: usize) -> Result<usize> {
+    place.given()?;
     let (from, to) = (fget(input)?, fget(out)?);
     from.want_read()?;
     to.want_write()?;
     if let Some(pipe) = get_pipe_info(&to) {
-        return send_to_pipe(&from, uoff, pipe, count.min(MAX_RW_COUNT), to.nonblock());
+        return send_to_pipe(&from, place, pipe, count.min(MAX_RW_COUNT), to.nonblock());
     }
     // Only from what has pages or the like: not from a pipe or terminal.
     if !from.seekable {
-        return Err(if uoff != 0 { ESPIPE } else { EINVAL });
+        return Err(if place == Place::Own { EINVAL } else { ESPIPE });
     }
     if crate::fs::open::appends(&to) {
         return Err(EINVAL);
     }
-    let mut src = place(&from, uoff)?;
+    let mut src = place.find(&from)?;
     verify_area(src, count)?;
+    let count = place.cut(src, count)?;
     let mut dst = *to.pos.lock();
     verify_area(dst, count)?;
     let n = copy(&from, &to, &mut src, &mut dst, count.min(MAX_RW_COUNT))?;
     if to.seekable {
         *to.pos.lock() = dst;
     }
-    put_place(&from, uoff, src)?;
+    place.put(&from, src)?;
     Ok(n)
 }
 
@@ -126,9 +164,10 @@ pub fn sys_copy_file_range(
     if !from.readable() || !to.writable() || crate::fs::open::appends(&to) {
         return Err(EBADF);
     }
-    let (mut src, mut dst) = (place(&from, uoff_in)?, place(&to, uoff_out)?);
+    let (place_in, place_out) = (Place::new(uoff_in), Place::new(uoff_out));
+    let (mut src, mut dst) = (place_in.find(&from)?, place_out.find(&to)?);
     let n = copy(&from, &to, &mut src, &mut dst, len.min(MAX_RW_COUNT))?;
-    put_place(&from, uoff_in, src)?;
-    put_place(&to, uoff_out, dst)?;
+    place_in.put(&from, src)?;
+    place_out.put(&to, dst)?;
     Ok(n)
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Times of files (Linux 6.1, `fs/utimes.c`).
 
-use crate::arch::x86::lib::usercopy::get_user;
 use crate::errno::{EACCES, EINVAL, EPERM, EROFS, Result};
 use crate::fs::file::fget_raw;
 use crate::fs::inode::{MAY_WRITE, Time, owner_or_capable};
 use crate::fs::namei::user_path_at_empty;
 use crate::fs::namespace::Path;
 use crate::kernel::task::current;
+use crate::kernel::time::TimeAbi;
 use linux_raw_sys::general::{AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW};
 
 const UTIME_NOW: i64 = 0x3fff_ffff;
@@ -58,23 +58,37 @@ fn apply(p: &Path, times: [New; 2]) -> Result<usize> {
     Ok(0)
 }
 
+/// Two times of `utimensat`, one behind the other.
+fn two_times(utimes: usize, abi: TimeAbi) -> Result<[[i64; 2]; 2]> {
+    Ok([abi.get(utimes)?, abi.get(utimes + abi.time_size())?])
+}
+
 /// `utimensat(2)`; without a name, the descriptor itself.
 pub fn sys_utimensat(dfd: i32, name: usize, utimes: usize, flags: u32) -> Result<usize> {
+    utimensat(dfd, name, (utimes, TimeAbi::Time64), flags)
+}
+
+/// The same with times of either width.
+pub fn utimensat(dfd: i32, name: usize, (utimes, abi): (usize, TimeAbi), flags: u32) -> Result<usize> {
     let times = if utimes == 0 {
-        [New::Now; 2]
+        None
     } else {
-        let t: [i64; 4] = get_user(utimes)?;
-        [parse(t[0], t[1])?, parse(t[2], t[3])?]
+        let t = two_times(utimes, abi)?;
+        // Nothing to do: not even the path is looked at.
+        if t.iter().all(|t| t[1] == UTIME_OMIT) {
+            return Ok(0);
+        }
+        Some(t)
     };
-    // Nothing to do: not even the path is looked at.
-    if times == [New::Keep; 2] {
-        return Ok(0);
-    }
     do_utimes(dfd, name, times, flags)
 }
 
-/// Sets a file's times (`do_utimes`).
-fn do_utimes(dfd: i32, name: usize, times: [New; 2], flags: u32) -> Result<usize> {
+/// Sets seconds and nanoseconds, or both times to now (`do_utimes`).
+fn do_utimes(dfd: i32, name: usize, times: Option<[[i64; 2]; 2]>, flags: u32) -> Result<usize> {
+    let times = match times {
+        None => [New::Now; 2],
+        Some([a, m]) => [parse(a[0], a[1])?, parse(m[0], m[1])?],
+    };
     if name == 0 && dfd != AT_FDCWD {
         if flags != 0 {
             return Err(EINVAL);
@@ -87,32 +101,37 @@ fn do_utimes(dfd: i32, name: usize, times: [New; 2], flags: u32) -> Result<usize
     apply(&user_path_at_empty(dfd, name, flags)?, times)
 }
 
-/// `futimesat(2)`; without a name, the descriptor itself.
-pub fn sys_futimesat(dfd: i32, name: usize, utimes: usize) -> Result<usize> {
+/// `futimesat(2)` with times of either width: seconds and microseconds (`do_futimesat`).
+pub fn futimesat(dfd: i32, name: usize, utimes: usize, abi: TimeAbi) -> Result<usize> {
     let times = if utimes == 0 {
-        [New::Now; 2]
+        None
     } else {
-        let t: [i64; 4] = get_user(utimes)?;
-        if !(0..1_000_000).contains(&t[1]) || !(0..1_000_000).contains(&t[3]) {
+        let t = two_times(utimes, abi)?;
+        if t.iter().any(|t| !(0..1_000_000).contains(&t[1])) {
             return Err(EINVAL);
         }
-        [parse(t[0], t[1] * 1000)?, parse(t[2], t[3] * 1000)?]
+        Some(t.map(|[sec, usec]| [sec, usec * 1000]))
     };
     do_utimes(dfd, name, times, 0)
 }
 
+/// `futimesat(2)`.
+pub fn sys_futimesat(dfd: i32, name: usize, utimes: usize) -> Result<usize> {
+    futimesat(dfd, name, utimes, TimeAbi::Time64)
+}
+
 /// `utimes(2)`.
 pub fn sys_utimes(name: usize, utimes: usize) -> Result<usize> {
-    sys_futimesat(AT_FDCWD, name, utimes)
+    futimesat(AT_FDCWD, name, utimes, TimeAbi::Time64)
 }
 
 /// `utime(2)`.
 pub fn sys_utime(name: usize, utimes: usize) -> Result<usize> {
-    let times = if utimes == 0 {
-        [New::Now; 2]
-    } else {
-        let t: [i64; 2] = get_user(utimes)?;
-        [parse(t[0], 0)?, parse(t[1], 0)?]
-    };
-    apply(&user_path_at_empty(AT_FDCWD, name, 0)?, times)
+    utime(name, utimes, TimeAbi::Time64)
+}
+
+/// The same with words of either width.
+pub fn utime(name: usize, utimes: usize, abi: TimeAbi) -> Result<usize> {
+    let times = if utimes == 0 { None } else { Some(abi.get(utimes)?.map(|sec| [sec, 0])) };
+    do_utimes(AT_FDCWD, name, times, 0)
 }

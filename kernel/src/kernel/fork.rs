@@ -5,8 +5,10 @@ mod clone3;
 
 pub use clone3::sys_clone3;
 
+use crate::arch::x86::ia32::in_compat_syscall;
 use crate::arch::x86::kernel::process_64::{self, KernelStack, Thread};
 use crate::arch::x86::kernel::step;
+use crate::arch::x86::kernel::tls::set_new_tls;
 use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, put_user};
 use crate::errno::{EAGAIN, EEXIST, EINTR, EINVAL, EPERM, ERESTARTNOINTR, Result};
 use crate::fs::file::UnusedFd;
@@ -231,7 +233,7 @@ pub struct CloneArgs {
     pub parent_tid: usize,
     /// Where `CLONE_CHILD_SETTID` writes and `CLONE_CHILD_CLEARTID` clears.
     pub child_tid: usize,
-    /// FS base for `CLONE_SETTLS`.
+    /// FS base for `CLONE_SETTLS`; of a call by `int $0x80` a `struct user_desc`'s address.
     pub tls: u64,
     /// The thread id it is to have.
     pub set_tid: Option<i32>,
@@ -311,6 +313,7 @@ fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
         vfork_done: IrqLock::new(None),
         pdeath_signal: AtomicU32::new(0),
         robust_list: AtomicU64::new(0),
+        compat_robust_list: AtomicU32::new(0),
         futex: TaskFutexes::default(),
         sysvsem: SysvSem::default(),
         rseq: Rseq::default(),
@@ -388,7 +391,7 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     if signal_pending(&cur) {
         return Err(ERESTARTNOINTR);
     }
-    if args.has(nr::CLONE_SETTLS) && args.tls >= TASK_SIZE_MAX as u64 {
+    if args.has(nr::CLONE_SETTLS) && !in_compat_syscall() && args.tls >= TASK_SIZE_MAX as u64 {
         return Err(EPERM);
     }
     crate::kernel::sys::check_nproc(&cur)?;
@@ -424,8 +427,12 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     }
     step::forget_single_step(&cur, &mut regs);
     if args.has(nr::CLONE_SETTLS) {
-        parts.thread.fsindex.set(0);
-        parts.thread.fsbase.set(args.tls);
+        if in_compat_syscall() {
+            set_new_tls(&parts.thread, args.tls as usize)?;
+        } else {
+            parts.thread.fsindex.set(0);
+            parts.thread.fsbase.set(args.tls);
+        }
     }
     let pidfd = reserve_pidfd(args)?;
     let mut list = TASKLIST.lock();

@@ -19,6 +19,7 @@ mod waitwake;
 
 pub use pi::TaskFutexes;
 pub use robust::{
-    clear_tid, futex_exec_release, futex_exit_release, sys_get_robust_list, sys_set_robust_list,
+    clear_tid, compat_sys_get_robust_list, compat_sys_set_robust_list, futex_exec_release,
+    futex_exit_release, sys_get_robust_list, sys_set_robust_list,
 };
 pub use syscalls::{futex, sys_futex, sys_futex_waitv};

@@ -191,12 +191,17 @@ pub fn sys_getgroups(size: i32, list: usize) -> Result<usize> {
 
 /// `setgroups(2)`.
 pub fn sys_setgroups(size: i32, list: usize) -> Result<usize> {
+    set_groups(size, |groups| copy_from_user(groups.as_mut_bytes(), list))
+}
+
+/// Replaces the supplementary groups by `size` that `read` gets.
+pub fn set_groups(size: i32, read: impl FnOnce(&mut [u32]) -> Result) -> Result<usize> {
     if !capable(CAP_SETGID) {
         return Err(EPERM);
     }
     let size = usize::try_from(size).ok().filter(|&n| n <= NGROUPS_MAX).ok_or(EINVAL)?;
     let mut groups = kvcalloc::<u32>(size)?;
-    copy_from_user(groups.as_mut_slice().as_mut_bytes(), list)?;
+    read(&mut groups)?;
     if groups.contains(&KEEP) {
         return Err(EINVAL);
     }

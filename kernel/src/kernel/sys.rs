@@ -74,8 +74,8 @@ pub fn check_nproc(cur: &Task) -> Result {
     if exceeds { Err(EAGAIN) } else { Ok(()) }
 }
 
-/// `uname(2)`.
-pub fn sys_newuname(name: usize) -> Result<usize> {
+/// What the system is called: its name, the node's, release, version, machine, domain.
+fn utsname() -> [[u8; 65]; 6] {
     let mut u = [[0u8; 65]; 6];
     let names = *UTS_NAMES.lock();
     let mut set = |i: usize, s: &[u8]| u[i][..s.len()].copy_from_slice(s);
@@ -88,7 +88,29 @@ pub fn sys_newuname(name: usize) -> Result<usize> {
         if current().personality.load(Relaxed) & PER_MASK == PER_LINUX32 { b"i686" } else { b"x86_64" };
     set(4, machine);
     set(5, &names[1]);
-    copy_to_user(name, u.as_flattened())?;
+    u
+}
+
+/// `uname(2)`.
+pub fn sys_newuname(name: usize) -> Result<usize> {
+    copy_to_user(name, utsname().as_flattened())?;
+    Ok(0)
+}
+
+/// `uname` as it was before there were domains (i386's 109).
+pub fn sys_uname(name: usize) -> Result<usize> {
+    copy_to_user(name, utsname()[..5].as_flattened())?;
+    Ok(0)
+}
+
+/// `uname` as it was before that: names of eight bytes (i386's 59).
+pub fn sys_olduname(name: usize) -> Result<usize> {
+    const OLD_UTS_LEN: usize = 8;
+    let mut old = [[0; OLD_UTS_LEN + 1]; 5];
+    for (old, new) in old.iter_mut().zip(&utsname()) {
+        old[..OLD_UTS_LEN].copy_from_slice(&new[..OLD_UTS_LEN]);
+    }
+    copy_to_user(name, old.as_flattened())?;
     Ok(0)
 }
 
@@ -408,6 +430,17 @@ pub fn sys_prctl(option: u32, a2: usize, a3: usize, a4: usize, a5: usize) -> Res
     Ok(0)
 }
 
+/// `arch_prctl` of i386's: what both have (`do_arch_prctl_common`).
+pub fn compat_sys_arch_prctl(code: u32, arg: usize) -> Result<usize> {
+    match code {
+        ARCH_GET_CPUID | ARCH_SET_CPUID => sys_arch_prctl(code, arg),
+        _ => fpu_xstate_prctl(code, arg),
+    }
+}
+
+const ARCH_GET_CPUID: u32 = 0x1011;
+const ARCH_SET_CPUID: u32 = 0x1012;
+
 /// `arch_prctl(2)`: the FS and GS bases, and what the CPU does in user mode.
 pub fn sys_arch_prctl(code: u32, addr: usize) -> Result<usize> {
     use crate::arch::x86::kernel::process_64::segments;
@@ -415,8 +448,6 @@ pub fn sys_arch_prctl(code: u32, addr: usize) -> Result<usize> {
     const ARCH_SET_FS: u32 = 0x1002;
     const ARCH_GET_FS: u32 = 0x1003;
     const ARCH_GET_GS: u32 = 0x1004;
-    const ARCH_GET_CPUID: u32 = 0x1011;
-    const ARCH_SET_CPUID: u32 = 0x1012;
     const ARCH_MAP_VDSO_64: u32 = 0x2003;
     let cur = current();
     let t = cur.thread();

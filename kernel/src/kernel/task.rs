@@ -187,6 +187,8 @@ pub struct Task {
     pub clear_child_tid: AtomicU64,
     /// `set_robust_list`: the locks in user memory that it may hold.
     pub robust_list: AtomicU64,
+    /// The same of `int $0x80`: a list of 32-bit pointers.
+    pub compat_robust_list: AtomicU32,
     /// Locks with priority inheritance that it has or waits for.
     pub futex: crate::kernel::futex::TaskFutexes,
     /// What is taken back of System V semaphores when it ends.

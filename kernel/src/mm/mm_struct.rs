@@ -64,6 +64,10 @@ pub struct Layout {
     pub mmap_base: usize,
     /// The same for the bottom-up search.
     pub mmap_legacy_base: usize,
+    /// The two for calls by `int $0x80`: what they map is where 32 bits reach.
+    pub mmap_compat_base: usize,
+    #[allow(missing_docs)]
+    pub mmap_compat_legacy_base: usize,
     /// Search bottom-up first (`ADDR_COMPAT_LAYOUT`, unlimited stack).
     pub mmap_legacy: bool,
     /// The vDSO's image (`mm->context.vdso`); 0 if there is none.

@@ -26,6 +26,9 @@ mod unmapped_area;
 
 /// Allocate below 2 GiB.
 const MAP_32BIT: u32 = 0x40;
+/// The logarithm of a huge page's size.
+const MAP_HUGE_SHIFT: u32 = 26;
+const MAP_HUGE_MASK: u32 = 0x3f;
 /// What `MAP_SHARED_VALIDATE` knows (`LEGACY_MAP_MASK`).
 const LEGACY_MAP_MASK: u32 = MAP_SHARED
     | MAP_PRIVATE
@@ -443,8 +446,12 @@ pub fn sys_mmap(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, off: us
     let mut a = MmapArgs { addr, len, prot, flags, pgoff: (off / PAGE_SIZE) as u64 };
     let file = if a.has(MAP_ANONYMOUS) {
         if a.has(MAP_HUGETLB) {
-            // There are no huge pages to have.
-            return Err(ENOMEM);
+            // Of the sizes that there are (2 MiB, 1 GiB) there are no pages to have (`hstate_sizelog`).
+            return Err(if matches!(flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK, 0 | 21 | 30) {
+                ENOMEM
+            } else {
+                EINVAL
+            });
         }
         None
     } else {

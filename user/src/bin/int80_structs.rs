@@ -5,6 +5,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use linux_raw_sys::general as abi;
+use user::compat::Low;
 use user::file::{self, O_CREAT, O_RDWR};
 use user::prelude::*;
 use user::process::getuid;
@@ -18,30 +19,6 @@ program!(run);
 fn call(nr: u32, args: [u32; 5]) -> syscall::Result {
     // SAFETY: the calls here only touch what they are given.
     unsafe { int80(nr, args) }
-}
-
-/// A page below 4 GiB, and what is done with it.
-#[derive(Clone, Copy)]
-struct Low(usize);
-
-impl Low {
-    fn at(self, offset: usize) -> u32 {
-        (self.0 + offset) as u32
-    }
-    fn put<T: Copy>(self, offset: usize, value: T) -> u32 {
-        // SAFETY: in the page, which no Rust object owns.
-        unsafe { ((self.0 + offset) as *mut T).write_unaligned(value) };
-        self.at(offset)
-    }
-    fn get<T: Copy>(self, offset: usize) -> T {
-        // SAFETY: as above; only integers are read.
-        unsafe { ((self.0 + offset) as *const T).read_unaligned() }
-    }
-    /// Fills the page, so that what a call writes is seen.
-    fn dirty(self) {
-        // SAFETY: as above.
-        unsafe { core::ptr::write_bytes(self.0 as *mut u8, 0xa5, 4096) };
-    }
 }
 
 /// The words of the 64-bit `stat`.
@@ -251,19 +228,12 @@ fn exec(low: Low) {
     check_eq!(call(11, [path, argv, 0, 0, 0]), Err(Errno(ENOENT)), "no such program");
 }
 
-fn mapped() -> Option<usize> {
-    use abi::{MAP_32BIT, MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE};
-    let prot = PROT_READ | PROT_WRITE;
-    // SAFETY: a new mapping.
-    unsafe { user::syscall!(__NR_mmap, 0, 4096, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0) }.ok()
-}
-
 fn run() {
     if start::arg_str(0) == Some("again") {
         let right = start::arg_str(1) == Some("second") && start::arg_str(2).is_none();
         exit_group(if right { 42 } else { 43 });
     }
-    let Some(low) = mapped().map(Low) else {
+    let Some(low) = Low::new(4096) else {
         check!(false, "memory below 4 GiB");
         return;
     };

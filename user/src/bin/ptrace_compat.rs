@@ -4,7 +4,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::arch::global_asm;
-use user::compat::{enter32, map_low};
+use user::compat::{Low, enter32, map_low};
 use user::memory::PAGE;
 use user::prelude::*;
 use user::ptrace::x86::{PTRACE_GETFPXREGS, PTRACE_SETFPXREGS, PTRACE_SETREGS};
@@ -62,47 +62,42 @@ unsafe extern "C" {
     safe static compat_end: u8;
 }
 
-/// Memory below 4 GiB: the tracee's code, the tracer's structures, the stack.
+/// The tracee's code and stack, and the tracer's structures, all below 4 GiB.
 #[derive(Clone, Copy)]
-struct Low(usize);
+struct Place {
+    code: usize,
+    low: Low,
+}
 
-impl Low {
+impl core::ops::Deref for Place {
+    type Target = Low;
+    fn deref(&self) -> &Low {
+        &self.low
+    }
+}
+
+impl Place {
     fn new() -> Option<Self> {
-        let low = map_low(4 * PAGE).ok()?;
+        let code = map_low(2 * PAGE).ok()?;
         let begin = &raw const compat_begin;
         // SAFETY: the whole of the code, to new memory.
         unsafe {
-            core::ptr::copy_nonoverlapping(
-                begin,
-                low as *mut u8,
-                &raw const compat_end as usize - begin as usize,
-            );
+            let len = &raw const compat_end as usize - begin as usize;
+            core::ptr::copy_nonoverlapping(begin, code as *mut u8, len);
         }
-        Some(Self(low))
+        Some(Self { code, low: Low::new(PAGE)? })
     }
     fn stack(self) -> usize {
-        self.0 + 4 * PAGE - 16
+        self.code + 2 * PAGE - 16
     }
     /// Where the tracee stops.
     fn stop(self) -> u32 {
-        (self.0 + &raw const compat_stopped as usize - &raw const compat_begin as usize) as u32
-    }
-    fn put<T: Copy>(self, offset: usize, value: T) -> u32 {
-        // SAFETY: in the page, which no Rust object owns.
-        unsafe { ((self.0 + PAGE + offset) as *mut T).write_unaligned(value) };
-        (self.0 + PAGE + offset) as u32
-    }
-    fn get<T: Copy>(self, offset: usize) -> T {
-        // SAFETY: as above; only integers are read.
-        unsafe { ((self.0 + PAGE + offset) as *const T).read_unaligned() }
-    }
-    fn at(self, offset: usize) -> u32 {
-        (self.0 + PAGE + offset) as u32
+        (self.code + &raw const compat_stopped as usize - &raw const compat_begin as usize) as u32
     }
 }
 
 fn run() {
-    let Some(low) = Low::new() else { return check!(false, "memory below 4 GiB") };
+    let Some(low) = Place::new() else { return check!(false, "memory below 4 GiB") };
     general(low);
     fpu(low);
     thread_areas(low);
@@ -114,12 +109,12 @@ fn run() {
 }
 
 /// A tracee that stands in its 32-bit code.
-fn tracee(low: Low, before: impl FnOnce()) -> i32 {
+fn tracee(low: Place, before: impl FnOnce()) -> i32 {
     let pid = child(|| {
         before();
         let _ = trace_me();
         // SAFETY: the child uses nothing else from here on.
-        unsafe { enter32(low.0, low.stack()) }
+        unsafe { enter32(low.code, low.stack()) }
     });
     check_eq!(stop(pid), Ok(stopped(SIGTRAP)), "the first stop");
     pid
@@ -138,13 +133,13 @@ fn put_set<T: Copy>(pid: i32, note: usize, value: &T, len: usize) -> Result<usiz
 }
 
 /// What the tracee's code has put there.
-fn shown(low: Low, flags: u32) -> [u32; 17] {
+fn shown(low: Place, flags: u32) -> [u32; 17] {
     let (ip, sp) = (low.stop(), low.stack() as u32);
     let [b, c, d, si, di, bp, a] = [2, 3, 4, 5, 6, 7, 1].map(|n| n * 0x1111_0000);
     [b, c, d, si, di, bp, a, 0x2b, 0x2b, 0, 0, u32::MAX, ip, 0x23, flags, sp, 0x2b]
 }
 
-fn general(low: Low) {
+fn general(low: Place) {
     let pid = tracee(low, || {});
     let wide = registers(pid).unwrap_or_default();
     let (ip, sp) = (low.stop(), low.stack());
@@ -180,7 +175,7 @@ fn general(low: Low) {
     check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(6).0), "EBX and ST0");
 }
 
-fn fpu(low: Low) {
+fn fpu(low: Place) {
     let pid = tracee(low, || {});
     let (len, mut f) = set_of(pid, NT_PRFPREG, [0u32; 200]).unwrap_or((0, [0; 200]));
     check_eq!(len, 108, "FSAVE's image");
@@ -205,7 +200,7 @@ fn fpu(low: Low) {
     check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(7).0), "EBX and ST0");
 }
 
-fn thread_areas(low: Low) {
+fn thread_areas(low: Place) {
     let pid = tracee(low, || {});
     let empty = |n: u32| [n, 0, 0, 0x28];
     let flat = [99, 0x1234_5000, 0xf_ffff, 0x51];
@@ -225,7 +220,7 @@ fn thread_areas(low: Low) {
     check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(6).0), "and it goes on");
 }
 
-fn ports(low: Low) {
+fn ports(low: Place) {
     let pid = tracee(low, || {});
     check_eq!(set_of(pid, NT_386_IOPERM, [0u8; 16]), Err(Errno(ENXIO)), "no ports");
     check_eq!(put_set(pid, NT_386_IOPERM, &[0u32; 4], 16), Err(Errno(EOPNOTSUPP)), "not to be written");
@@ -245,7 +240,7 @@ fn ports(low: Low) {
 }
 
 /// Before a call, and in 64-bit code again.
-fn at_a_call(low: Low) {
+fn at_a_call(low: Place) {
     let pid = tracee(low, || {});
     check_eq!(put_set(pid, NT_PRSTATUS, &4u32, 4), Ok(0), "EBX");
     check_eq!(go(PTRACE_SYSCALL, pid, 0), Ok(stopped(SIGTRAP)), "a call");
@@ -269,7 +264,7 @@ fn ptrace32(request: u32, pid: i32, addr: usize, data: u32) -> syscall::Result {
     unsafe { int80(26, [request, pid as u32, addr as u32, data, 0]) }
 }
 
-fn old_tracer(low: Low) {
+fn old_tracer(low: Place) {
     let pid = tracee(low, || {});
     let flags = registers(pid).map_or(0, |r| r.eflags as u32);
     let want = shown(low, flags);
@@ -297,7 +292,7 @@ fn old_tracer(low: Low) {
         check_eq!(ptrace32(PTRACE_POKEUSR, pid, offset, value), result, "POKEUSR {offset}");
     }
     // Words of 32 bits.
-    let there = low.0 + PAGE + 512;
+    let there = low.at(512) as usize;
     check_eq!(ptrace32(PTRACE_POKEDATA, pid, there, 0x1234_5678), Ok(0), "POKEDATA");
     low.put(0, [7u32; 2]);
     check_eq!(ptrace32(PTRACE_PEEKDATA, pid, there, at), Ok(0), "PEEKDATA");
@@ -321,7 +316,7 @@ fn old_tracer(low: Low) {
 }
 
 /// i386's siginfo.
-fn infos(low: Low, pid: i32) {
+fn infos(low: Place, pid: i32) {
     let at = low.put(0, [7u32; 32]);
     check_eq!(ptrace32(PTRACE_GETSIGINFO, pid, 0, at), Ok(0), "GETSIGINFO");
     check_eq!(low.get::<[u32; 5]>(0), [SIGTRAP, 0, 0x80, 0, 0], "SIGTRAP");
@@ -337,7 +332,7 @@ fn infos(low: Low, pid: i32) {
     check_eq!(stop(pid), Ok(stopped(SIGUSR1)), "the signal");
 }
 
-fn old_tracer_fpu(low: Low) {
+fn old_tracer_fpu(low: Place) {
     let pid = tracee(low, || {});
     let at = low.put(0, [7u32; 130]);
     check_eq!(ptrace32(14, pid, 0, at), Ok(0), "GETFPREGS");
@@ -366,7 +361,7 @@ fn old_tracer_fpu(low: Low) {
 
 /// A 64-bit tracee waits in `read`; the tracer writes what it has read of its result and of the
 /// call's number, 32 bits of each. With both the call is made again, with one alone it has a result.
-fn poked_result(low: Low) {
+fn poked_result(low: Place) {
     for with_number in [true, false] {
         let Ok((r, w)) = file::pipe(0) else { return };
         let pid = child(|| {

@@ -10,6 +10,7 @@ use crate::kernel::fork::find_task;
 use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
 use crate::kernel::sched::cond_resched;
 use crate::kernel::task::{Task, current};
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general as nr;
 
@@ -34,22 +35,78 @@ pub fn sys_set_robust_list(head: usize, len: usize) -> Result<usize> {
     Ok(0)
 }
 
+/// The thread whose list is asked for, if one may know.
+fn list_owner(pid: i32) -> Result<Arc<Task>> {
+    let t = if pid == 0 { current().to_arc() } else { find_task(pid).ok_or(ESRCH)? };
+    if ptrace_may_access(&t, PtraceMode::RealCreds) { Ok(t) } else { Err(EPERM) }
+}
+
 /// `get_robust_list(2)`.
 pub fn sys_get_robust_list(pid: i32, head: usize, len: usize) -> Result<usize> {
-    let t = if pid == 0 { current().to_arc() } else { find_task(pid).ok_or(ESRCH)? };
-    if !ptrace_may_access(&t, PtraceMode::RealCreds) {
-        return Err(EPERM);
-    }
+    let t = list_owner(pid)?;
     put_user(len, &(ROBUST_LIST_HEAD as u64))?;
     put_user(head, &t.robust_list.load(Ordering::Relaxed))?;
     Ok(0)
 }
 
-/// A link of the list: the entry's address, and whether its lock is one with priority
-/// inheritance.
-fn fetch_entry(at: usize) -> Result<(usize, bool)> {
-    let link: usize = get_user::<u64>(at)? as usize;
-    Ok((link & !1, link & 1 != 0))
+/// Size of i386's `struct robust_list_head`.
+const COMPAT_ROBUST_LIST_HEAD: usize = 12;
+
+/// i386's `set_robust_list`.
+pub fn compat_sys_set_robust_list(head: u32, len: usize) -> Result<usize> {
+    if len != COMPAT_ROBUST_LIST_HEAD {
+        return Err(EINVAL);
+    }
+    current().compat_robust_list.store(head, Ordering::Relaxed);
+    Ok(0)
+}
+
+/// i386's `get_robust_list`.
+pub fn compat_sys_get_robust_list(pid: i32, head: usize, len: usize) -> Result<usize> {
+    let t = list_owner(pid)?;
+    put_user(len, &(COMPAT_ROBUST_LIST_HEAD as u32))?;
+    put_user(head, &t.compat_robust_list.load(Ordering::Relaxed))?;
+    Ok(0)
+}
+
+/// How wide the words of a list are.
+#[derive(Clone, Copy)]
+enum Words {
+    Native,
+    Compat,
+}
+
+impl Words {
+    const fn size(self) -> usize {
+        match self {
+            Self::Native => size_of::<u64>(),
+            Self::Compat => size_of::<u32>(),
+        }
+    }
+    fn get(self, at: usize) -> Result<usize> {
+        match self {
+            Self::Native => get_user(at),
+            Self::Compat => get_user::<u32>(at).map(|w| w as usize),
+        }
+    }
+    /// How far an entry's lock is from it.
+    fn offset(self, at: usize) -> Result<usize> {
+        match self {
+            Self::Native => self.get(at),
+            Self::Compat => get_user::<i32>(at).map(|w| w as usize),
+        }
+    }
+    /// Where an entry's lock is.
+    fn lock_at(self, entry: usize, offset: usize) -> usize {
+        let at = entry.wrapping_add(offset);
+        if matches!(self, Self::Compat) { at as u32 as usize } else { at }
+    }
+    /// A link of the list: the entry's address, and whether its lock is one with priority
+    /// inheritance.
+    fn fetch_entry(self, at: usize) -> Result<(usize, bool)> {
+        let link = self.get(at)?;
+        Ok((link & !1, link & 1 != 0))
+    }
 }
 
 /// A dying thread's lock is marked so, and somebody who waits for it is woken
@@ -98,30 +155,34 @@ fn release(t: &Task, lives: bool) {
     t.futex.begin_exit();
     let head = t.robust_list.swap(0, Ordering::Relaxed) as usize;
     if head != 0 {
-        let _ = walk_robust_list(head, t.pid() as u32);
+        let _ = walk_robust_list(Words::Native, head, t.pid() as u32);
+    }
+    let compat = t.compat_robust_list.swap(0, Ordering::Relaxed) as usize;
+    if compat != 0 {
+        let _ = walk_robust_list(Words::Compat, compat, t.pid() as u32);
     }
     exit_pi_state_list(t);
     t.futex.end_exit(lives);
 }
 
-fn walk_robust_list(head: usize, tid: u32) -> Result {
-    let (mut entry, mut inherits) = fetch_entry(head)?;
-    let offset = get_user::<u64>(head + 8)? as usize;
-    let (pending, pending_inherits) = fetch_entry(head + 16)?;
+fn walk_robust_list(words: Words, head: usize, tid: u32) -> Result {
+    let (mut entry, mut inherits) = words.fetch_entry(head)?;
+    let offset = words.offset(head + words.size())?;
+    let (pending, pending_inherits) = words.fetch_entry(head + 2 * words.size())?;
     for _ in 0..ROBUST_LIST_LIMIT {
         if entry == head {
             break;
         }
         // Read before the lock is given to somebody who may use its memory otherwise.
-        let next = fetch_entry(entry);
+        let next = words.fetch_entry(entry);
         if entry != pending {
-            handle_futex_death(entry.wrapping_add(offset), tid, inherits, false)?;
+            handle_futex_death(words.lock_at(entry, offset), tid, inherits, false)?;
         }
         (entry, inherits) = next?;
         cond_resched();
     }
     if pending != 0 {
-        handle_futex_death(pending.wrapping_add(offset), tid, pending_inherits, true)?;
+        handle_futex_death(words.lock_at(pending, offset), tid, pending_inherits, true)?;
     }
     Ok(())
 }

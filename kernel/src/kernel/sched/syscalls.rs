@@ -11,7 +11,7 @@ use crate::kernel::capability::capable;
 use crate::kernel::fork::{TASKLIST, find_task};
 use crate::kernel::signal::rlimit;
 use crate::kernel::task::{Task, current};
-use crate::kernel::time::Timespec;
+use crate::kernel::time::{TimeAbi, Timespec};
 use crate::mm::page_alloc::PAGE_SIZE;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -46,12 +46,24 @@ pub fn sys_sched_yield() -> Result<usize> {
 
 /// `sched_getaffinity(2)`: the one CPU.
 pub fn sys_sched_getaffinity(pid: i32, len: u32, mask: usize) -> Result<usize> {
-    if len < 8 || !len.is_multiple_of(8) {
+    sched_getaffinity(pid, len, mask, 8)
+}
+
+/// i386's, whose sets are made of words of 32 bits.
+pub fn compat_sys_sched_getaffinity(pid: i32, len: u32, mask: usize) -> Result<usize> {
+    sched_getaffinity(pid, len, mask, 4)
+}
+
+fn sched_getaffinity(pid: i32, len: u32, mask: usize, word: u32) -> Result<usize> {
+    // Bits are counted in 32 bits.
+    if len.wrapping_mul(8) == 0 || !len.is_multiple_of(word) {
         return Err(EINVAL);
     }
     find_process_by_pid(pid).map_err(|_| ESRCH)?;
-    put_user(mask, &1u64)?;
-    Ok(8)
+    // As many bytes as Linux keeps for a set of so few CPUs.
+    let n = len.min(8) as usize;
+    copy_to_user(mask, &1u64.to_le_bytes()[..n])?;
+    Ok(n)
 }
 
 /// `sched_setaffinity(2)`: any set with the one CPU.
@@ -316,13 +328,17 @@ pub fn sys_sched_getattr(pid: i32, at: usize, size: u32, flags: u32) -> Result<u
 
 /// `sched_rr_get_interval(2)`: how long a turn is; under `SCHED_FIFO` there is no such thing.
 pub fn sys_sched_rr_get_interval(pid: i32, interval: usize) -> Result<usize> {
+    sched_rr_get_interval(pid, interval, TimeAbi::Time64)
+}
+
+/// The same with a time of either width.
+pub fn sched_rr_get_interval(pid: i32, interval: usize, abi: TimeAbi) -> Result<usize> {
     let ticks = match find_process_by_pid(pid)?.se.params().policy {
         SCHED_RR => RR_TIMESLICE,
         SCHED_FIFO => 0,
         _ => 1,
     };
-    put_user(interval, &Timespec::from_ns(TICK_NSEC * u64::from(ticks)))?;
-    Ok(0)
+    Timespec::from_ns(TICK_NSEC * u64::from(ticks)).put(interval, abi).map(|()| 0)
 }
 
 /// The threads that `which` and `who` of `getpriority` name.
@@ -355,6 +371,20 @@ pub fn sys_getpriority(which: u32, who: i32) -> Result<usize> {
 fn is_nice_reduction(t: &Task, nice: i32) -> bool {
     let ceiling = (20 - nice) as u64;
     ceiling <= t.signal.rlimit_cur(rlimit::NICE)
+}
+
+/// i386's `nice`.
+pub fn sys_nice(increment: i32) -> Result<usize> {
+    const NICE_WIDTH: i32 = PRIO_MAX as i32 - PRIO_MIN;
+    let t = current().to_arc();
+    let old = t.se.params();
+    let increment = increment.clamp(-NICE_WIDTH, NICE_WIDTH);
+    let nice = (old.nice + increment).clamp(PRIO_MIN, PRIO_MAX as i32 - 1);
+    if increment < 0 && !is_nice_reduction(&t, nice) && !capable(CAP_SYS_NICE) {
+        return Err(EPERM);
+    }
+    set_params(&t, Params { nice, ..old });
+    Ok(0)
 }
 
 /// `setpriority(2)` (`set_one_prio`).

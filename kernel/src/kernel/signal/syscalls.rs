@@ -58,14 +58,18 @@ pub fn sys_rt_sigprocmask(how: i32, nset: usize, oset: usize, sigsetsize: usize)
     Ok(0)
 }
 
-/// `rt_sigpending(2)`: what is pending and blocked.
+/// What is pending and blocked.
+pub fn do_sigpending() -> SigSet {
+    let cur = current();
+    cur.sig.pending.set().union(cur.signal.shared_pending.set()).and(cur.sig.blocked())
+}
+
+/// `rt_sigpending(2)`.
 pub fn sys_rt_sigpending(uset: usize, sigsetsize: usize) -> Result<usize> {
     if sigsetsize > SIGSETSIZE {
         return Err(EINVAL);
     }
-    let cur = current();
-    let set = cur.sig.pending.set().union(cur.signal.shared_pending.set()).and(cur.sig.blocked());
-    copy_to_user(uset, &set.as_bytes()[..sigsetsize])?;
+    copy_to_user(uset, &do_sigpending().as_bytes()[..sigsetsize])?;
     Ok(0)
 }
 

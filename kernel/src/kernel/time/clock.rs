@@ -2,6 +2,7 @@
 //! The clocks that programs see: `clock_gettime` and its kin (Linux 6.1,
 //! `kernel/time/posix-timers.c`, `posix-cpu-timers.c`, `time.c`).
 
+use super::TimeAbi;
 use super::timekeeping::{
     ktime_get, ktime_get_coarse, ktime_get_coarse_real, ktime_get_raw, ktime_get_real, set_real, tai_base,
 };
@@ -203,21 +204,42 @@ fn settimeofday(time: Option<u64>, zone: Option<[i32; 2]>) -> Result<usize> {
     Ok(0)
 }
 
-/// `clock_settime(2)`: of all clocks the wall clock can be set.
+/// `clock_settime(2)`.
 pub fn sys_clock_settime(which: i32, tp: usize) -> Result<usize> {
+    clock_settime(which, tp, TimeAbi::Time64)
+}
+
+/// The same with a time of either width: of all clocks the wall clock can be set.
+pub fn clock_settime(which: i32, tp: usize, abi: TimeAbi) -> Result<usize> {
     if which < 0 {
         // Which of the clocks of processes and files it is, is asked behind the time.
-        let _: Timespec = get_user(tp)?;
+        Timespec::get(tp, abi)?;
     }
     if Clock::find(which)? != Clock::Real || which as u32 != raw::CLOCK_REALTIME {
         return Err(EINVAL);
     }
-    settimeofday(Some(settable(get_user::<Timespec>(tp)?.to_ns())?), None)
+    settimeofday(Some(settable(Timespec::get(tp, abi)?.to_ns())?), None)
+}
+
+/// `stime`: seconds of 32 bits, of i386's.
+pub fn sys_stime32(tp: usize) -> Result<usize> {
+    let sec: i32 = get_user(tp)?;
+    let ns = settable(Timespec { tv_sec: sec.into(), tv_nsec: 0 }.to_ns());
+    // Nobody looks whether it is one that the clock can have.
+    settimeofday(ns.ok(), None)
 }
 
 /// `settimeofday(2)`: time and time zone.
 pub fn sys_settimeofday(tv: usize, tz: usize) -> Result<usize> {
-    let time = if tv == 0 { None } else { Some(get_user::<Timeval>(tv)?) };
+    set_time_and_zone(tv, tz, TimeAbi::Time64)
+}
+
+/// The same with a time of either width.
+pub fn set_time_and_zone(tv: usize, tz: usize, abi: TimeAbi) -> Result<usize> {
+    let time = match tv {
+        0 => None,
+        _ => Some(abi.get(tv).map(|[tv_sec, tv_usec]| Timeval { tv_sec, tv_usec })?),
+    };
     if time.is_some_and(|t| !(0..1_000_000).contains(&t.tv_usec)) {
         return Err(EINVAL);
     }

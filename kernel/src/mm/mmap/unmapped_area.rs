@@ -3,6 +3,8 @@
 //! `arch/x86/kernel/sys_x86_64.c`).
 
 use super::*;
+use crate::arch::x86::ia32::in_compat_syscall;
+use crate::arch::x86::mm::mmap::{map_32bit_base, task_size_32bit};
 
 impl MmState {
     /// Whether a hint is honoured: nothing there, nor a stack's gap.
@@ -10,10 +12,13 @@ impl MmState {
         self.vmas.lower_bound(addr).is_none_or(|p| addr + len <= self.vmas.get(p).start_gap())
     }
 
-    /// Searches upwards from the legacy base, or below 2 GiB for `MAP_32BIT`.
+    /// Searches upwards from the legacy base, or below 2 GiB for `MAP_32BIT`; for a call by `int $0x80`
+    /// where 32 bits reach.
     fn unmapped_area_bottomup(&self, addr: usize, len: usize, flags: u32) -> Result<usize> {
-        let (begin, end) = if flags & MAP_32BIT != 0 {
-            (0x4000_0000, 0x8000_0000)
+        let (begin, end) = if in_compat_syscall() {
+            (self.layout.mmap_compat_legacy_base, task_size_32bit())
+        } else if flags & MAP_32BIT != 0 {
+            (map_32bit_base(), 0x8000_0000)
         } else {
             (self.layout.mmap_legacy_base, TASK_SIZE_MAX)
         };
@@ -26,14 +31,16 @@ impl MmState {
         self.vmas.gap_bottomup(len, begin, end).ok_or(ENOMEM)
     }
 
-    /// Searches downwards from `mmap_base`, and if that fails upwards.
+    /// Searches downwards from `mmap_base` (`mmap_compat_base`), and if that fails upwards.
     fn unmapped_area_topdown(&mut self, addr: usize, len: usize, flags: u32) -> Result<usize> {
-        if flags & MAP_32BIT == 0 {
+        let compat = in_compat_syscall();
+        if compat || flags & MAP_32BIT == 0 {
             let hint = addr & !(PAGE_SIZE - 1);
             if addr != 0 && TASK_SIZE_MAX - len >= hint && self.hint_is_free(hint, len) {
                 return Ok(hint);
             }
-            if let Some(at) = self.vmas.gap_topdown(len, PAGE_SIZE, self.layout.mmap_base) {
+            let base = if compat { self.layout.mmap_compat_base } else { self.layout.mmap_base };
+            if let Some(at) = self.vmas.gap_topdown(len, PAGE_SIZE, base) {
                 return Ok(at);
             }
         }

@@ -18,7 +18,6 @@ use crate::kernel::sys_ni;
 use crate::kernel::task::{current, tif};
 use crate::locking::local_irq_enable;
 use crate::mm::mm_struct::with_current_mm;
-use linux_raw_sys::general::MAP_32BIT;
 
 /// One more than the highest number of the table.
 const IA32_NR_SYSCALLS: usize = 451;
@@ -62,12 +61,22 @@ ia32_syscalls! {
     13 time => crate::arch::x86::ia32::time32::sys_time32, (bx);
     14 mknod => crate::fs::namei_calls::sys_mknod, (bx, cx, dx);
     15 chmod => crate::fs::attr::sys_chmod, (bx, cx);
+    16 lchown => crate::kernel::uid16::sys_lchown16, (bx, cx, dx);
+    18 oldstat => crate::arch::x86::ia32::fs32::sys_stat, (bx, cx);
     19 lseek => compat_sys_lseek, (bx, cx, dx);
     20 getpid => crate::kernel::sys::sys_getpid, ();
+    21 mount => crate::fs::namespace::sys_mount, (bx, cx, dx, si, di);
+    22 umount => crate::arch::x86::ia32::process32::sys_oldumount, (bx);
+    23 setuid => crate::kernel::uid16::sys_setuid16, (bx);
+    24 getuid => crate::kernel::uid16::sys_getuid16, ();
+    25 stime => crate::kernel::time::clock::sys_stime32, (bx);
     26 ptrace => crate::kernel::ptrace::sys_ptrace, (bx, cx, dx, si);
     27 alarm => crate::kernel::time::itimer::sys_alarm, (bx);
+    28 oldfstat => crate::arch::x86::ia32::fs32::sys_fstat, (bx, cx);
     29 pause => crate::kernel::signal::syscalls::sys_pause, ();
+    30 utime => crate::arch::x86::ia32::time32::sys_utime32, (bx, cx);
     33 access => crate::fs::open::sys_access, (bx, cx);
+    34 nice => crate::kernel::sched::syscalls::sys_nice, (bx);
     36 sync => crate::fs::sync::sys_sync, ();
     37 kill => crate::kernel::signal::kill::sys_kill, (bx, cx);
     38 rename => crate::fs::rename::sys_rename, (bx, cx);
@@ -77,44 +86,79 @@ ia32_syscalls! {
     42 pipe => crate::fs::pipe::sys_pipe, (bx);
     43 times => crate::arch::x86::ia32::process32::compat_sys_times, (bx);
     45 brk => crate::mm::mmap::sys_brk, (bx);
+    46 setgid => crate::kernel::uid16::sys_setgid16, (bx);
+    47 getgid => crate::kernel::uid16::sys_getgid16, ();
+    48 signal => crate::arch::x86::ia32::sigmask32::sys_signal, (bx, cx);
+    49 geteuid => crate::kernel::uid16::sys_geteuid16, ();
+    50 getegid => crate::kernel::uid16::sys_getegid16, ();
+    52 umount2 => crate::fs::namespace::sys_umount2, (bx, cx);
     54 ioctl => crate::fs::ioctl::sys_ioctl, (bx, cx, dx);
-    55 fcntl => compat_sys_fcntl, (bx, cx, dx);
+    55 fcntl => crate::arch::x86::ia32::fs32::compat_sys_fcntl64, (bx, cx, dx);
     57 setpgid => crate::kernel::sys::sys_setpgid, (bx, cx);
+    59 oldolduname => crate::kernel::sys::sys_olduname, (bx);
     60 umask => crate::fs::fs_struct::sys_umask, (bx);
+    61 chroot => crate::fs::open::sys_chroot, (bx);
     63 dup2 => crate::fs::file::sys_dup2, (bx, cx);
     64 getppid => crate::kernel::sys::sys_getppid, ();
     65 getpgrp => crate::kernel::sys::sys_getpgrp, ();
     66 setsid => crate::kernel::sys::sys_setsid, ();
     67 sigaction => crate::arch::x86::ia32::ia32_signal::compat_sys_sigaction, (bx, cx, dx);
+    68 sgetmask => crate::arch::x86::ia32::sigmask32::sys_sgetmask, ();
+    69 ssetmask => crate::arch::x86::ia32::sigmask32::sys_ssetmask, (bx);
+    70 setreuid => crate::kernel::uid16::sys_setreuid16, (bx, cx);
+    71 setregid => crate::kernel::uid16::sys_setregid16, (bx, cx);
+    72 sigsuspend => crate::arch::x86::ia32::sigmask32::sys_sigsuspend, (bx, cx, dx);
+    73 sigpending => crate::arch::x86::ia32::sigmask32::compat_sys_sigpending, (bx);
+    74 sethostname => crate::kernel::sys::sys_sethostname, (bx, cx);
     75 setrlimit => crate::arch::x86::ia32::process32::compat_sys_setrlimit, (bx, cx);
     76 getrlimit => crate::arch::x86::ia32::process32::compat_sys_old_getrlimit, (bx, cx);
     77 getrusage => crate::kernel::sys::sys_getrusage, (bx, cx);
     78 gettimeofday => crate::arch::x86::ia32::time32::compat_sys_gettimeofday, (bx, cx);
+    79 settimeofday => crate::arch::x86::ia32::time32::compat_sys_settimeofday, (bx, cx);
+    80 getgroups => crate::kernel::uid16::sys_getgroups16, (bx, cx);
+    81 setgroups => crate::kernel::uid16::sys_setgroups16, (bx, cx);
+    82 select => crate::fs::select::compat_sys_old_select, (bx);
     83 symlink => crate::fs::namei_calls::sys_symlink, (bx, cx);
+    84 oldlstat => crate::arch::x86::ia32::fs32::sys_lstat, (bx, cx);
     85 readlink => crate::fs::stat::sys_readlink, (bx, cx, dx);
+    88 reboot => crate::kernel::reboot::sys_reboot, (bx, cx, dx, si);
+    89 readdir => crate::fs::readdir::compat_sys_old_readdir, (bx, cx, dx);
     90 mmap => crate::arch::x86::ia32::sys_ia32::compat_sys_ia32_mmap, (bx);
     91 munmap => crate::mm::mmap::sys_munmap, (bx, cx);
     92 truncate => crate::arch::x86::ia32::sys_ia32::compat_sys_truncate, (bx, cx);
     93 ftruncate => crate::arch::x86::ia32::sys_ia32::compat_sys_ftruncate, (bx, cx);
     94 fchmod => crate::fs::attr::sys_fchmod, (bx, cx);
+    95 fchown => crate::kernel::uid16::sys_fchown16, (bx, cx, dx);
+    96 getpriority => crate::kernel::sched::syscalls::sys_getpriority, (bx, cx);
+    97 setpriority => crate::kernel::sched::syscalls::sys_setpriority, (bx, cx, dx);
+    99 statfs => crate::arch::x86::ia32::sys_ia32::compat_sys_statfs, (bx, cx);
+    100 fstatfs => crate::arch::x86::ia32::sys_ia32::compat_sys_fstatfs, (bx, cx);
     101 ioperm => crate::arch::x86::kernel::ioport::sys_ioperm, (bx, cx, dx);
+    103 syslog => crate::kernel::printk::syslog::sys_syslog, (bx, cx, dx);
     104 setitimer => crate::arch::x86::ia32::time32::compat_sys_setitimer, (bx, cx, dx);
     105 getitimer => crate::arch::x86::ia32::time32::compat_sys_getitimer, (bx, cx);
     106 stat => crate::arch::x86::ia32::sys_ia32::compat_sys_newstat, (bx, cx);
     107 lstat => crate::arch::x86::ia32::sys_ia32::compat_sys_newlstat, (bx, cx);
     108 fstat => crate::arch::x86::ia32::sys_ia32::compat_sys_newfstat, (bx, cx);
+    109 olduname => crate::kernel::sys::sys_uname, (bx);
     110 iopl => crate::arch::x86::kernel::ioport::sys_iopl, (bx);
     114 wait4 => crate::kernel::exit::sys_wait4, (bx, cx, dx, si);
     116 sysinfo => crate::arch::x86::ia32::process32::compat_sys_sysinfo, (bx);
     118 fsync => crate::fs::sync::sys_fsync, (bx);
     119 sigreturn => crate::arch::x86::ia32::ia32_signal::sys32_sigreturn, ();
+    120 clone => crate::arch::x86::ia32::process32::compat_sys_ia32_clone, (bx, cx, dx, si, di);
+    121 setdomainname => crate::kernel::sys::sys_setdomainname, (bx, cx);
     122 uname => crate::kernel::sys::sys_newuname, (bx);
     123 modify_ldt => crate::arch::x86::kernel::ldt::sys_modify_ldt, (bx, cx, dx);
     125 mprotect => crate::mm::mprotect::sys_mprotect, (bx, cx, dx);
+    126 sigprocmask => crate::arch::x86::ia32::sigmask32::compat_sys_sigprocmask, (bx, cx, dx);
     132 getpgid => crate::kernel::sys::sys_getpgid, (bx);
     133 fchdir => crate::fs::open::sys_fchdir, (bx);
     136 personality => crate::kernel::sys::sys_personality, (bx);
+    138 setfsuid => crate::kernel::uid16::sys_setfsuid16, (bx);
+    139 setfsgid => crate::kernel::uid16::sys_setfsgid16, (bx);
     140 _llseek => crate::arch::x86::ia32::sys_ia32::sys_llseek, (bx, cx, dx, si, di);
+    141 getdents => crate::fs::readdir::compat_sys_getdents, (bx, cx, dx);
     142 _newselect => crate::fs::select::compat_sys_select, (bx, cx, dx, si, di);
     143 flock => crate::fs::fcntl::sys_flock, (bx, cx);
     144 msync => crate::mm::madvise::sys_msync, (bx, cx, dx);
@@ -126,10 +170,21 @@ ia32_syscalls! {
     151 munlock => crate::mm::mlock::sys_munlock, (bx, cx);
     152 mlockall => crate::mm::mlock::sys_mlockall, (bx);
     153 munlockall => crate::mm::mlock::sys_munlockall, ();
+    154 sched_setparam => crate::kernel::sched::syscalls::sys_sched_setparam, (bx, cx);
+    155 sched_getparam => crate::kernel::sched::syscalls::sys_sched_getparam, (bx, cx);
+    156 sched_setscheduler => crate::kernel::sched::syscalls::sys_sched_setscheduler, (bx, cx, dx);
+    157 sched_getscheduler => crate::kernel::sched::syscalls::sys_sched_getscheduler, (bx);
     158 sched_yield => crate::kernel::sched::syscalls::sys_sched_yield, ();
+    159 sched_get_priority_max => crate::kernel::sched::syscalls::sys_sched_get_priority_max, (bx);
+    160 sched_get_priority_min => crate::kernel::sched::syscalls::sys_sched_get_priority_min, (bx);
+    161 sched_rr_get_interval => crate::arch::x86::ia32::time32::sys_sched_rr_get_interval_time32, (bx, cx);
     162 nanosleep => crate::arch::x86::ia32::time32::sys_nanosleep_time32, (bx, cx);
     163 mremap => crate::mm::mremap::sys_mremap, (bx, cx, dx, si, di);
+    164 setresuid => crate::kernel::uid16::sys_setresuid16, (bx, cx, dx);
+    165 getresuid => crate::kernel::uid16::sys_getresuid16, (bx, cx, dx);
     168 poll => crate::fs::select::sys_poll, (bx, cx, dx);
+    170 setresgid => crate::kernel::uid16::sys_setresgid16, (bx, cx, dx);
+    171 getresgid => crate::kernel::uid16::sys_getresgid16, (bx, cx, dx);
     172 prctl => crate::kernel::sys::sys_prctl, (bx, cx, dx, si, di);
     173 rt_sigreturn => crate::arch::x86::ia32::ia32_signal::sys32_rt_sigreturn, ();
     174 rt_sigaction => crate::arch::x86::ia32::ia32_signal::compat_sys_rt_sigaction, (bx, cx, dx, si);
@@ -140,8 +195,12 @@ ia32_syscalls! {
     179 rt_sigsuspend => crate::kernel::signal::syscalls::sys_rt_sigsuspend, (bx, cx);
     180 pread64 => crate::arch::x86::ia32::sys_ia32::sys_ia32_pread64, (bx, cx, dx, si, di);
     181 pwrite64 => crate::arch::x86::ia32::sys_ia32::sys_ia32_pwrite64, (bx, cx, dx, si, di);
+    182 chown => crate::kernel::uid16::sys_chown16, (bx, cx, dx);
     183 getcwd => crate::fs::dcache::sys_getcwd, (bx, cx);
+    184 capget => crate::kernel::capability::sys_capget, (bx, cx);
+    185 capset => crate::kernel::capability::sys_capset, (bx, cx);
     186 sigaltstack => crate::arch::x86::ia32::ia32_signal::compat_sys_sigaltstack, (bx, cx);
+    187 sendfile => crate::fs::sendfile::compat_sys_sendfile, (bx, cx, dx, si);
     190 vfork => crate::kernel::fork::sys_vfork, ();
     191 ugetrlimit => crate::arch::x86::ia32::process32::compat_sys_getrlimit, (bx, cx);
     192 mmap2 => compat_sys_mmap2, (bx, cx, dx, si, di, bp);
@@ -172,13 +231,17 @@ ia32_syscalls! {
     218 mincore => crate::mm::mincore::sys_mincore, (bx, cx, dx);
     219 madvise => crate::mm::madvise::sys_madvise, (bx, cx, dx);
     220 getdents64 => crate::fs::readdir::sys_getdents64, (bx, cx, dx);
-    221 fcntl64 => compat_sys_fcntl, (bx, cx, dx);
+    221 fcntl64 => crate::arch::x86::ia32::fs32::compat_sys_fcntl64, (bx, cx, dx);
     224 gettid => crate::kernel::sys::sys_gettid, ();
+    225 readahead => crate::arch::x86::ia32::sys_ia32::sys_ia32_readahead, (bx, cx, dx, si);
     238 tkill => crate::kernel::signal::kill::sys_tkill, (bx, cx);
     239 sendfile64 => crate::fs::sendfile::sys_sendfile64, (bx, cx, dx, si);
     240 futex => crate::arch::x86::ia32::time32::sys_futex_time32, (bx, cx, dx, si, di, bp);
+    241 sched_setaffinity => crate::kernel::sched::syscalls::sys_sched_setaffinity, (bx, cx, dx);
+    242 sched_getaffinity => crate::kernel::sched::syscalls::compat_sys_sched_getaffinity, (bx, cx, dx);
     243 set_thread_area => crate::arch::x86::kernel::tls::sys_set_thread_area, (bx);
     244 get_thread_area => crate::arch::x86::kernel::tls::sys_get_thread_area, (bx);
+    250 fadvise64 => crate::arch::x86::ia32::sys_ia32::sys_ia32_fadvise64, (bx, cx, dx, si, di);
     252 exit_group => crate::kernel::exit::sys_exit_group, (bx);
     254 epoll_create => crate::fs::eventpoll::sys_epoll_create, (bx);
     255 epoll_ctl => crate::fs::eventpoll::sys_epoll_ctl, (bx, cx, dx, si);
@@ -189,15 +252,21 @@ ia32_syscalls! {
     261 timer_gettime => crate::arch::x86::ia32::time32::sys_timer_gettime32, (bx, cx);
     262 timer_getoverrun => crate::kernel::time::posix_timers::sys_timer_getoverrun, (bx);
     263 timer_delete => crate::kernel::time::posix_timers::sys_timer_delete, (bx);
+    264 clock_settime => crate::arch::x86::ia32::time32::sys_clock_settime32, (bx, cx);
     265 clock_gettime => crate::arch::x86::ia32::time32::sys_clock_gettime32, (bx, cx);
     266 clock_getres => crate::arch::x86::ia32::time32::sys_clock_getres_time32, (bx, cx);
     267 clock_nanosleep => crate::arch::x86::ia32::time32::sys_clock_nanosleep_time32, (bx, cx, dx, si);
     268 statfs64 => crate::arch::x86::ia32::sys_ia32::compat_sys_statfs64, (bx, cx, dx);
     269 fstatfs64 => crate::arch::x86::ia32::sys_ia32::compat_sys_fstatfs64, (bx, cx, dx);
     270 tgkill => crate::kernel::signal::kill::sys_tgkill, (bx, cx, dx);
+    271 utimes => crate::arch::x86::ia32::time32::sys_utimes_time32, (bx, cx);
+    272 fadvise64_64 => crate::arch::x86::ia32::sys_ia32::sys_ia32_fadvise64_64, (bx, cx, dx, si, di, bp);
     284 waitid => crate::kernel::exit::sys_waitid, (bx, cx, dx, si, di);
     295 openat => crate::fs::open::sys_openat, (bx, cx, dx, si);
     296 mkdirat => crate::fs::namei_calls::sys_mkdirat, (bx, cx, dx);
+    297 mknodat => crate::fs::namei_calls::sys_mknodat, (bx, cx, dx, si);
+    298 fchownat => crate::fs::attr::sys_fchownat, (bx, cx, dx, si, di);
+    299 futimesat => crate::arch::x86::ia32::time32::sys_futimesat_time32, (bx, cx, dx);
     300 fstatat64 => crate::arch::x86::ia32::sys_ia32::compat_sys_ia32_fstatat64, (bx, cx, dx, si);
     301 unlinkat => crate::fs::namei_calls::sys_unlinkat, (bx, cx, dx);
     302 renameat => crate::fs::rename::sys_renameat, (bx, cx, dx, si);
@@ -208,11 +277,20 @@ ia32_syscalls! {
     307 faccessat => crate::fs::open::sys_faccessat, (bx, cx, dx);
     308 pselect6 => crate::arch::x86::ia32::time32::compat_sys_pselect6_time32, (bx, cx, dx, si, di, bp);
     309 ppoll => crate::arch::x86::ia32::time32::compat_sys_ppoll_time32, (bx, cx, dx, si, di);
+    310 unshare => crate::kernel::unshare::sys_unshare, (bx);
+    311 set_robust_list => crate::kernel::futex::compat_sys_set_robust_list, (bx, cx);
+    312 get_robust_list => crate::kernel::futex::compat_sys_get_robust_list, (bx, cx, dx);
+    313 splice => crate::fs::splice::sys_splice, (bx, cx, dx, si, di, bp);
+    314 sync_file_range => crate::arch::x86::ia32::sys_ia32::sys_ia32_sync_file_range, (bx, cx, dx, si, di, bp);
+    315 tee => crate::fs::splice::sys_tee, (bx, cx, dx, si);
+    316 vmsplice => crate::fs::splice::sys_vmsplice, (bx, cx, dx, si);
     318 getcpu => crate::kernel::sched::syscalls::sys_getcpu, (bx, cx, dx);
     319 epoll_pwait => crate::fs::eventpoll::sys_epoll_pwait, (bx, cx, dx, si, di, bp);
+    320 utimensat => crate::arch::x86::ia32::time32::sys_utimensat_time32, (bx, cx, dx, si);
     321 signalfd => crate::fs::signalfd::sys_signalfd, (bx, cx, dx);
     322 timerfd_create => crate::fs::timerfd::sys_timerfd_create, (bx, cx);
     323 eventfd => crate::fs::eventfd::sys_eventfd, (bx);
+    324 fallocate => crate::arch::x86::ia32::sys_ia32::sys_ia32_fallocate, (bx, cx, dx, si, di, bp);
     325 timerfd_settime => crate::arch::x86::ia32::time32::sys_timerfd_settime32, (bx, cx, dx, si);
     326 timerfd_gettime => crate::arch::x86::ia32::time32::sys_timerfd_gettime32, (bx, cx);
     327 signalfd4 => crate::fs::signalfd::sys_signalfd4, (bx, cx, dx, si);
@@ -224,6 +302,7 @@ ia32_syscalls! {
     334 pwritev => crate::arch::x86::ia32::sys_ia32::compat_sys_pwritev, (bx, cx, dx, si, di);
     335 rt_tgsigqueueinfo => crate::arch::x86::ia32::process32::compat_sys_rt_tgsigqueueinfo, (bx, cx, dx, si);
     340 prlimit64 => crate::kernel::sys::sys_prlimit64, (bx, cx, dx, si);
+    344 syncfs => crate::fs::sync::sys_syncfs, (bx);
     347 process_vm_readv => crate::mm::process_vm_access::sys_process_vm_readv, (bx, cx, dx, si, di, bp);
     348 process_vm_writev => crate::mm::process_vm_access::sys_process_vm_writev, (bx, cx, dx, si, di, bp);
     349 kcmp => crate::kernel::kcmp::sys_kcmp, (bx, cx, dx, si, di);
@@ -234,19 +313,43 @@ ia32_syscalls! {
     355 getrandom => crate::drivers::char::random::sys_getrandom, (bx, cx, dx);
     356 memfd_create => crate::fs::memfd::sys_memfd_create, (bx, cx);
     358 execveat => crate::fs::exec::compat_sys_execveat, (bx, cx, dx, si, di);
+    375 membarrier => crate::kernel::sched::membarrier::sys_membarrier, (bx, cx, dx);
+    376 mlock2 => crate::mm::mlock::sys_mlock2, (bx, cx, dx);
+    377 copy_file_range => crate::fs::sendfile::sys_copy_file_range, (bx, cx, dx, si, di, bp);
+    378 preadv2 => crate::arch::x86::ia32::sys_ia32::compat_sys_preadv2, (bx, cx, dx, si, di, bp);
+    379 pwritev2 => crate::arch::x86::ia32::sys_ia32::compat_sys_pwritev2, (bx, cx, dx, si, di, bp);
+    380 pkey_mprotect => crate::mm::mprotect::sys_pkey_mprotect, (bx, cx, dx, si);
+    381 pkey_alloc => crate::arch::x86::mm::pkeys::sys_pkey_alloc, (bx, cx);
+    382 pkey_free => crate::arch::x86::mm::pkeys::sys_pkey_free, (bx);
     383 statx => crate::fs::stat::sys_statx, (bx, cx, dx, si, di);
+    384 arch_prctl => crate::kernel::sys::compat_sys_arch_prctl, (bx, cx);
     386 rseq => crate::kernel::rseq::sys_rseq, (bx, cx, dx, si);
+    393 semget => crate::ipc::sem::syscalls::sys_semget, (bx, cx, dx);
+    395 shmget => crate::ipc::shm::sys_shmget, (bx, cx, dx);
+    397 shmat => crate::ipc::shm::sys_shmat, (bx, cx, dx);
+    398 shmdt => crate::ipc::shm::sys_shmdt, (bx);
+    399 msgget => crate::ipc::msg::sys_msgget, (bx, cx);
     403 clock_gettime64 => crate::kernel::time::clock::sys_clock_gettime, (bx, cx);
+    404 clock_settime64 => crate::kernel::time::clock::sys_clock_settime, (bx, cx);
     406 clock_getres_time64 => crate::kernel::time::clock::sys_clock_getres, (bx, cx);
     407 clock_nanosleep_time64 => crate::kernel::time::nanosleep::sys_clock_nanosleep, (bx, cx, dx, si);
     408 timer_gettime64 => crate::kernel::time::posix_timers::sys_timer_gettime, (bx, cx);
     409 timer_settime64 => crate::kernel::time::posix_timers::sys_timer_settime, (bx, cx, dx, si);
     410 timerfd_gettime64 => crate::fs::timerfd::sys_timerfd_gettime, (bx, cx);
     411 timerfd_settime64 => crate::fs::timerfd::sys_timerfd_settime, (bx, cx, dx, si);
+    412 utimensat_time64 => crate::fs::utimes::sys_utimensat, (bx, cx, dx, si);
     413 pselect6_time64 => crate::arch::x86::ia32::time32::compat_sys_pselect6_time64, (bx, cx, dx, si, di, bp);
     414 ppoll_time64 => crate::fs::select::sys_ppoll, (bx, cx, dx, si, di);
+    420 semtimedop_time64 => crate::ipc::sem::syscalls::sys_semtimedop, (bx, cx, dx, si);
     421 rt_sigtimedwait_time64 => crate::arch::x86::ia32::time32::compat_sys_rt_sigtimedwait_time64, (bx, cx, dx, si);
     422 futex_time64 => crate::kernel::futex::sys_futex, (bx, cx, dx, si, di, bp);
+    423 sched_rr_get_interval_time64 => crate::kernel::sched::syscalls::sys_sched_rr_get_interval, (bx, cx);
+    424 pidfd_send_signal => crate::kernel::pid::sys_pidfd_send_signal, (bx, cx, dx, si);
+    434 pidfd_open => crate::kernel::pid::sys_pidfd_open, (bx, cx);
+    435 clone3 => crate::kernel::fork::sys_clone3, (bx, cx);
+    436 close_range => crate::fs::file::sys_close_range, (bx, cx, dx);
+    437 openat2 => crate::fs::open::sys_openat2, (bx, cx, dx, si);
+    438 pidfd_getfd => crate::kernel::pid::sys_pidfd_getfd, (bx, cx, dx);
     439 faccessat2 => crate::fs::open::sys_faccessat2, (bx, cx, dx, si);
     441 epoll_pwait2 => crate::fs::eventpoll::sys_epoll_pwait2, (bx, cx, dx, si, di, bp);
     449 futex_waitv => crate::kernel::futex::sys_futex_waitv, (bx, cx, dx, si, di);
@@ -262,21 +365,10 @@ fn compat_sys_lseek(fd: i32, offset: i32, whence: u32) -> Result<usize> {
     crate::fs::read_write::sys_lseek(fd, i64::from(offset), whence)
 }
 
-/// `fcntl` and `fcntl64`, as far as they pass nothing but numbers: i386's locks are laid out in
-/// its own way, and not looked at.
-fn compat_sys_fcntl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
-    /// `F_GETLK` to `F_SETLKW`, the same with 64 bits.
-    const LOCKS: [core::ops::RangeInclusive<u32>; 2] = [5..=7, 12..=14];
-    if LOCKS.iter().any(|l| l.contains(&cmd)) {
-        return Err(ENOSYS);
-    }
-    crate::fs::fcntl::sys_fcntl(fd, cmd, arg)
-}
-
-/// `mmap2`: the offset counts pages of 4096 bytes, and the mapping is where 32 bits reach.
+/// `mmap2`: the offset counts pages of 4096 bytes.
 fn compat_sys_mmap2(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, pages: usize) -> Result<usize> {
     let offset = pages.checked_mul(4096).ok_or(EINVAL)?;
-    crate::mm::mmap::sys_mmap(addr, len, prot as _, (flags | MAP_32BIT) as _, fd as _, offset)
+    crate::mm::mmap::sys_mmap(addr, len, prot as _, flags as _, fd as _, offset)
 }
 
 /// `int $0x80`.

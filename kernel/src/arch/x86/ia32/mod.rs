@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's `arch/x86/ia32/`: what 32-bit code gets that is laid out in its own way.
+pub mod fs32;
 pub mod ia32_signal;
 pub mod process32;
 pub mod siginfo;
+pub mod sigmask32;
 pub mod sys_ia32;
 pub mod time32;
 

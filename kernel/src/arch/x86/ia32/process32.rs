@@ -5,6 +5,8 @@
 use super::siginfo::copy_siginfo_from_user32;
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::Result;
+use crate::fs::namespace::sys_umount2;
+use crate::kernel::fork::sys_clone;
 use crate::kernel::signal::kill::{do_rt_sigqueueinfo, do_rt_tgsigqueueinfo};
 use crate::kernel::sys::{do_prlimit, do_sysinfo, do_times};
 use crate::mm::page_alloc::PAGE_SIZE;
@@ -13,6 +15,22 @@ use crate::mm::page_alloc::PAGE_SIZE;
 const RLIM_INFINITY_32: u32 = u32::MAX;
 /// The same for those who take the words for signed ones (`COMPAT_RLIM_OLD_INFINITY`).
 const RLIM_OLD_INFINITY: u32 = 0x7fff_ffff;
+
+/// `clone`: its last two arguments are the other way round, and a thread's TLS is a descriptor.
+pub fn compat_sys_ia32_clone(
+    flags: u32,
+    stack: u32,
+    parent_tid: usize,
+    tls: u32,
+    child_tid: usize,
+) -> Result<usize> {
+    sys_clone(flags.into(), stack.into(), parent_tid, child_tid, tls.into())
+}
+
+/// `umount` without flags.
+pub fn sys_oldumount(name: usize) -> Result<usize> {
+    sys_umount2(name, 0)
+}
 
 /// `times`.
 pub fn compat_sys_times(buf: usize) -> Result<usize> {

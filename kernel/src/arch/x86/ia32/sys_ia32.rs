@@ -4,10 +4,12 @@
 
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EINVAL, EOVERFLOW, Result};
+use crate::fs::file::fget;
 use crate::fs::stat::{Stat, vfs_fstat, vfs_fstatat};
 use crate::fs::statfs::{Statfs, fd_statfs, user_statfs};
-use crate::fs::{open, read_write};
-use linux_raw_sys::general::{AT_FDCWD, AT_SYMLINK_NOFOLLOW, MAP_32BIT};
+use crate::fs::{open, read_write, sync};
+use crate::kernel::uid16::high2low;
+use linux_raw_sys::general::{AT_FDCWD, AT_SYMLINK_NOFOLLOW};
 use zerocopy::{Immutable, IntoBytes};
 
 /// `struct stat` (`struct compat_stat`).
@@ -71,11 +73,6 @@ const _: () = {
     assert!(size_of::<CompatStatfs64>() == 84);
 };
 
-/// An id in 16 bits (`high2lowuid`).
-fn low_id(id: u32) -> u16 {
-    u16::try_from(id).unwrap_or(65534)
-}
-
 /// `struct stat` of what fits in it (`cp_compat_stat`).
 fn compat_stat(s: &Stat) -> Result<CompatStat> {
     let fits = |v: u64| u32::try_from(v).map_err(|_| EOVERFLOW);
@@ -87,8 +84,8 @@ fn compat_stat(s: &Stat) -> Result<CompatStat> {
         ino: fits(s.ino)?,
         mode: s.mode as u16,
         nlink: u16::try_from(s.nlink).map_err(|_| EOVERFLOW)?,
-        uid: low_id(s.uid),
-        gid: low_id(s.gid),
+        uid: high2low(s.uid),
+        gid: high2low(s.gid),
         rdev: s.rdev as u32,
         size: s.size as u32,
         blksize: s.blksize as u32,
@@ -152,10 +149,11 @@ pub fn compat_sys_ia32_fstatat64(dfd: i32, name: usize, buf: usize, flags: u32) 
     put_user(buf, &stat64(&vfs_fstatat(dfd, name, flags)?)).map(|()| 0)
 }
 
-fn put_statfs64(size: usize, buf: usize, s: &Statfs) -> Result<usize> {
-    if size != size_of::<CompatStatfs64>() {
-        return Err(EINVAL);
-    }
+fn check_statfs64(size: usize) -> Result {
+    if size == size_of::<CompatStatfs64>() { Ok(()) } else { Err(EINVAL) }
+}
+
+fn put_statfs64(buf: usize, s: &Statfs) -> Result<usize> {
     let c = CompatStatfs64 {
         kind: s.kind as u32,
         bsize: s.bsize as u32,
@@ -171,12 +169,41 @@ fn put_statfs64(size: usize, buf: usize, s: &Statfs) -> Result<usize> {
 
 /// `statfs64`.
 pub fn compat_sys_statfs64(name: usize, size: usize, buf: usize) -> Result<usize> {
-    put_statfs64(size, buf, &user_statfs(name)?)
+    check_statfs64(size)?;
+    put_statfs64(buf, &user_statfs(name)?)
 }
 
 /// `fstatfs64`.
 pub fn compat_sys_fstatfs64(fd: i32, size: usize, buf: usize) -> Result<usize> {
-    put_statfs64(size, buf, &fd_statfs(fd)?)
+    check_statfs64(size)?;
+    put_statfs64(buf, &fd_statfs(fd)?)
+}
+
+/// `struct statfs`: in words of 32 bits, where all has to fit.
+fn put_statfs(buf: usize, s: &Statfs) -> Result<usize> {
+    let sizes = [s.bsize, s.blocks, s.bfree, s.bavail, s.files, s.ffree, s.frsize];
+    if sizes.iter().any(|&v| u32::try_from(v).is_err()) {
+        return Err(EOVERFLOW);
+    }
+    let fsid = [s.fsid, s.fsid >> 32];
+    let mut words = [0u32; 16];
+    let counts = [s.kind, s.bsize, s.blocks, s.bfree, s.bavail, s.files, s.ffree];
+    for (to, from) in
+        words.iter_mut().zip(counts.into_iter().chain(fsid).chain([s.namelen, s.frsize, s.flags]))
+    {
+        *to = from as u32;
+    }
+    put_user(buf, &words).map(|()| 0)
+}
+
+/// `statfs`.
+pub fn compat_sys_statfs(name: usize, buf: usize) -> Result<usize> {
+    put_statfs(buf, &user_statfs(name)?)
+}
+
+/// `fstatfs`.
+pub fn compat_sys_fstatfs(fd: i32, buf: usize) -> Result<usize> {
+    put_statfs(buf, &fd_statfs(fd)?)
 }
 
 /// An offset from two registers.
@@ -204,6 +231,76 @@ pub fn compat_sys_pwritev(fd: i32, vec: usize, count: usize, low: u32, high: u32
     read_write::sys_pwritev(fd, vec, count, offset(low, high))
 }
 
+/// `preadv2`.
+pub fn compat_sys_preadv2(
+    fd: i32,
+    vec: usize,
+    count: usize,
+    low: u32,
+    high: u32,
+    flags: u32,
+) -> Result<usize> {
+    read_write::sys_preadv2(fd, vec, count, offset(low, high), 0, flags)
+}
+
+/// `pwritev2`.
+pub fn compat_sys_pwritev2(
+    fd: i32,
+    vec: usize,
+    count: usize,
+    low: u32,
+    high: u32,
+    flags: u32,
+) -> Result<usize> {
+    read_write::sys_pwritev2(fd, vec, count, offset(low, high), 0, flags)
+}
+
+/// `readahead`.
+pub fn sys_ia32_readahead(fd: i32, low: u32, high: u32, count: usize) -> Result<usize> {
+    sync::sys_readahead(fd, offset(low, high), count)
+}
+
+/// `sync_file_range`.
+pub fn sys_ia32_sync_file_range(
+    fd: i32,
+    low: u32,
+    high: u32,
+    len_low: u32,
+    len_high: u32,
+    flags: u32,
+) -> Result<usize> {
+    sync::sys_sync_file_range(fd, offset(low, high), offset(len_low, len_high), flags)
+}
+
+/// `fadvise64_64`.
+pub fn sys_ia32_fadvise64_64(
+    fd: i32,
+    low: u32,
+    high: u32,
+    len_low: u32,
+    len_high: u32,
+    advice: u32,
+) -> Result<usize> {
+    sync::sys_fadvise64(fd, offset(low, high), offset(len_low, len_high), advice)
+}
+
+/// `fadvise64`.
+pub fn sys_ia32_fadvise64(fd: i32, low: u32, high: u32, len: u32, advice: u32) -> Result<usize> {
+    sync::sys_fadvise64(fd, offset(low, high), len.into(), advice)
+}
+
+/// `fallocate`.
+pub fn sys_ia32_fallocate(
+    fd: i32,
+    mode: u32,
+    low: u32,
+    high: u32,
+    len_low: u32,
+    len_high: u32,
+) -> Result<usize> {
+    open::sys_fallocate(fd, mode, offset(low, high), offset(len_low, len_high))
+}
+
 /// `truncate64`.
 pub fn sys_ia32_truncate64(name: usize, low: u32, high: u32) -> Result<usize> {
     open::sys_truncate(name, offset(low, high) as _)
@@ -226,6 +323,7 @@ pub fn compat_sys_ftruncate(fd: i32, len: i32) -> Result<usize> {
 
 /// `_llseek`: the new position goes where the caller says.
 pub fn sys_llseek(fd: i32, high: u32, low: u32, result: usize, whence: u32) -> Result<usize> {
+    fget(fd)?;
     if whence > 4 {
         return Err(EINVAL);
     }
@@ -239,14 +337,7 @@ pub fn compat_sys_ia32_mmap(arg: usize) -> Result<usize> {
     if offset % 4096 != 0 {
         return Err(EINVAL);
     }
-    crate::mm::mmap::sys_mmap(
-        addr as usize,
-        len as usize,
-        prot,
-        flags | MAP_32BIT,
-        fd as i32,
-        offset as usize,
-    )
+    crate::mm::mmap::sys_mmap(addr as usize, len as usize, prot, flags, fd as i32, offset as usize)
 }
 
 #[cfg(test)]

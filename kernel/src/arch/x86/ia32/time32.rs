@@ -5,19 +5,20 @@
 use super::siginfo::to_compat;
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EFAULT, EINVAL, Result};
-use crate::fs::{select, timerfd};
+use crate::fs::{select, timerfd, utimes};
 use crate::kernel::futex;
+use crate::kernel::sched::syscalls::sched_rr_get_interval;
 use crate::kernel::signal::SigSet;
 use crate::kernel::signal::sigset::KERNEL_ONLY;
 use crate::kernel::signal::syscalls::sigtimedwait;
 use crate::kernel::task::current;
-use crate::kernel::time::clock::Clock;
+use crate::kernel::time::clock::{Clock, clock_settime, set_time_and_zone};
 use crate::kernel::time::itimer::{Setting, do_getitimer, do_setitimer};
 use crate::kernel::time::nanosleep::clock_nanosleep;
 use crate::kernel::time::posix_timers::{Sigevent, do_timer_create, timer_gettime, timer_settime};
 use crate::kernel::time::timekeeping::ktime_get_real;
 use crate::kernel::time::{TimeAbi, Timespec, Timeval};
-use linux_raw_sys::general::CLOCK_MONOTONIC;
+use linux_raw_sys::general::{AT_FDCWD, CLOCK_MONOTONIC};
 
 const NSEC_PER_SEC: u64 = 1_000_000_000;
 
@@ -40,6 +41,41 @@ pub fn compat_sys_gettimeofday(tv: usize, tz: usize) -> Result<usize> {
         put_user(tz, &[0i32; 2])?;
     }
     Ok(0)
+}
+
+/// `settimeofday`.
+pub fn compat_sys_settimeofday(tv: usize, tz: usize) -> Result<usize> {
+    set_time_and_zone(tv, tz, TimeAbi::Time32)
+}
+
+/// `clock_settime`.
+pub fn sys_clock_settime32(which: i32, tp: usize) -> Result<usize> {
+    clock_settime(which, tp, TimeAbi::Time32)
+}
+
+/// `sched_rr_get_interval`.
+pub fn sys_sched_rr_get_interval_time32(pid: i32, interval: usize) -> Result<usize> {
+    sched_rr_get_interval(pid, interval, TimeAbi::Time32)
+}
+
+/// `utime`.
+pub fn sys_utime32(name: usize, times: usize) -> Result<usize> {
+    utimes::utime(name, times, TimeAbi::Time32)
+}
+
+/// `utimes`.
+pub fn sys_utimes_time32(name: usize, times: usize) -> Result<usize> {
+    utimes::futimesat(AT_FDCWD, name, times, TimeAbi::Time32)
+}
+
+/// `futimesat`.
+pub fn sys_futimesat_time32(dfd: i32, name: usize, times: usize) -> Result<usize> {
+    utimes::futimesat(dfd, name, times, TimeAbi::Time32)
+}
+
+/// `utimensat`.
+pub fn sys_utimensat_time32(dfd: i32, name: usize, times: usize, flags: u32) -> Result<usize> {
+    utimes::utimensat(dfd, name, (times, TimeAbi::Time32), flags)
 }
 
 /// `clock_gettime`.

@@ -58,10 +58,25 @@ pub fn ptrace_set_thread_area(t: &Thread, idx: i32, uinfo: usize) -> Result {
     if idx < 0 {
         return Err(EIO);
     }
+    set_thread_area_of(t, Some(idx), uinfo)
+}
+
+/// Sets the descriptor that the structure names, for a new thread's TLS by i386's `clone`
+/// (`set_new_tls`).
+///
+/// # Errors
+/// `EFAULT`, `EINVAL`.
+pub fn set_new_tls(t: &Thread, uinfo: usize) -> Result {
+    set_thread_area_of(t, None, uinfo)
+}
+
+/// `do_set_thread_area` for a thread that does not run.
+fn set_thread_area_of(t: &Thread, idx: Option<i32>, uinfo: usize) -> Result {
     let info: UserDesc = get_user(uinfo)?;
     if !tls_desc_okay(&info) {
         return Err(EINVAL);
     }
+    let idx = idx.unwrap_or(info.entry_number as i32);
     set_tls_desc(t, idx, &info)?;
     for (index, base) in [(&t.fsindex, &t.fsbase), (&t.gsindex, &t.gsbase)] {
         if index.get() == selector(idx) {
