@@ -95,7 +95,8 @@ fn copy(from: &File, to: &File, src: &mut u64, dst: &mut u64, len: usize) -> Res
 fn send_to_pipe(from: &File, place: Place, pipe: &Pipe, count: usize, nonblock: bool) -> Result<usize> {
     let mut src = place.find(from)?;
     verify_area(src, count)?;
-    let n = splice_file_to_pipe(from, &mut src, pipe, place.cut(src, count)?, nonblock)?;
+    let count = place.cut(src, count)?;
+    let n = splice_file_to_pipe(from, &mut src, pipe, count, nonblock)?;
     if place != Place::Own || from.seekable {
         place.put(from, src)?;
     }
