@@ -261,6 +261,7 @@ ia32_syscalls! {
     270 tgkill => crate::kernel::signal::kill::sys_tgkill, (bx, cx, dx);
     271 utimes => crate::arch::x86::ia32::time32::sys_utimes_time32, (bx, cx);
     272 fadvise64_64 => crate::arch::x86::ia32::sys_ia32::sys_ia32_fadvise64_64, (bx, cx, dx, si, di, bp);
+    278 mq_unlink => crate::ipc::mqueue::syscalls::sys_mq_unlink, (bx);
     284 waitid => crate::kernel::exit::sys_waitid, (bx, cx, dx, si, di);
     295 openat => crate::fs::open::sys_openat, (bx, cx, dx, si);
     296 mkdirat => crate::fs::namei_calls::sys_mkdirat, (bx, cx, dx);
@@ -331,6 +332,7 @@ ia32_syscalls! {
     399 msgget => crate::ipc::msg::sys_msgget, (bx, cx);
     403 clock_gettime64 => crate::kernel::time::clock::sys_clock_gettime, (bx, cx);
     404 clock_settime64 => crate::kernel::time::clock::sys_clock_settime, (bx, cx);
+    405 clock_adjtime64 => crate::kernel::time::ntp::timex::sys_clock_adjtime, (bx, cx);
     406 clock_getres_time64 => crate::kernel::time::clock::sys_clock_getres, (bx, cx);
     407 clock_nanosleep_time64 => crate::kernel::time::nanosleep::sys_clock_nanosleep, (bx, cx, dx, si);
     408 timer_gettime64 => crate::kernel::time::posix_timers::sys_timer_gettime, (bx, cx);
@@ -340,6 +342,8 @@ ia32_syscalls! {
     412 utimensat_time64 => crate::fs::utimes::sys_utimensat, (bx, cx, dx, si);
     413 pselect6_time64 => crate::arch::x86::ia32::time32::compat_sys_pselect6_time64, (bx, cx, dx, si, di, bp);
     414 ppoll_time64 => crate::fs::select::sys_ppoll, (bx, cx, dx, si, di);
+    418 mq_timedsend_time64 => crate::ipc::mqueue::syscalls::sys_mq_timedsend, (bx, cx, dx, si, di);
+    419 mq_timedreceive_time64 => crate::ipc::mqueue::syscalls::sys_mq_timedreceive, (bx, cx, dx, si, di);
     420 semtimedop_time64 => crate::ipc::sem::syscalls::sys_semtimedop, (bx, cx, dx, si);
     421 rt_sigtimedwait_time64 => crate::arch::x86::ia32::time32::compat_sys_rt_sigtimedwait_time64, (bx, cx, dx, si);
     422 futex_time64 => crate::kernel::futex::sys_futex, (bx, cx, dx, si, di, bp);
