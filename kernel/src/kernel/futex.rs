@@ -17,7 +17,7 @@ mod robust;
 mod syscalls;
 mod waitwake;
 
-pub use pi::TaskFutexes;
+pub use pi::{TaskFutexes, adjust_pi};
 pub use robust::{
     clear_tid, compat_sys_get_robust_list, compat_sys_set_robust_list, futex_exec_release,
     futex_exit_release, sys_get_robust_list, sys_set_robust_list,

@@ -131,7 +131,8 @@ fn share(from: &Task, to: &Task) {
 fn describe(cur: Current, regs: &PtRegs) -> Data {
     let compat = cur.thread().compat_syscall.get();
     let args = if compat {
-        [regs.bx, regs.cx, regs.dx, regs.si, regs.di, regs.bp].map(|a| a & 0xffff_ffff)
+        // Whole registers, although the calls take halves of them (`syscall_get_arguments`).
+        [regs.bx, regs.cx, regs.dx, regs.si, regs.di, regs.bp]
     } else {
         [regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9]
     };

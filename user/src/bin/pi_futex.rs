@@ -11,9 +11,9 @@ use user::memory::{PAGE, map_shared};
 use user::prelude::*;
 use user::process::{exit_thread, spawn_thread};
 use user::signal::SIGUSR1;
-use user::syscall;
 use user::syscall::Result;
 use user::time::{Timespec, now, sleep_ms, timespec};
+use user::{file, syscall};
 
 expect! { end: exit(0) }
 program!(run);
@@ -81,6 +81,37 @@ extern "C" fn worker() -> ! {
     job();
     DONE.fetch_add(1, SeqCst);
     exit_thread(0)
+}
+
+/// How urgent this process's first thread is: what is behind the name in its `stat`.
+fn urgency() -> i32 {
+    let mut buf = [0; 512];
+    let Ok(fd) = file::open(c"/proc/self/stat", file::O_RDONLY, 0) else { return 0 };
+    let n = file::read(fd, &mut buf).unwrap_or(0);
+    let _ = file::close(fd);
+    let text = core::str::from_utf8(&buf[..n]).unwrap_or("");
+    let fields = text.rsplit(')').next().unwrap_or("");
+    fields.split_ascii_whitespace().nth(15).and_then(|f| f.parse().ok()).unwrap_or(0)
+}
+
+/// What a waiter becomes while it waits reaches the owner.
+fn waiter_changes() {
+    check_eq!(lock(at(0)), Ok(0), "the lock");
+    let waiter = start(0);
+    check_eq!(urgency(), 20, "at first");
+    let set = |policy: u32, priority: i32| {
+        // SAFETY: the kernel reads the number.
+        let r = unsafe { syscall!(__NR_sched_setscheduler, waiter, policy, from_ref(&priority)) };
+        check_eq!(r, Ok(0), "sched_setscheduler");
+    };
+    set(abi::SCHED_FIFO, 30);
+    check_eq!(urgency(), -31, "it is waited for by somebody urgent");
+    set(abi::SCHED_RR, 10);
+    check_eq!(urgency(), -11, "and less so");
+    set(abi::SCHED_NORMAL, 0);
+    check_eq!(urgency(), 20, "by nobody who is");
+    check_eq!(unlock(at(0)), Ok(0), "giving it up");
+    finish(1);
 }
 
 /// Starts a thread, and lets it come to where it waits.
@@ -356,4 +387,5 @@ fn run() {
     between_processes();
     interrupted();
     condition();
+    waiter_changes();
 }

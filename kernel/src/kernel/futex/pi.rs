@@ -200,6 +200,20 @@ fn inherit(owner: &Arc<Task>) {
     }
 }
 
+/// A thread's own urgency has changed: if it waits for a lock, its place among those who do has, and
+/// the owner's urgency (`rt_mutex_adjust_pi`).
+pub fn adjust_pi(t: &Arc<Task>) {
+    let _futexes = FUTEXES.lock();
+    let waiting = t.futex.pi.lock().waiting.clone();
+    let Some(s) = waiting else { return };
+    let owner = s.owner();
+    if Arc::ptr_eq(&owner, t) {
+        return;
+    }
+    s.inner.lock().waiters.sort_by_key(|t| t.se.futex_prio());
+    inherit(&owner);
+}
+
 /// What an attempt to take a lock came to.
 pub(super) enum Attempt {
     /// The lock is the thread's; others are going to wait for it, if there is a state.

@@ -9,6 +9,7 @@ use crate::arch::x86::lib::usercopy::{access_ok, copy_from_user, copy_to_user, g
 use crate::errno::{E2BIG, EACCES, EBUSY, EFAULT, EINVAL, EOPNOTSUPP, EPERM, ESRCH, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::fork::{TASKLIST, find_task};
+use crate::kernel::futex::adjust_pi;
 use crate::kernel::signal::rlimit;
 use crate::kernel::task::{Task, current};
 use crate::kernel::time::{TimeAbi, Timespec};
@@ -177,6 +178,7 @@ fn set_scheduler(t: &Arc<Task>, r: &Request) -> Result<usize> {
     // Who keeps the parameters keeps the policy, too.
     if new != old && r.flags & u64::from(SCHED_FLAG_KEEP_PARAMS) == 0 {
         set_params(t, new);
+        adjust_pi(t);
     }
     Ok(0)
 }
