@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn numbers_of_old() {
         assert_eq!(old_encode_dev(0x0405), 0x0405);
-        assert_eq!(old_encode_dev(0x10_0003), 3);
+        assert_eq!(old_encode_dev(0x10_0003), 0x103);
         let s = Stat { ino: 9, nlink: 1, uid: 70_000, size: 1 << 32 | 5, ..Stat::default() };
         assert_eq!(OldStat::of(&s).map(|o| (o.ino, o.uid, o.size)), Ok((9, 65534, 5)));
         assert!(OldStat::of(&Stat { ino: 65536, ..s }).is_err());
