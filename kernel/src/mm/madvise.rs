@@ -4,7 +4,12 @@
 //! Advice that changes what the program sees is carried out (`DONTNEED`,
 //! `DONTFORK`, `WIPEONFORK`, …); advice about speed alone is checked and taken note of.
 
-use crate::errno::{EACCES, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM, Result};
+use crate::errno::{EACCES, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Result};
+use crate::kernel::capability::capable;
+use crate::kernel::pid::with_pidfd;
+use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
+use crate::lib::iov_iter::import_iovec;
+use crate::mm::Mm;
 use crate::mm::gup::Access;
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
@@ -132,6 +137,12 @@ impl MmState {
 
 /// `madvise(2)`.
 pub fn sys_madvise(start: usize, len_in: usize, advice: u32) -> Result<usize> {
+    with_current_mm(|mm| do_madvise(mm, start, len_in, advice)).ok_or(ENOMEM)??;
+    Ok(0)
+}
+
+/// Advice about an address space, the current one or another's.
+fn do_madvise(mm: &Mm, start: usize, len_in: usize, advice: u32) -> Result {
     let b = behavior(advice).ok_or(EINVAL)?;
     if !start.is_multiple_of(PAGE_SIZE) {
         return Err(EINVAL);
@@ -142,11 +153,38 @@ pub fn sys_madvise(start: usize, len_in: usize, advice: u32) -> Result<usize> {
     }
     let end = start.checked_add(len).ok_or(EINVAL)?;
     if end == start {
-        return Ok(0);
+        return Ok(());
     }
-    let free = advice == raw::MADV_FREE;
-    with_current_mm(|mm| mm.lock().madvise_walk(start, end, b, free)).ok_or(ENOMEM)??;
-    Ok(0)
+    mm.lock().madvise_walk(start, end, b, advice == raw::MADV_FREE)
+}
+
+/// `process_madvise(2)`: hints about the memory of a process by its descriptor; who may look into
+/// it is asked, and who may set its priority.
+pub fn sys_process_madvise(pidfd: i32, uvec: usize, count: usize, advice: u32, flags: u32) -> Result<usize> {
+    if flags != 0 {
+        return Err(EINVAL);
+    }
+    let vec = import_iovec(uvec, count)?;
+    let task = with_pidfd(pidfd, |p, _| p.task())?;
+    if !matches!(advice, raw::MADV_COLD | raw::MADV_PAGEOUT | raw::MADV_WILLNEED) {
+        return Err(EINVAL);
+    }
+    let mm = task.get_mm().ok_or(ESRCH)?;
+    if !ptrace_may_access(&task, PtraceMode::FsCreds) {
+        return Err(EACCES);
+    }
+    if !capable(raw::CAP_SYS_NICE) {
+        return Err(EPERM);
+    }
+    let mut done = 0;
+    for v in vec.iter().filter(|v| v.len != 0) {
+        match do_madvise(&mm, v.base, v.len, advice) {
+            Ok(()) => done += v.len,
+            Err(e) if done == 0 => return Err(e),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
 }
 
 /// `msync(2)`: files live in memory, so that there is nothing to write back.

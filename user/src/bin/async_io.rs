@@ -24,6 +24,9 @@ const F_SETOWN_EX: u32 = 15;
 const F_GETOWN_EX: u32 = 16;
 const O_ASYNC: u32 = 0o20000;
 const FIOASYNC: u32 = 0x5452;
+const O_NOCTTY: u32 = 0o400;
+const TIOCSPTLCK: u32 = 0x4004_5431;
+const TIOCGPTPEER: u32 = 0x5441;
 const TID: i32 = 0;
 const PID: i32 = 1;
 const PGRP: i32 = 2;
@@ -68,6 +71,31 @@ fn run() {
     writers();
     to_others();
     flags();
+    terminals();
+}
+
+/// Both ends of a pseudoterminal tell; who asks is told if nobody else is named.
+fn terminals() {
+    let flags = file::O_RDWR | O_NOCTTY | O_NONBLOCK;
+    let master = file::open(c"/dev/ptmx", flags, 0).unwrap_or(-1);
+    // SAFETY: the kernel reads one word.
+    let unlocked = unsafe { syscall!(__NR_ioctl, master, TIOCSPTLCK, core::ptr::from_ref(&0)) };
+    // SAFETY: no memory is involved.
+    let slave = unsafe { syscall!(__NR_ioctl, master, TIOCGPTPEER, flags) }.unwrap_or(99) as i32;
+    check_eq!(unlocked, Ok(0), "unlock");
+    for (fd, other, text) in [(master, slave, b"out\n"), (slave, master, b"in.\n")] {
+        check_eq!(fcntl(fd, F_SETSIG, 35), Ok(0), "F_SETSIG");
+        on(fd);
+        check_eq!(owner(fd), Ok([PID, getpid()]), "the owner");
+        seen::clear();
+        check_eq!(file::write(other, text), Ok(4), "write");
+        sleep_ms(20);
+        check!(seen::count() > 0, "told");
+        check_eq!(nth(0), about(35, 1, 0x41, fd), "of input");
+        let plain = fcntl(fd, F_SETFL, O_NONBLOCK.into());
+        check_eq!(plain, Ok(0), "no more");
+    }
+    let _ = [slave, master].map(close);
 }
 
 static THREAD: AtomicI32 = AtomicI32::new(0);

@@ -45,6 +45,7 @@ fn run() {
     ended();
     signalled();
     files();
+    advised();
     cloned();
     described();
 }
@@ -175,6 +176,35 @@ fn files() {
     });
     check_eq!(wait(pid), Ok(WaitStatus::exited(0)), "another user's files");
     let _ = [counter, fd, its, root].map(close);
+}
+
+/// Hints about another process's memory.
+fn advised() {
+    let pid = child(|| {
+        sleep_ms(60);
+        0
+    });
+    let fd = pidfd_open(pid, 0).unwrap_or(-1);
+    let stack = core::ptr::from_ref(&pid) as usize & !4095;
+    let advise = |fd: i32, vec: &[[usize; 2]], advice: u32, flags: u32| {
+        // SAFETY: the kernel reads the ranges, and only takes note of what is said about them.
+        unsafe { syscall!(__NR_process_madvise, fd, vec.as_ptr(), vec.len(), advice, flags) }
+    };
+    let both = [[stack, 4096], [stack, 4096]];
+    check_eq!(advise(fd, &both, abi::MADV_COLD, 0), Ok(8192), "of its memory");
+    check_eq!(advise(fd, &[[stack, 4096], [0, 4096]], abi::MADV_COLD, 0), Ok(4096), "of some");
+    check_eq!(advise(fd, &[[0, 4096]], abi::MADV_COLD, 0), Err(Errno(ENOMEM)), "of none");
+    check_eq!(advise(fd, &both, abi::MADV_DONTNEED, 0), Err(Errno(EINVAL)), "no hint");
+    check_eq!(advise(fd, &both, abi::MADV_COLD, 1), Err(Errno(EINVAL)), "a flag");
+    check_eq!(advise(99, &both, abi::MADV_COLD, 0), Err(Errno(EBADF)), "no file");
+    let other = child(|| {
+        let _ = become_user(1000);
+        i32::from(advise(fd, &both, abi::MADV_COLD, 0) != Err(Errno(EACCES)))
+    });
+    check_eq!(wait(other), Ok(WaitStatus::exited(0)), "another user's");
+    check_eq!(wait(pid), Ok(WaitStatus::exited(0)), "child");
+    check_eq!(advise(fd, &both, abi::MADV_COLD, 0), Err(Errno(ESRCH)), "gone");
+    let _ = close(fd);
 }
 
 fn cloned() {

@@ -165,6 +165,8 @@ pub struct Tty {
     pub(super) out_wait: WaitQueue,
     /// Whoever reads the master of a pseudoterminal.
     pub(super) master_wait: WaitQueue,
+    /// Files of the master whose owners want to be told of output.
+    pub(super) master_fasync: FasyncList,
     /// Foreground process group.
     pub(super) pgrp: AtomicI32,
     pub(super) session: AtomicI32,
@@ -185,6 +187,7 @@ const fn new_tty(driver: Driver, termios: Termios) -> Tty {
         wait: WaitQueue::new(),
         out_wait: WaitQueue::new(),
         master_wait: WaitQueue::new(),
+        master_fasync: FasyncList::new(),
         pgrp: AtomicI32::new(0),
         session: AtomicI32::new(0),
         hangups: AtomicU32::new(0),
@@ -254,11 +257,12 @@ impl Tty {
 
     /// A byte has come in; may be from an interrupt.
     pub(super) fn receive(&self, c: u8) {
-        let (effect, stopped) = {
+        let (effect, stopped, echoed) = {
             let mut s = self.state.lock();
             let before = s.out.stopped;
             // What is echoed goes where what is written goes.
             let mut queue = core::mem::take(&mut s.out.queue);
+            let queued = queue.len();
             if s.input.line.is_empty() {
                 // A line that is edited begins here.
                 s.out.canon_column = s.out.column;
@@ -279,11 +283,15 @@ impl Tty {
                 // (`isig`, `n_tty_packet_mode_flush`; `pty.c`, `pty_flush_buffer`.)
                 s.packet = s.packet.map(|p| p | pty::FLUSHREAD | pty::FLUSHWRITE);
             }
+            let echoed = queue.len() > queued;
             s.out.queue = queue;
-            (effect, (before, s.out.stopped))
+            (effect, (before, s.out.stopped), echoed)
         };
         if let Driver::Pty(_) = self.driver {
             self.master_wait.wake_up();
+            if echoed {
+                self.master_fasync.kill(Band::In);
+            }
         }
         if stopped == (true, false) {
             self.out_wait.wake_up();

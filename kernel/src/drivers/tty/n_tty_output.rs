@@ -6,6 +6,7 @@
 use super::n_tty::{Driver, Termios, Tty};
 use super::serial::p8250;
 use crate::errno::{EAGAIN, EIO, ERESTARTSYS, Errno, Result};
+use crate::fs::fasync::Band;
 use crate::kernel::sched::yield_now;
 use crate::kernel::signal::signal_pending;
 use crate::kernel::task::current;
@@ -192,6 +193,7 @@ impl Tty {
                 s.out.queue.extend(chunk);
                 drop(s);
                 self.master_wait.wake_up();
+                self.master_fasync.kill(Band::In);
                 true
             }
         }

@@ -15,6 +15,7 @@ use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EAGAIN, EFAULT, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, ERESTARTSYS, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::devpts;
+use crate::fs::fasync::default_owner;
 use crate::fs::file::UnusedFd;
 use crate::fs::file_table::{File, FileOps, Seeking, Splices, poll};
 use crate::fs::inode::Dev;
@@ -282,6 +283,14 @@ impl FileOps for Master {
             mask |= poll::HUP;
         }
         Some(mask)
+    }
+
+    fn fasync(&self, file: &File, fd: i32, on: bool) -> Option<Result> {
+        if on {
+            // It is nobody's terminal.
+            default_owner(file, 0);
+        }
+        Some(self.pty.tty.master_fasync.set(file, fd, on))
     }
 
     fn ioctl(&self, f: &File, cmd: u32, arg: usize) -> Result<usize> {

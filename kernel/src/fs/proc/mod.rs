@@ -7,6 +7,7 @@ mod array;
 pub mod base;
 mod fd;
 pub mod file;
+mod kmsg;
 mod kstack;
 mod map_files;
 mod mem;
@@ -104,6 +105,7 @@ fn make() -> Arc<Dentry> {
     }
     let trigger = ProcFile::new(|_| Err(EIO)).with_store(write_sysrq_trigger);
     add_file(&root, "sysrq-trigger", 0o200, trigger);
+    let _ = root.add(b"kmsg", Inode::new(&sb, S_IFREG | 0o400, Dev(0), Box::new(kmsg::KmsgFile)));
     for s in sysctl::TABLE {
         let file = ProcFile::new(|out| {
             (s.show)(out);

@@ -16,6 +16,7 @@ use crate::kernel::panic::Comm;
 use crate::kernel::task::current;
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::kernel::wait::WaitQueue;
+use crate::lib::iov_iter::IovIter;
 use crate::lib::ratelimit::Ratelimit;
 use crate::locking::SpinLock;
 use alloc::boxed::Box;
@@ -193,11 +194,11 @@ fn cursor_record(c: &mut Cursor, text: &mut [u8; LOG_LINE_MAX]) -> Option<Info> 
 }
 
 /// `SYSLOG_ACTION_READ`: whole records as far as they fit, or a part of the first.
-fn syslog_print(buf: usize, size: usize) -> Result<usize> {
+pub fn syslog_print(to: &mut IovIter<'_>) -> Result<usize> {
     let mut text = [0; LOG_LINE_MAX];
     LOG_WAIT.wait_event_interruptible(|| cursor_record(&mut CURSOR.lock(), &mut text).is_some())?;
     let mut len = 0;
-    while len < size {
+    while to.count() != 0 {
         let mut c = CURSOR.lock();
         let Some(info) = cursor_record(&mut c, &mut text) else {
             break;
@@ -205,22 +206,21 @@ fn syslog_print(buf: usize, size: usize) -> Result<usize> {
         let line = print_text(&info, &text[..info.len], true, c.time);
         let skip = c.partial.min(line.as_bytes().len());
         let rest = &line.as_bytes()[skip..];
-        let n = if rest.len() <= size - len {
+        let n = if rest.len() <= to.count() {
             c.seq = info.seq + 1;
             c.partial = 0;
             rest.len()
         } else if len == 0 {
-            c.partial += size;
-            size
+            c.partial += to.count();
+            to.count()
         } else {
             break;
         };
         drop(c);
-        match copy_to_user(buf + len, &rest[..n]) {
-            Ok(()) => len += n,
-            Err(e) if len == 0 => return Err(e),
-            Err(_) => break,
+        if to.copy_to(&rest[..n]) < n {
+            return if len == 0 { Err(EFAULT) } else { Ok(len) };
         }
+        len += n;
     }
     Ok(len)
 }
@@ -274,7 +274,8 @@ fn syslog_print_all(buf: usize, size: usize, clear: bool) -> Result<usize> {
     error.map_or(Ok(len), Err)
 }
 
-fn size_unread() -> usize {
+/// Bytes that the next `SYSLOG_ACTION_READ` finds.
+pub fn size_unread() -> usize {
     let mut text = [0; LOG_LINE_MAX];
     let mut c = CURSOR.lock();
     if cursor_record(&mut c, &mut text).is_none() {
@@ -391,6 +392,11 @@ pub fn may_read_log() -> bool {
     permitted(Some(Action::ReadAll))
 }
 
+/// Whether the current task may read on in it, so that others do not get what it got.
+pub fn may_take_log() -> bool {
+    permitted(Some(Action::Open))
+}
+
 /// `syslog(type, buf, len)`.
 pub fn sys_syslog(kind: i32, buf: usize, len: i32) -> Result<usize> {
     let action = Action::from_raw(kind);
@@ -399,7 +405,7 @@ pub fn sys_syslog(kind: i32, buf: usize, len: i32) -> Result<usize> {
     }
     match action.ok_or(EINVAL)? {
         Action::Close | Action::Open => Ok(0),
-        Action::Read => check_buffer(buf, len)?.map_or(Ok(0), |n| syslog_print(buf, n)),
+        Action::Read => check_buffer(buf, len)?.map_or(Ok(0), |n| syslog_print(&mut IovIter::user(buf, n)?)),
         Action::ReadAll => check_buffer(buf, len)?.map_or(Ok(0), |n| syslog_print_all(buf, n, false)),
         Action::ReadClear => check_buffer(buf, len)?.map_or(Ok(0), |n| syslog_print_all(buf, n, true)),
         Action::Clear => {

@@ -187,6 +187,7 @@ syscalls! {
     __NR_msync => crate::mm::madvise::sys_msync, (di, si, dx);
     __NR_mincore => crate::mm::mincore::sys_mincore, (di, si, dx);
     __NR_madvise => crate::mm::madvise::sys_madvise, (di, si, dx);
+    __NR_process_madvise => crate::mm::madvise::sys_process_madvise, (di, si, dx, r10, r8);
     __NR_mlock => crate::mm::mlock::sys_mlock, (di, si);
     __NR_munlock => crate::mm::mlock::sys_munlock, (di, si);
     __NR_mlockall => crate::mm::mlock::sys_mlockall, (di);
