@@ -80,7 +80,13 @@ impl Mapper<'_> {
             flags: flags | MAP_PRIVATE,
             pgoff: off / PAGE_SIZE as u64,
         };
-        let file = MmapFile { file: self.file.mmap(), readable: true, writable: false, noexec: false };
+        let file = MmapFile {
+            file: self.file.mmap(),
+            readable: true,
+            writable: false,
+            noexec: false,
+            sealed: false,
+        };
         Ok(self.mm.lock().do_mmap(a, Some(file))? as u64)
     }
 

@@ -172,6 +172,34 @@ impl AddressSpace {
         self.sb.uncharge_pages(gone.len());
     }
 
+    /// Makes a range read as zeroes, without changing the size (`shmem_fallocate`). Pages that somebody
+    /// maps stay where they are, cleared; others are given back.
+    pub fn punch_hole(&self, start: u64, end: u64) {
+        let mut c = self.cache.lock();
+        let mut freed = 0;
+        let first = start / PAGE_SIZE as u64;
+        c.pages.retain(|&index, page| {
+            let at = index * PAGE_SIZE as u64;
+            if index < first || at >= end {
+                return true;
+            }
+            let from = start.saturating_sub(at) as usize;
+            let to = (end - at).min(PAGE_SIZE as u64) as usize;
+            if to - from == PAGE_SIZE && page.ref_count() == 1 {
+                freed += 1;
+                return false;
+            }
+            page.write(from, &ZEROES[from..to]);
+            true
+        });
+        drop(c);
+        self.sb.uncharge_pages(freed);
+    }
+    /// Whether it may not be written any more (`is_write_sealed`).
+    pub fn is_write_sealed(&self) -> bool {
+        self.seals() & (seal::WRITE | seal::FUTURE_WRITE) != 0
+    }
+
     /// `F_SEAL_*` bits.
     pub fn seals(&self) -> u32 {
         self.seals.load(Ordering::Relaxed)

@@ -339,18 +339,28 @@ pub fn sys_ftruncate(fd: i32, len: i64) -> Result<usize> {
     do_truncate(&f.inode, len as u64).map(|()| 0)
 }
 
+const KEEP_SIZE: u32 = 1;
+/// A hole is made without changing the size, or not at all.
+const PUNCH_HOLE: u32 = KEEP_SIZE | 2;
+
 /// `fallocate(2)`: only making a file larger.
 pub fn sys_fallocate(fd: i32, mode: u32, offset: i64, len: i64) -> Result<usize> {
     let f = fget(fd)?;
     if offset < 0 || len <= 0 {
         return Err(EINVAL);
     }
-    if mode & !1 != 0 {
+    if !matches!(mode, 0 | KEEP_SIZE | PUNCH_HOLE) {
         return Err(crate::errno::EOPNOTSUPP);
     }
     f.want_write()?;
     let end = offset.checked_add(len).ok_or(EFBIG)? as u64;
     match f.inode.ops.mapping() {
+        Some(pages) if mode == PUNCH_HOLE && pages.is_write_sealed() => Err(EPERM),
+        Some(pages) if mode == PUNCH_HOLE => {
+            pages.punch_hole(offset as u64, end);
+            f.inode.touch_mtime();
+            Ok(0)
+        }
         Some(pages) if mode == 0 && end > pages.size() => do_truncate(&f.inode, end).map(|()| 0),
         Some(_) => Ok(0),
         None => Err(crate::errno::ENODEV),

@@ -144,7 +144,7 @@ impl FileOps for RegFile {
     }
     fn write(&self, file: &File, from: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         let seals = self.pages().seals();
-        if seals & (seal::WRITE | seal::FUTURE_WRITE) != 0 {
+        if self.pages().is_write_sealed() {
             return Err(EPERM);
         }
         if file.flags() & O_APPEND != 0 || from.flags() & RWF_APPEND != 0 {

@@ -241,8 +241,13 @@ fn map(st: &mut MmState, r: &Request, attach: &Arc<ShmAttach>, remap: bool, size
             return Err(EINVAL);
         }
     }
-    let file =
-        MmapFile { file: Ok(attach.clone()), readable: true, writable: attach.writable, noexec: false };
+    let file = MmapFile {
+        file: Ok(attach.clone()),
+        readable: true,
+        writable: attach.writable,
+        noexec: false,
+        sealed: false,
+    };
     let a = MmapArgs { addr: r.addr, len: size, prot: r.prot, flags: r.flags, pgoff: 0 };
     let at = st.do_mmap(a, Some(file))?;
     attach.mapped.store(true, Relaxed);

@@ -8,6 +8,7 @@ use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
 use crate::arch::x86::mm::pgtable::USER_PGTABLES_CEILING;
 use crate::arch::x86::mm::tlb::TlbGather;
 use crate::errno::{EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, Result};
+use crate::fs::filemap::AddressSpace;
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
 use crate::mm::shmem;
@@ -120,7 +121,17 @@ fn mmap_vm_flags(a: &MmapArgs, file: Option<&MmapFile>, def_flags: VmFlags) -> R
         f -= VmFlags::MAYEXEC;
     }
     file.file.as_ref().map_err(|e| *e)?;
-    if f.contains(VmFlags::GROWSDOWN) { Err(EINVAL) } else { Ok(f) }
+    if f.contains(VmFlags::GROWSDOWN) {
+        return Err(EINVAL);
+    }
+    // (`seal_check_write`, `is_readonly_sealed`.)
+    if file.sealed && f.contains(VmFlags::SHARED) {
+        if f.contains(VmFlags::WRITE) {
+            return Err(EPERM);
+        }
+        f -= VmFlags::MAYWRITE;
+    }
+    Ok(f)
 }
 
 /// Whether a file can have bytes at such an offset at all (`file_mmap_ok`).
@@ -435,7 +446,8 @@ fn mmap_file(fd: i32) -> Result<MmapFile> {
         return Err(EBADF);
     }
     let noexec = f.path.is_noexec();
-    Ok(MmapFile { readable: f.readable(), writable: f.writable(), noexec, file: f.mmap() })
+    let sealed = f.inode.ops.mapping().is_some_and(AddressSpace::is_write_sealed);
+    Ok(MmapFile { readable: f.readable(), writable: f.writable(), noexec, sealed, file: f.mmap() })
 }
 
 /// `mmap(2)`.

@@ -26,7 +26,7 @@ fn args(prot: u32, flags: u32) -> MmapArgs {
 }
 
 fn file(readable: bool, writable: bool, noexec: bool) -> MmapFile {
-    MmapFile { file: Ok(Arc::new(NoPages)), readable, writable, noexec }
+    MmapFile { file: Ok(Arc::new(NoPages)), readable, writable, noexec, sealed: false }
 }
 
 fn flags_of(prot: u32, flags: u32, f: Option<&MmapFile>) -> Result<VmFlags> {

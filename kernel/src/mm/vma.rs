@@ -196,6 +196,8 @@ pub trait VmFile: Send + Sync {
 }
 
 /// What `mmap(2)` needs to know of an open file.
+// Each is a fact of its own about the file.
+#[allow(clippy::struct_excessive_bools)]
 pub struct MmapFile {
     /// The file. Opening once and mapping twice must give the same `Arc`, for
     /// only then may adjacent mappings merge. `ENODEV` if it cannot be mapped.
@@ -206,6 +208,8 @@ pub struct MmapFile {
     pub writable: bool,
     /// On a file system mounted `noexec`.
     pub noexec: bool,
+    /// A shared mapping may not be written, now or later (`F_SEAL_WRITE`, `F_SEAL_FUTURE_WRITE`).
+    pub sealed: bool,
 }
 
 /// A mapping that the kernel itself supplies, such as the vDSO (`vm_special_mapping`).

@@ -11,6 +11,7 @@ use user::time::sleep_ms;
 expect! { end: exit(0) }
 program!(run);
 
+/// Writes a message; without its newline it would wait for the next one.
 fn say(text: &[u8]) {
     let fd = file::open(c"/dev/kmsg", O_WRONLY, 0).unwrap_or(-1);
     check_eq!(file::write(fd, text), Ok(text.len()), "write to /dev/kmsg");
@@ -37,25 +38,25 @@ fn read_to(fd: i32, start: &[u8], end: &[u8]) -> bool {
 
 fn run() {
     let fd = file::open(c"/proc/kmsg", O_NONBLOCK, 0).unwrap_or(-1);
-    say(b"<14>first of proc_kmsg");
+    say(b"<14>first of proc_kmsg\n");
     check_eq!(poll_now(fd), ev::IN | ev::RDNORM, "something to read");
-    check!(read_to(fd, b"<14>[", b"] first of proc_kmsg"), "the message");
-    check!(!read_to(fd, b"<14>[", b"] first of proc_kmsg"), "it comes once");
+    check!(read_to(fd, b"<14>", b"first of proc_kmsg"), "the message");
+    check!(!read_to(fd, b"<14>", b"first of proc_kmsg"), "it comes once");
     check_eq!(poll_now(fd), 0, "nothing to read");
     // Less than a line is a part of it, and the rest comes next.
-    say(b"<14>second");
-    let mut head = [0; 5];
-    check_eq!((file::read(fd, &mut head), &head), (Ok(5), b"<14>["), "a part");
-    check!(read_to(fd, b"", b"] second"), "the rest");
+    say(b"<14>second\n");
+    let mut head = [0; 4];
+    check_eq!((file::read(fd, &mut head), &head), (Ok(4), b"<14>"), "a part");
+    check!(read_to(fd, b"", b"second"), "the rest");
     let waiting = file::open(c"/proc/kmsg", 0, 0).unwrap_or(-1);
     let pid = child(|| {
         sleep_ms(20);
-        say(b"<14>third");
+        say(b"<14>third\n");
         0
     });
     let mut line = [0; 128];
     let n = file::read(waiting, &mut line).unwrap_or(0);
-    check!(line.get(..n).is_some_and(|l| l.ends_with(b"] third\n")), "waits for it");
+    check!(line.get(..n).is_some_and(|l| l.ends_with(b"third\n")), "waits for it");
     check_eq!(wait(pid), Ok(WaitStatus::exited(0)), "child");
     let pid = child(|| {
         let _ = become_user(1000);
