@@ -8,6 +8,8 @@
 //! | [`syscall`] | the `syscall` instruction, [`Errno`] |
 //! | [`process`], [`signal`], [`file`], [`memory`], [`time`], [`timer`], [`ptrace`] | thin wrappers, one per system call |
 //! | [`event`] | what there is to wait for: epoll, eventfd, signalfd, timerfd |
+//! | [`pty`] | pseudoterminals, and what terminals are told and asked |
+//! | [`seccomp`] | filters of system calls |
 //! | [`ucontext`] | what a signal handler is given |
 //! | [`vdso`] | the vDSO as a dynamic linker and an unwinder see it |
 //! | [`probe`] | the instruction under test and its label |
@@ -46,8 +48,10 @@ pub mod pattern;
 pub mod probe;
 pub mod process;
 pub mod ptrace;
+pub mod pty;
 pub mod report;
 pub mod runner;
+pub mod seccomp;
 pub mod seen;
 pub mod signal;
 pub mod start;

@@ -10,9 +10,8 @@ use linux_raw_sys::general as abi;
 use linux_raw_sys::ioctl as io;
 use user::prelude::*;
 use user::process::{WSTOPPED, setpgid, wait4};
+use user::pty::{FLAGS, get, ioctl, open_slave, pair, put, setsid};
 use user::signal::{SIGCONT, SIGHUP, SIGKILL};
-use user::syscall::Result;
-use user::text::Text;
 use user::{event, file, syscall, time};
 
 expect! { end: exit(0) }
@@ -23,22 +22,6 @@ const SIGTTIN: i32 = 21;
 const SIGTTOU: i32 = 22;
 const SIGWINCH: u32 = 28;
 const EIO: Errno = Errno(5);
-
-fn ioctl(fd: i32, cmd: u32, arg: usize) -> Result {
-    // SAFETY: callers pass what the command takes.
-    unsafe { syscall!(__NR_ioctl, fd, cmd, arg) }
-}
-
-/// An `int` that a command gives.
-fn get(fd: i32, cmd: u32) -> Result<i32> {
-    let mut n = -1i32;
-    ioctl(fd, cmd, from_mut(&mut n).addr()).map(|_| n)
-}
-
-/// An `int` that a command takes.
-fn put(fd: i32, cmd: u32, n: i32) -> Result {
-    ioctl(fd, cmd, from_ref(&n).addr())
-}
 
 fn termios(fd: i32) -> abi::termios {
     // SAFETY: all zeroes are a `termios`.
@@ -67,35 +50,6 @@ fn reads(fd: i32, want: &[u8], what: &str) {
     check_eq!(&buf[..len], want, "{what}");
 }
 
-fn nonblocking(fd: i32) {
-    // SAFETY: no memory is involved.
-    let _ = unsafe { syscall!(__NR_fcntl, fd, abi::F_SETFL, abi::O_RDWR | abi::O_NONBLOCK) };
-}
-
-/// A master, unlocked and not waiting, and its number.
-fn master() -> (i32, i32) {
-    let Ok(fd) = file::open(c"/dev/ptmx", file::O_RDWR | abi::O_NOCTTY, 0) else {
-        check!(false, "no ptmx");
-        exit_group(1);
-    };
-    check_eq!(put(fd, io::TIOCSPTLCK, 0), Ok(0), "unlock");
-    nonblocking(fd);
-    (fd, get(fd, io::TIOCGPTN).unwrap_or(-1))
-}
-
-fn slave(number: i32) -> Result<i32> {
-    use core::fmt::Write;
-    let mut path = Text::<32>::new();
-    let _ = write!(path, "/dev/pts/{number}\0");
-    let path = core::ffi::CStr::from_bytes_until_nul(path.as_str().as_bytes()).unwrap_or(c"/");
-    file::open(path, file::O_RDWR | abi::O_NOCTTY | abi::O_NONBLOCK, 0)
-}
-
-fn pair() -> (i32, i32) {
-    let (m, number) = master();
-    (m, slave(number).unwrap_or(-1))
-}
-
 fn close(fds: [i32; 2]) {
     for fd in fds {
         check_eq!(file::close(fd), Ok(0), "close");
@@ -106,9 +60,9 @@ fn nodes() {
     let Ok(m) = file::open(c"/dev/ptmx", file::O_RDWR | abi::O_NOCTTY, 0) else { return };
     let number = get(m, io::TIOCGPTN).unwrap_or(-1);
     check_eq!(get(m, io::TIOCGPTLCK), Ok(1), "locked at first");
-    check_eq!(slave(number), Err(EIO), "a terminal that is locked");
+    check_eq!(open_slave(number, FLAGS), Err(EIO), "a terminal that is locked");
     check_eq!(put(m, io::TIOCSPTLCK, 0), Ok(0), "unlock");
-    let s = slave(number).unwrap_or(-1);
+    let s = open_slave(number, FLAGS).unwrap_or(-1);
     check!(s >= 0, "the terminal");
     let peer = ioctl(m, io::TIOCGPTPEER, (file::O_RDWR | abi::O_NOCTTY) as usize).map(|fd| fd as i32);
     let Ok(peer) = peer else {
@@ -122,10 +76,10 @@ fn nodes() {
     close([peer, s]);
     let mut one = [0];
     check_eq!(file::read(m, &mut one), Err(EIO), "nobody has the terminal any more");
-    let again = slave(number).unwrap_or(-1);
+    let again = open_slave(number, FLAGS).unwrap_or(-1);
     check!(again >= 0, "it can be opened again");
     close([again, m]);
-    check_eq!(slave(number), Err(Errno(ENOENT)), "the node went with the master");
+    check_eq!(open_slave(number, FLAGS), Err(Errno(ENOENT)), "the node went with the master");
 }
 
 fn lines() {
@@ -240,8 +194,7 @@ fn until(signals: u64) -> i32 {
 
 /// In a child: the leader of a session that has the terminal.
 fn lead(s: i32) {
-    // SAFETY: no memory is involved.
-    let _ = unsafe { syscall!(__NR_setsid) };
+    setsid();
     check_eq!(ioctl(s, io::TIOCSCTTY, 0), Ok(0), "TIOCSCTTY");
     for sig in [SIGINT, SIGWINCH, SIGHUP, SIGCONT] {
         let _ = sigaction(sig, Action::Handle(note), 0, 0);

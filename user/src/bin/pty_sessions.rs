@@ -10,57 +10,14 @@ use linux_raw_sys::general as abi;
 use linux_raw_sys::ioctl as io;
 use user::prelude::*;
 use user::process::{WSTOPPED, setpgid, spawn_thread, wait4};
+use user::pty::{FLAGS, get, ioctl, master, open_slave, pair, put, setsid};
 use user::signal::SIGCONT;
-use user::syscall::Result;
-use user::text::Text;
 use user::{file, syscall, time};
 
 expect! { end: exit(0) }
 program!(run);
 
 const SIGTTIN: i32 = 21;
-const FLAGS: u32 = file::O_RDWR | abi::O_NOCTTY | abi::O_NONBLOCK;
-
-fn ioctl(fd: i32, cmd: u32, arg: usize) -> Result {
-    // SAFETY: callers pass what the command takes.
-    unsafe { syscall!(__NR_ioctl, fd, cmd, arg) }
-}
-
-fn get(fd: i32, cmd: u32) -> Result<i32> {
-    let mut n = -1i32;
-    ioctl(fd, cmd, from_mut(&mut n).addr()).map(|_| n)
-}
-
-fn put(fd: i32, cmd: u32, n: i32) -> Result {
-    ioctl(fd, cmd, from_ref(&n).addr())
-}
-
-fn setsid() {
-    // SAFETY: no memory is involved.
-    let _ = unsafe { syscall!(__NR_setsid) };
-}
-
-/// A terminal's path.
-fn open_slave(number: i32, flags: u32) -> Result<i32> {
-    use core::fmt::Write;
-    let mut path = Text::<32>::new();
-    let _ = write!(path, "/dev/pts/{number}\0");
-    let path = core::ffi::CStr::from_bytes_until_nul(path.as_str().as_bytes()).unwrap_or(c"/");
-    file::open(path, flags, 0)
-}
-
-/// A master, unlocked, and its number; neither end waits.
-fn master() -> (i32, i32) {
-    let m = file::open(c"/dev/ptmx", FLAGS, 0).unwrap_or(-1);
-    check_eq!(put(m, io::TIOCSPTLCK, 0), Ok(0), "unlock");
-    (m, get(m, io::TIOCGPTN).unwrap_or(-1))
-}
-
-fn pair() -> (i32, i32) {
-    let (m, number) = master();
-    (m, open_slave(number, FLAGS).unwrap_or(-1))
-}
-
 /// Changes the settings.
 fn set(fd: i32, change: impl FnOnce(&mut abi::termios)) {
     // SAFETY: all zeroes are a `termios`.

@@ -4,7 +4,6 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::arch::asm;
-use core::ptr::from_ref;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 use linux_raw_sys::general as abi;
 use user::prelude::*;
@@ -12,6 +11,8 @@ use user::ptrace::{
     PTRACE_CONT, PTRACE_O_EXITKILL, PTRACE_O_TRACESECCOMP, PTRACE_O_TRACESYSGOOD, PTRACE_SETOPTIONS,
     PTRACE_SYSCALL, UserRegs, event, give, go, registers, stop, stopped, tell, trace_me, x86,
 };
+use user::seccomp::answer::{ALLOW, ERRNO, TRACE, TRAP};
+use user::seccomp::{self, Insn, load, ret, unless_equal};
 use user::signal::{SIGKILL, SIGSTOP, SIGSYS, SIGTRAP};
 use user::syscall;
 use user::syscall::{Result, int80};
@@ -19,31 +20,6 @@ use user::syscall::{Result, int80};
 expect! { end: exit(0) }
 program!(run);
 
-/// `struct sock_filter`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Insn {
-    code: u16,
-    jt: u8,
-    jf: u8,
-    k: u32,
-}
-
-const fn load(offset: u32) -> Insn {
-    Insn { code: 0x20, jt: 0, jf: 0, k: offset }
-}
-/// Skips `jf` instructions if A is not `k`.
-const fn unless_equal(k: u32, jf: u8) -> Insn {
-    Insn { code: 0x15, jt: 0, jf, k }
-}
-const fn ret(k: u32) -> Insn {
-    Insn { code: 6, jt: 0, jf: 0, k }
-}
-
-const ERRNO: u32 = 0x0005_0000;
-const TRAP: u32 = 0x0003_0000;
-const TRACE: u32 = 0x7ff0_0000;
-const ALLOW: u32 = 0x7fff_0000;
 const I386: u32 = 0x4000_0003;
 /// Where a filter finds the number, the world, and the first argument's upper half.
 const NR: u32 = 0;
@@ -55,18 +31,8 @@ const FORK32: u32 = 2;
 const GETPID32: u32 = 20;
 const GETPPID32: u32 = 64;
 
-/// `struct sock_fprog`.
-#[repr(C)]
-struct Prog {
-    len: u16,
-    filter: *const Insn,
-}
-
 fn install(program: &[Insn]) {
-    let p = Prog { len: program.len() as u16, filter: program.as_ptr() };
-    // SAFETY: the kernel reads the structure.
-    let r = unsafe { syscall!(__NR_seccomp, 1, 0, from_ref(&p)) };
-    check_eq!(r, Ok(0), "a filter");
+    check_eq!(seccomp::install(program, 0), Ok(0), "a filter");
 }
 
 /// What a filter answers to one call of i386's.

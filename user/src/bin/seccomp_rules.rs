@@ -12,6 +12,8 @@ use user::ptrace::{
     PTRACE_CONT, PTRACE_O_EXITKILL, PTRACE_O_TRACESECCOMP, PTRACE_SETOPTIONS, UserRegs, event, give, go,
     message, registers, stop, stopped, tell, trace_me, x86,
 };
+use user::seccomp::answer::{ALLOW, ERRNO, KILL_PROCESS, KILL_THREAD, LOG, TRACE, TRAP, USER_NOTIF};
+use user::seccomp::{Insn, Prog, install, load, ret, seccomp, unless_equal};
 use user::signal::{SIGKILL, SIGSTOP, SIGSYS};
 use user::syscall::Result;
 use user::time::sleep_ms;
@@ -20,56 +22,10 @@ use user::{file, program, start, syscall};
 expect! { end: exit(0) }
 program!(run);
 
-/// `struct sock_filter`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Insn {
-    code: u16,
-    jt: u8,
-    jf: u8,
-    k: u32,
-}
-
-const fn load(offset: u32) -> Insn {
-    Insn { code: 0x20, jt: 0, jf: 0, k: offset }
-}
-/// Skips `jf` instructions if A is not `k`.
-const fn unless_equal(k: u32, jf: u8) -> Insn {
-    Insn { code: 0x15, jt: 0, jf, k }
-}
-const fn ret(k: u32) -> Insn {
-    Insn { code: 6, jt: 0, jf: 0, k }
-}
-
-const KILL_PROCESS: u32 = 0x8000_0000;
-const KILL_THREAD: u32 = 0;
-const TRAP: u32 = 0x0003_0000;
-const ERRNO: u32 = 0x0005_0000;
-const USER_NOTIF: u32 = 0x7fc0_0000;
-const TRACE: u32 = 0x7ff0_0000;
-const LOG: u32 = 0x7ffc_0000;
-const ALLOW: u32 = 0x7fff_0000;
 const PR_SET_SECCOMP: u32 = 22;
 const PR_GET_SECCOMP: u32 = 21;
 const PR_SET_NO_NEW_PRIVS: u32 = 38;
 const ARCH: u32 = 0xc000_003e;
-
-/// `struct sock_fprog`.
-#[repr(C)]
-struct Prog {
-    len: u16,
-    filter: *const Insn,
-}
-
-fn seccomp(op: u32, flags: u32, args: usize) -> Result {
-    // SAFETY: the kernel reads the arguments.
-    unsafe { syscall!(__NR_seccomp, op, flags, args) }
-}
-
-fn install(program: &[Insn], flags: u32) -> Result {
-    let p = Prog { len: program.len() as u16, filter: program.as_ptr() };
-    seccomp(1, flags, from_ref(&p) as usize)
-}
 
 /// A filter that answers so to one call, and lets all others be.
 fn filter(call: u32, answer: u32) -> Result {
