@@ -240,6 +240,15 @@ pub fn panic(args: fmt::Arguments<'_>) -> ! {
     finish_panic(format_args!("{why}"), false)
 }
 
+/// Panics in an NMI. Returns if it has interrupted a panic, which goes on then (Linux 6.1,
+/// `kernel/panic.c`, `nmi_panic`; there is no other CPU that could have begun one).
+#[cold]
+pub fn nmi_panic(args: fmt::Arguments<'_>) {
+    if PANICS.load(Ordering::Relaxed) == 0 {
+        panic(args);
+    }
+}
+
 /// What comes after the message.
 fn finish_panic(why: fmt::Arguments<'_>, quiet: bool) -> ! {
     let timeout = PANIC_TIMEOUT.load(Ordering::Relaxed);

@@ -10,7 +10,7 @@ use crate::arch::x86::kernel::dumpstack::show_regs;
 use crate::arch::x86::kernel::nmi_watchdog::STRIKES_PER_SECOND;
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
-use crate::kernel::panic::{bust_spinlocks, panic, print_modules};
+use crate::kernel::panic::{bust_spinlocks, nmi_panic, print_modules};
 use crate::kernel::time::timekeeping::ktime_get;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -99,7 +99,7 @@ fn report(regs: &PtRegs) {
     show_user_stack(Some(regs));
     bust_spinlocks(false);
     if HARDLOCKUP_PANIC.load(Relaxed) {
-        panic(format_args!("Hard LOCKUP"));
+        nmi_panic(format_args!("Hard LOCKUP"));
     }
 }
 

@@ -31,6 +31,8 @@ section! {
     entry_text: __entry_text_start, __entry_text_end;
     /// Code that deals with breakpoints (`.kprobes.text`).
     kprobes_text: __kprobes_text_start, __kprobes_text_end;
+    /// An NMI's way to those who want it (`.nmi.text`).
+    nmi_text: __nmi_text_start, __nmi_text_end;
     /// Where a CPU waits for interrupts (`.cpuidle.text`).
     cpuidle_text: __cpuidle_text_start, __cpuidle_text_end;
 }

@@ -179,6 +179,7 @@ pub fn exception_stack_of(addr: usize) -> Option<(&'static str, usize, usize)> {
 }
 
 /// Whether `addr` is on a stack of #DB's or #BP's (`is_debug_stack`).
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 pub fn is_debug_stack(addr: usize) -> bool {
     [DEBUG_STACK, BREAKPOINT_STACK].into_iter().any(|ist| {
         let top = ist_top(ist, 0);

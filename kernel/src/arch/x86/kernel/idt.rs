@@ -114,6 +114,7 @@ pub fn use_ist() {
 
 /// In an NMI that has interrupted a handler of #DB or #BP: these two stay on the current stack, for
 /// theirs is in use (`debug_stack_set_zero`).
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 pub fn debug_stack_set_zero() {
     let ctr = &this_cpu().debug_idt_ctr;
     ctr.set(ctr.get() + 1);
@@ -121,12 +122,14 @@ pub fn debug_stack_set_zero() {
 }
 
 /// Undoes [`debug_stack_set_zero`].
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 pub fn debug_stack_reset() {
     let ctr = &this_cpu().debug_idt_ctr;
     ctr.set(ctr.get() - 1);
     load_current_idt();
 }
 
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn load_current_idt() {
     let idt = if this_cpu().debug_idt_ctr.get() == 0 { &IDT } else { &DEBUG_IDT };
     // SAFETY: both are static and complete.

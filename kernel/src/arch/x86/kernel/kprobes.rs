@@ -328,7 +328,8 @@ pub fn arch_init_kprobes() -> Result {
     register_die_notifier(&KPROBE_EXCEPTIONS_NB)
 }
 
-/// Code that deals with a hit: no breakpoint is placed there (`__kprobes_text`, and the entries).
-pub fn blacklist() -> [core::ops::Range<u64>; 2] {
-    [sections::entry_text(), sections::kprobes_text()]
+/// Code that deals with a hit, or may interrupt that: no breakpoint is placed there (`__kprobes_text`,
+/// the entries, NMIs).
+pub fn blacklist() -> [core::ops::Range<u64>; 3] {
+    [sections::entry_text(), sections::kprobes_text(), sections::nmi_text()]
 }

@@ -20,6 +20,9 @@
 //!
 //! An NMI may have interrupted anything, with any lock held: what is called here takes none that
 //! others take, which [`locking`](crate::locking) checks in debug builds.
+//!
+//! The path itself is in `.nmi.text`, where no breakpoint is placed (Linux 6.1, `NOKPROBE_SYMBOL` and
+//! `noinstr`): it may have interrupted the handling of one. What handlers call is not.
 
 use crate::arch::x86::events::core::show_user_stack;
 use crate::arch::x86::kernel::cpu::is_debug_stack;
@@ -31,8 +34,9 @@ use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::Result;
 use crate::kernel::context_tracking::{self, CtxState};
 use crate::kernel::notifier::{AtomicNotifierHead, NotifierBlock, NotifyResult};
-use crate::kernel::panic::panic;
+use crate::kernel::panic::nmi_panic;
 use crate::kernel::time::timekeeping::{ktime_get, rdtsc};
+use crate::kernel::watchdog_hld::touch_nmi_watchdog;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use x86_64::instructions::port::Port;
@@ -93,6 +97,7 @@ pub fn unregister_nmi_handler(kind: NmiType, action: &'static NmiAction) -> Resu
 }
 
 /// Calls all handlers of a type, as one NMI may stand for several events (`nmi_handle`).
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn nmi_handle(kind: NmiType, regs: &mut PtRegs) -> u32 {
     let mut handled = 0;
     NMI_DESC[kind as usize].call_chain(|handler| {
@@ -213,6 +218,7 @@ fn reason_of(byte: u8) -> Reason {
 /// The interrupted code may be a handler of #DB or #BP, at the top of its stack: such exceptions in
 /// here must not begin there again. (Between the entry and `shift_ist` nothing else prevents it.) A
 /// program's RSP may be anything. Returns whether there is something to be undone.
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn nmi_nesting_preprocess(regs: &PtRegs) -> bool {
     let spared = !regs.user_mode() && is_debug_stack(regs.sp as usize);
     if spared {
@@ -221,6 +227,7 @@ fn nmi_nesting_preprocess(regs: &PtRegs) -> bool {
     spared
 }
 
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn nmi_nesting_postprocess(spared: bool) {
     if spared {
         debug_stack_reset();
@@ -229,6 +236,7 @@ fn nmi_nesting_postprocess(spared: bool) {
 
 /// NMI. One from user mode is handled on the thread's stack, where the next finds no sign of it once
 /// an `iret` of its handlers has let that in: it only says that it was there (Linux 6.1, `exc_nmi`).
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 pub extern "C" fn do_nmi(regs: &mut PtRegs, _error_code: u64) {
     let state = &this_cpu().nmi.state;
     if state.load(Ordering::Relaxed) != NMI_NOT_RUNNING {
@@ -245,6 +253,7 @@ pub extern "C" fn do_nmi(regs: &mut PtRegs, _error_code: u64) {
     }
 }
 
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn handle_nmi(regs: &mut PtRegs) {
     // Handlers look at user memory, on which there may be breakpoints.
     let dr7 = local_db_save();
@@ -258,11 +267,13 @@ fn handle_nmi(regs: &mut PtRegs) {
     local_db_restore(dr7);
 }
 
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn nmi_enter() -> CtxState {
     ist_enter();
     context_tracking::nmi_enter()
 }
 
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn nmi_exit(prev_state: CtxState) {
     context_tracking::nmi_exit(prev_state);
     ist_exit();
@@ -274,6 +285,7 @@ pub fn local_touch_nmi() {
     this_cpu().nmi.last_nmi_rip.set(0);
 }
 
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn default_do_nmi(regs: &mut PtRegs) {
     let nmi = &this_cpu().nmi;
     // The same instruction as last time: perhaps nothing ran between the two.
@@ -320,22 +332,24 @@ fn is_set(switch: &AtomicI32) -> bool {
     switch.load(Ordering::Relaxed) != 0
 }
 
-fn nmi_panic() -> ! {
-    panic(format_args!("NMI: Not continuing"))
+fn not_continuing() {
+    nmi_panic(format_args!("NMI: Not continuing"));
 }
 
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn pci_serr_error(reason: u8, regs: &mut PtRegs) {
     if nmi_handle(NmiType::Serr, regs) != 0 {
         return;
     }
     pr_emerg!("NMI: PCI system error (SERR) for reason {reason:02x} on CPU {}.\n", cpu_number());
     if is_set(&PANIC_ON_UNRECOVERED_NMI) {
-        nmi_panic();
+        not_continuing();
     }
     pr_emerg!("Dazed and confused, but trying to continue\n");
     write_reason_port(reason & NMI_REASON_CLEAR_MASK | NMI_REASON_CLEAR_SERR);
 }
 
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn io_check_error(reason: u8, regs: &mut PtRegs) {
     if nmi_handle(NmiType::IoCheck, regs) != 0 {
         return;
@@ -344,7 +358,9 @@ fn io_check_error(reason: u8, regs: &mut PtRegs) {
     show_regs(regs);
     show_user_stack(Some(regs));
     if is_set(&PANIC_ON_IO_NMI) {
-        panic(format_args!("NMI IOCK error: Not continuing"));
+        nmi_panic(format_args!("NMI IOCK error: Not continuing"));
+        // A panic was under way, and goes on at once.
+        return;
     }
     // The line is enabled again after a while.
     let cleared = reason & NMI_REASON_CLEAR_MASK | NMI_REASON_CLEAR_IOCHK;
@@ -353,14 +369,17 @@ fn io_check_error(reason: u8, regs: &mut PtRegs) {
     write_reason_port(cleared & !NMI_REASON_CLEAR_IOCHK);
 }
 
-/// Waits; good in any context (`udelay`). Where the clock does not run, not for ever.
+/// Waits; good in any context (`udelay`). Where the clock does not run, not for ever. Interrupts are off
+/// all the while, which is no lockup.
 fn delay_ns(ns: u64) {
     let (until, from) = (ktime_get().saturating_add(ns), rdtsc());
     while ktime_get() < until && rdtsc().wrapping_sub(from) < 1 << 36 {
+        touch_nmi_watchdog();
         core::hint::spin_loop();
     }
 }
 
+#[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn unknown_nmi_error(reason: u8, regs: &mut PtRegs) {
     let stats = &this_cpu().nmi.stats;
     let handled = nmi_handle(NmiType::Unknown, regs);
@@ -372,7 +391,7 @@ fn unknown_nmi_error(reason: u8, regs: &mut PtRegs) {
     pr_emerg!("Uhhuh. NMI received for unknown reason {reason:02x} on CPU {}.\n", cpu_number());
     show_user_stack(Some(regs));
     if is_set(&UNKNOWN_NMI_PANIC) || is_set(&PANIC_ON_UNRECOVERED_NMI) {
-        nmi_panic();
+        not_continuing();
     }
     pr_emerg!("Dazed and confused, but trying to continue\n");
 }
