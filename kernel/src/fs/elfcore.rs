@@ -275,7 +275,7 @@ fn prpsinfo(t: &Task, mm: &Mm) -> PrPsinfo {
         state: b"RSDTtXZPI".iter().position(|&c| c == state).unwrap_or(0) as u8,
         sname: state,
         zomb: u8::from(state == b'Z'),
-        nice: 0,
+        nice: t.se.params().nice as i8,
         _pad: 0,
         flag: u64::from(t.pf.load(Relaxed)),
         uid: cred.uid,

@@ -3,7 +3,7 @@
 
 use crate::errno::{EAGAIN, EFAULT, EINVAL, Result};
 use crate::fs::anon_inodes::anon_inode_getfd;
-use crate::fs::file_table::{File, FileOps, RW_FLAGS, Seeking, poll};
+use crate::fs::file_table::{File, FileOps, RW_FLAGS, Seeking, Vectors, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::wait::WaitQueue;
@@ -93,6 +93,9 @@ impl FileOps for EventFd {
         let overflow = if count == u64::MAX { poll::ERR } else { 0 };
         let writable = if count < u64::MAX - 1 { poll::OUT } else { 0 };
         Some(readable | overflow | writable)
+    }
+    fn vectors(&self) -> Vectors {
+        Vectors { read: true, write: false }
     }
     fn rw_flags(&self) -> u32 {
         RW_FLAGS | RWF_NOWAIT

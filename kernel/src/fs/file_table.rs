@@ -42,6 +42,19 @@ pub struct Splices {
     pub to: bool,
 }
 
+/// Whether a file takes all buffers of a call at once.
+#[derive(Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Vectors {
+    pub read: bool,
+    pub write: bool,
+}
+
+impl Vectors {
+    /// Neither way.
+    pub const NEVER: Self = Self { read: false, write: false };
+}
+
 /// Poll bits, as `poll(2)` has them.
 #[allow(missing_docs)]
 pub mod poll {
@@ -79,7 +92,12 @@ pub trait FileOps: Send + Sync {
     fn splices(&self) -> Splices {
         Splices::default()
     }
-    /// Flags of `preadv2` and `pwritev2` that it knows (`FMODE_NOWAIT`, `do_loop_readv_writev`).
+    /// Whether the buffers of one call are taken at once (`read_iter`, `write_iter`), or one after
+    /// another.
+    fn vectors(&self) -> Vectors {
+        Vectors { read: true, write: true }
+    }
+    /// Flags of `preadv2` and `pwritev2` that it knows (`FMODE_NOWAIT`).
     fn rw_flags(&self) -> u32 {
         RW_FLAGS
     }

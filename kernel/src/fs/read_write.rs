@@ -7,8 +7,9 @@ use crate::fs::file_table::File;
 use crate::kernel::signal::sigset::SIGXFSZ;
 use crate::kernel::signal::{send_sig, state::rlimit};
 use crate::kernel::task::current;
-use crate::lib::iov_iter::{IovIter, import_iovec};
+use crate::lib::iov_iter::{IoVec, IovIter, import_iovec};
 use alloc::sync::Arc;
+use linux_raw_sys::general::RWF_HIPRI;
 
 /// Cuts a write at `RLIMIT_FSIZE`; one that starts there gets `SIGXFSZ`
 /// (`generic_write_checks`).
@@ -54,46 +55,67 @@ fn verify_unsigned_area(f: &File, pos: i64, count: usize) -> Option<Result> {
     negative.then_some(if count as u64 >= pos.unsigned_abs() { Err(EOVERFLOW) } else { Ok(()) })
 }
 
-/// Reads `len` bytes at the file's position, and moves it.
+/// Has `io` move `len` bytes at the file's position, which moves if that does not fail.
 #[inline]
-fn read_here(f: &File, mut to: IovIter<'_>, len: usize) -> Result<usize> {
+fn at_own_position(f: &File, len: usize, io: impl FnOnce(&mut u64) -> Result<usize>) -> Result<usize> {
     if !f.seekable {
         verify_area(0, len)?;
-        return f.op.read(f, &mut to, &mut 0);
+        return io(&mut 0);
     }
     let mut pos = *f.pos.lock();
     verify_area_of(f, pos, len)?;
-    let r = f.op.read(f, &mut to, &mut pos);
+    let n = io(&mut pos)?;
     *f.pos.lock() = pos;
-    r
+    Ok(n)
 }
 
-/// Writes `len` bytes at the file's position, and moves it.
-#[inline]
-fn write_here(f: &File, mut from: IovIter<'_>, len: usize) -> Result<usize> {
-    if !f.seekable {
-        verify_area(0, len)?;
-        return f.op.write(f, &mut from, &mut 0);
+/// Reads into several buffers: at once, or into one after another (`do_iter_read`).
+fn read_vector(f: &File, vec: &[IoVec], flags: u32, pos: &mut u64) -> Result<usize> {
+    if f.op.vectors().read {
+        f.op.read(f, &mut IovIter::vector(vec).with_flags(flags), pos)
+    } else {
+        each_segment(vec, |to| f.op.read(f, to, pos))
     }
-    let mut pos = *f.pos.lock();
-    verify_area_of(f, pos, len)?;
-    let r = f.op.write(f, &mut from, &mut pos);
-    *f.pos.lock() = pos;
-    r
+}
+
+/// Writes several buffers: at once, or one after another (`do_iter_write`).
+fn write_vector(f: &File, vec: &[IoVec], flags: u32, pos: &mut u64) -> Result<usize> {
+    if f.op.vectors().write {
+        f.op.write(f, &mut IovIter::vector(vec).with_flags(flags), pos)
+    } else {
+        each_segment(vec, |from| f.op.write(f, from, pos))
+    }
+}
+
+/// One transfer after another, until one moves less than it was to. A failure is one only if it is
+/// the first's; of the empty buffers only one that stands first is seen (`do_loop_readv_writev`).
+fn each_segment(vec: &[IoVec], mut io: impl FnMut(&mut IovIter<'_>) -> Result<usize>) -> Result<usize> {
+    let mut done = 0;
+    for (_, v) in vec.iter().enumerate().filter(|(i, v)| *i == 0 || v.len != 0) {
+        match io(&mut IovIter::user(v.base, v.len)?) {
+            Ok(n) if n == v.len => done += n,
+            Ok(n) => return Ok(done + n),
+            Err(e) if done == 0 => return Err(e),
+            Err(_) => break,
+        }
+    }
+    Ok(done)
 }
 
 /// `read(2)`.
 pub fn sys_read(fd: i32, buf: usize, len: usize) -> Result<usize> {
     let f = fget(fd)?;
     f.want_read()?;
-    read_here(&f, IovIter::user_whole(buf, len)?, len)
+    let mut to = IovIter::user_whole(buf, len)?;
+    at_own_position(&f, len, |pos| f.op.read(&f, &mut to, pos))
 }
 
 /// `write(2)`.
 pub fn sys_write(fd: i32, buf: usize, len: usize) -> Result<usize> {
     let f = fget(fd)?;
     f.want_write()?;
-    write_here(&f, IovIter::user_whole(buf, len)?, len)
+    let mut from = IovIter::user_whole(buf, len)?;
+    at_own_position(&f, len, |pos| f.op.write(&f, &mut from, pos))
 }
 
 /// The file behind `fd` for a call that names a position.
@@ -108,14 +130,18 @@ fn seekable(f: &File) -> Result {
     if f.seekable { Ok(()) } else { Err(ESPIPE) }
 }
 
+/// Bytes of all buffers.
+fn total(vec: &[IoVec]) -> usize {
+    vec.iter().map(|v| v.len).sum()
+}
+
 /// `readv(2)`.
 pub fn sys_readv(fd: i32, vec: usize, count: usize) -> Result<usize> {
     let f = fget(fd)?;
     f.want_read()?;
     let vec = import_iovec(vec, count)?;
-    let to = IovIter::vector(&vec);
-    let len = to.count();
-    if len == 0 { Ok(0) } else { read_here(&f, to, len) }
+    let len = total(&vec);
+    if len == 0 { Ok(0) } else { at_own_position(&f, len, |pos| read_vector(&f, &vec, 0, pos)) }
 }
 
 /// `writev(2)`.
@@ -123,9 +149,8 @@ pub fn sys_writev(fd: i32, vec: usize, count: usize) -> Result<usize> {
     let f = fget(fd)?;
     f.want_write()?;
     let vec = import_iovec(vec, count)?;
-    let from = IovIter::vector(&vec);
-    let len = from.count();
-    if len == 0 { Ok(0) } else { write_here(&f, from, len) }
+    let len = total(&vec);
+    if len == 0 { Ok(0) } else { at_own_position(&f, len, |pos| write_vector(&f, &vec, 0, pos)) }
 }
 
 /// `pread64(2)`.
@@ -151,12 +176,12 @@ pub fn sys_preadv(fd: i32, vec: usize, count: usize, pos: i64) -> Result<usize> 
     let (f, mut pos) = fget_at(fd, pos)?;
     f.want_read()?;
     let vec = import_iovec(vec, count)?;
-    let mut to = IovIter::vector(&vec);
-    if to.count() == 0 {
+    let len = total(&vec);
+    if len == 0 {
         return Ok(0);
     }
-    verify_area(pos, to.count())?;
-    f.op.read(&f, &mut to, &mut pos)
+    verify_area(pos, len)?;
+    read_vector(&f, &vec, 0, &mut pos)
 }
 
 /// `pwritev(2)`.
@@ -164,12 +189,12 @@ pub fn sys_pwritev(fd: i32, vec: usize, count: usize, pos: i64) -> Result<usize>
     let (f, mut pos) = fget_at(fd, pos)?;
     f.want_write()?;
     let vec = import_iovec(vec, count)?;
-    let mut from = IovIter::vector(&vec);
-    if from.count() == 0 {
+    let len = total(&vec);
+    if len == 0 {
         return Ok(0);
     }
-    verify_area(pos, from.count())?;
-    f.op.write(&f, &mut from, &mut pos)
+    verify_area(pos, len)?;
+    write_vector(&f, &vec, 0, &mut pos)
 }
 
 /// The file behind `fd`, and a position unless it is -1: the file's own.
@@ -178,12 +203,13 @@ fn fget_at_or_here(fd: i32, pos: i64) -> Result<(Arc<File>, Option<u64>)> {
 }
 
 /// Whether the file knows all of a call's flags; the data is where it stays anyway, and nothing is
-/// polled for (`kiocb_set_rw_flags`).
-fn check_rw_flags(f: &File, pos: Option<u64>, len: usize, flags: u32) -> Result {
+/// polled for (`kiocb_set_rw_flags`; `do_loop_readv_writev` where the buffers are not taken at once).
+fn check_rw_flags(f: &File, pos: Option<u64>, len: usize, (flags, at_once): (u32, bool)) -> Result {
     if let Some(pos) = pos {
         verify_area(pos, len)?;
     }
-    if flags & !f.op.rw_flags() == 0 { Ok(()) } else { Err(EOPNOTSUPP) }
+    let known = if at_once { f.op.rw_flags() } else { RWF_HIPRI };
+    if flags & !known == 0 { Ok(()) } else { Err(EOPNOTSUPP) }
 }
 
 /// `preadv2(2)`.
@@ -191,15 +217,14 @@ pub fn sys_preadv2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, fl
     let (f, pos) = fget_at_or_here(fd, pos)?;
     f.want_read()?;
     let vec = import_iovec(vec, count)?;
-    let mut to = IovIter::vector(&vec).with_flags(flags);
-    let len = to.count();
+    let len = total(&vec);
     if len == 0 {
         return Ok(0);
     }
-    check_rw_flags(&f, pos, len, flags)?;
+    check_rw_flags(&f, pos, len, (flags, f.op.vectors().read))?;
     match pos {
-        Some(mut pos) => f.op.read(&f, &mut to, &mut pos),
-        None => read_here(&f, to, len),
+        Some(mut pos) => read_vector(&f, &vec, flags, &mut pos),
+        None => at_own_position(&f, len, |pos| read_vector(&f, &vec, flags, pos)),
     }
 }
 
@@ -208,15 +233,14 @@ pub fn sys_pwritev2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, f
     let (f, pos) = fget_at_or_here(fd, pos)?;
     f.want_write()?;
     let vec = import_iovec(vec, count)?;
-    let mut from = IovIter::vector(&vec).with_flags(flags);
-    let len = from.count();
+    let len = total(&vec);
     if len == 0 {
         return Ok(0);
     }
-    check_rw_flags(&f, pos, len, flags)?;
+    check_rw_flags(&f, pos, len, (flags, f.op.vectors().write))?;
     match pos {
-        Some(mut pos) => f.op.write(&f, &mut from, &mut pos),
-        None => write_here(&f, from, len),
+        Some(mut pos) => write_vector(&f, &vec, flags, &mut pos),
+        None => at_own_position(&f, len, |pos| write_vector(&f, &vec, flags, pos)),
     }
 }
 
@@ -230,4 +254,27 @@ pub fn sys_lseek(fd: i32, offset: i64, whence: u32) -> Result<usize> {
         return Err(EINVAL);
     }
     f.op.seek(&f, offset, whence).map(|p| p as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::errno::EFAULT;
+
+    fn each(lens: &[usize], answers: &[Result<usize>]) -> (Result<usize>, usize) {
+        let vec: alloc::vec::Vec<_> = lens.iter().map(|&len| IoVec { base: 4096, len }).collect();
+        let mut calls = answers.iter();
+        let r = each_segment(&vec, |_| *calls.next().unwrap());
+        (r, answers.len() - calls.len())
+    }
+
+    #[test]
+    fn buffers_one_after_another() {
+        assert_eq!(each(&[8, 0, 8], &[Ok(8), Ok(8)]), (Ok(16), 2));
+        assert_eq!(each(&[8, 8], &[Ok(8), Err(EFAULT)]), (Ok(8), 2));
+        assert_eq!(each(&[8, 8], &[Ok(5)]), (Ok(5), 1));
+        assert_eq!(each(&[8, 8], &[Err(EFAULT)]), (Err(EFAULT), 1));
+        assert_eq!(each(&[0, 8], &[Err(EINVAL)]), (Err(EINVAL), 1));
+        assert_eq!(each(&[0, 8], &[Ok(0), Ok(8)]), (Ok(8), 2));
+    }
 }

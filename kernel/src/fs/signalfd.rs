@@ -6,7 +6,7 @@ use crate::arch::x86::lib::usercopy::get_user;
 use crate::errno::{EAGAIN, EFAULT, EINVAL, Result};
 use crate::fs::anon_inodes::anon_inode_getfd;
 use crate::fs::file::fget;
-use crate::fs::file_table::{File, FileOps, Seeking, poll};
+use crate::fs::file_table::{File, FileOps, Seeking, Vectors, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::signal::deliver::dequeue_signal;
@@ -16,7 +16,7 @@ use crate::kernel::task::current;
 use crate::lib::iov_iter::IovIter;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK, RWF_HIPRI};
+use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
 use siginfo::SigFields;
 use zerocopy::{Immutable, IntoBytes};
 
@@ -146,8 +146,8 @@ impl FileOps for SignalFd {
         let pending = cur.sig.pending.set().union(cur.signal.shared_pending.set());
         Some(if next_signal(pending, self.set().not()) != 0 { poll::IN } else { 0 })
     }
-    fn rw_flags(&self) -> u32 {
-        RWF_HIPRI
+    fn vectors(&self) -> Vectors {
+        Vectors::NEVER
     }
     fn seeking(&self) -> Seeking {
         Seeking::Ignored

@@ -4,7 +4,7 @@
 use crate::errno::{EAGAIN, ECANCELED, EFAULT, EINVAL, EPERM, Result};
 use crate::fs::anon_inodes::anon_inode_getfd;
 use crate::fs::file::fget;
-use crate::fs::file_table::{File, FileOps, Seeking, poll};
+use crate::fs::file_table::{File, FileOps, Seeking, Vectors, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::capability::capable;
@@ -20,7 +20,7 @@ use crate::mm::util::try_push;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use linux_raw_sys::general as raw;
-use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK, RWF_HIPRI};
+use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK};
 
 const TFD_TIMER_ABSTIME: u32 = 1;
 const TFD_TIMER_CANCEL_ON_SET: u32 = 2;
@@ -210,8 +210,8 @@ impl FileOps for TimerFd {
         table.wait(&self.wait);
         Some(if self.state.lock().ticks != 0 { poll::IN } else { 0 })
     }
-    fn rw_flags(&self) -> u32 {
-        RWF_HIPRI
+    fn vectors(&self) -> Vectors {
+        Vectors::NEVER
     }
     fn seeking(&self) -> Seeking {
         Seeking::Ignored

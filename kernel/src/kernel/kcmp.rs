@@ -66,8 +66,9 @@ pub fn sys_kcmp(pid1: i32, pid2: i32, what: u32, fd1: usize, fd2: usize) -> Resu
         kind::FILES => both(|t| address(t.files.lock().as_ref())),
         kind::FS => both(|t| address(t.fs.lock().as_ref())),
         kind::SIGHAND => both(|t| Arc::as_ptr(&t.sighand.lock()) as usize),
-        // Nobody has either.
-        kind::IO | kind::SYSVSEM => [0, 0],
+        kind::SYSVSEM => both(|t| t.sysvsem.with(address)),
+        // Nobody has any.
+        kind::IO => [0, 0],
         kind::EPOLL_TFD => return Err(EOPNOTSUPP),
         _ => return Err(EINVAL),
     };

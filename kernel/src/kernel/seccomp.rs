@@ -9,6 +9,7 @@ pub mod bpf;
 use crate::arch::x86::kernel::process_64::set_tsc_mode;
 use crate::arch::x86::lib::usercopy::{copy_from_user, get_user, put_user};
 use crate::arch::x86::ptrace::PtRegs;
+use crate::arch::x86::syscall::syscall_get_arguments;
 use crate::errno::{EACCES, EFAULT, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP, ESRCH, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::exit::{do_exit, others_live};
@@ -130,12 +131,7 @@ fn share(from: &Task, to: &Task) {
 /// What filters see of the call that the current task makes (`populate_seccomp_data`).
 fn describe(cur: Current, regs: &PtRegs) -> Data {
     let compat = cur.thread().compat_syscall.get();
-    let args = if compat {
-        // Whole registers, although the calls take halves of them (`syscall_get_arguments`).
-        [regs.bx, regs.cx, regs.dx, regs.si, regs.di, regs.bp]
-    } else {
-        [regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9]
-    };
+    let args = syscall_get_arguments(regs, compat);
     let mut d = [0; 16];
     d[0] = regs.orig_ax as u32;
     d[1] = ARCHS[usize::from(compat)];

@@ -89,6 +89,8 @@ fn contents(addr: usize) {
         let _ = setrlimit(RLIMIT_CORE, 1 << 30, None);
         // SAFETY: the page is ours.
         unsafe { (addr as *mut u64).write(WORD ^ 1) };
+        // SAFETY: no memory is involved; this process.
+        let _ = unsafe { syscall!(__NR_setpriority, 0, 0, 3) };
         let _ = spawn_thread(other_thread);
         user::time::sleep_ms(50);
         // SAFETY: the fault is the purpose.
@@ -116,6 +118,7 @@ fn contents(addr: usize) {
                 }
             }
             0x5349_4749 => siginfo = (half(c, 0), half(c, 8), word(c, 16)),
+            3 => check_eq!(c[3], 3, "how nice it was"),
             0x202 => check!(word(c, 464) & 7 == 7, "the features in the XSAVE image: {:#x}", word(c, 464)),
             _ => {}
         }

@@ -28,6 +28,29 @@ fn run() {
     timer_refused();
     cancelled();
     described();
+    several_buffers();
+}
+
+/// timerfd fills each buffer by itself, eventfd all at once; but it is written one by one.
+fn several_buffers() {
+    let mut words = [0u32; 4];
+    let at = words.as_mut_ptr() as usize;
+    let (halves, wholes) = ([[at, 4], [at + 4, 4]], [[at, 8], [at + 8, 8]]);
+    // SAFETY: the buffers are `words`.
+    let readv = |fd: i32, vec: &[[usize; 2]; 2]| unsafe { syscall!(__NR_readv, fd, vec.as_ptr(), 2) };
+    let fd = timerfd_create(CLOCK_MONOTONIC, O_NONBLOCK).unwrap_or(-1);
+    check!(timerfd_settime(fd, 0, Itimerspec::new(MS, 0)).is_ok(), "1 ms");
+    sleep_ms(5);
+    check_eq!(readv(fd, &halves), Err(Errno(EINVAL)), "a half has no room for it");
+    check_eq!(readv(fd, &wholes), Ok(8), "once, not twice");
+    let _ = close(fd);
+    let fd = eventfd(5, O_NONBLOCK).unwrap_or(-1);
+    check_eq!(readv(fd, &halves), Ok(8), "eventfd");
+    // SAFETY: likewise.
+    let writev = |vec: &[[usize; 2]; 2]| unsafe { syscall!(__NR_writev, fd, vec.as_ptr(), 2) };
+    check_eq!(writev(&halves), Err(Errno(EINVAL)), "half a number");
+    check_eq!((writev(&wholes), read_u64(fd)), (Ok(16), Ok(5)), "two numbers, 5 and 0");
+    let _ = close(fd);
 }
 
 fn nonblock(fd: i32, on: bool) {

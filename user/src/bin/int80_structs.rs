@@ -172,6 +172,18 @@ fn processes(low: Low) {
     check_eq!(low.get::<[u8; 6]>(0), *b"Linux\0", "the system");
 }
 
+/// Of i386's `sigevent` only four words are read: the rest need not be there.
+fn timer_event() {
+    const PAGE: usize = user::memory::PAGE;
+    let Some(edge) = Low::new(2 * PAGE) else { return check!(false, "two pages") };
+    // SAFETY: the second one was just mapped.
+    let _ = unsafe { user::memory::unmap(edge.at(PAGE) as usize, PAGE) };
+    let event = edge.put(PAGE - 16, [7u32, SIGALRM, 0, 0]);
+    check_eq!(call(259, [1, event, edge.at(0), 0, 0]), Ok(0), "timer_create");
+    check_eq!(call(263, [edge.get(0), 0, 0, 0, 0]), Ok(0), "timer_delete");
+    check_eq!(call(259, [1, event + 4, edge.at(0), 0, 0]), Err(Errno(EFAULT)), "three words");
+}
+
 fn waiting(low: Low) {
     let Ok((r, w)) = file::pipe(0) else { return };
     let (set, n) = (1u32 << r, w as u32 + 1);
@@ -245,6 +257,7 @@ fn run() {
     restarted(low);
     processes(low);
     waiting(low);
+    timer_event();
     signals(low);
     exec(low);
 }

@@ -87,6 +87,11 @@ fn two_pages(mem: i32, page: usize) {
     let r = unsafe { syscall!(__NR_read, mem, room, 8192usize) };
     check_eq!(r, Err(Errno(EFAULT)), "half of the room is there");
     check_eq!(file::lseek(mem, 0, 1), Ok(page), "the place is the same");
+    // Of several buffers one is filled after another, and the first one stays so.
+    let vec = [[room, 16], [room + 4096, 16]];
+    // SAFETY: likewise.
+    let r = unsafe { syscall!(__NR_readv, mem, vec.as_ptr(), 2) };
+    check_eq!((r, file::lseek(mem, 0, 1)), (Ok(16), Ok(page + 16)), "one buffer of two");
 }
 
 /// Without `PTRACE_O_EXITKILL` a tracee outlives its tracer, and what stopped it is over.

@@ -59,6 +59,24 @@ fn sleeping_child() {
     check_eq!(text(format_args!("/proc/{me}/task/{me}/children")), Ok(""), "nobody is left");
 }
 
+/// Who waits in one of i386's calls has its arguments elsewhere.
+fn waits_in_int80() {
+    let Ok((r, _w)) = file::pipe(0) else { return check!(false, "a pipe") };
+    let pid = process::child(|| {
+        // SAFETY: nothing comes through the pipe.
+        i32::from(unsafe { user::syscall::int80(3, [r as u32, 0x1000, 1, 0x55, 0x66]) }.is_ok())
+    });
+    while text(format_args!("/proc/{pid}/stat")).is_ok_and(|t| !t.contains(") S ")) {
+        sleep_ms(5);
+    }
+    let mut want = Text::<64>::new();
+    let _ = write!(want, "3 {r:#x} 0x1000 0x1 0x55 0x66 0x");
+    let call = text(format_args!("/proc/{pid}/syscall")).unwrap_or("");
+    check!(call.starts_with(want.as_str()), "i386's read: {call}");
+    let _ = kill(pid, SIGKILL);
+    let _ = process::wait(pid);
+}
+
 const PRESENT: u64 = 1 << 63;
 const FILE: u64 = 1 << 61;
 const EXCLUSIVE: u64 = 1 << 56;
@@ -199,6 +217,7 @@ fn mapped_files() {
 
 fn run() {
     sleeping_child();
+    waits_in_int80();
     pages();
     mapped_files();
     old_adjustment();

@@ -120,15 +120,27 @@ fn comparisons() {
     for what in 1..=6 {
         check_eq!(kcmp(me, tid, what, 0, 0), Ok(0), "{what}: a thread");
     }
+    // SAFETY: no memory is involved; a set of one semaphore for us alone.
+    let set = unsafe { syscall!(__NR_semget, 0, 1, 0o600) }.unwrap_or(0);
+    // What is done to it, and whether that is undone.
+    let change = |by: i16, undo: u16| {
+        let op = [0, by as u16, undo];
+        // SAFETY: one `struct sembuf`.
+        unsafe { syscall!(__NR_semop, set, op.as_ptr(), 1) }
+    };
     let pid = child(|| {
+        let _ = change(1, 0x1000);
         loop {
             sleep_ms(1000);
         }
     });
-    for what in 1..=4 {
+    check_eq!(change(-1, 0), Ok(0), "the child has said what is to be undone");
+    for what in [1, 2, 3, 4, 6] {
         let (ab, ba) = (kcmp(me, pid, what, 0, 0), kcmp(pid, me, what, 0, 0));
         check!(matches!((ab, ba), (Ok(1), Ok(2)) | (Ok(2), Ok(1))), "{what}: a child: {ab:?} {ba:?}");
     }
+    // SAFETY: no memory is involved; IPC_RMID.
+    check_eq!(unsafe { syscall!(__NR_semctl, set, 0, 0, 0) }, Ok(0), "away with it");
     let other = file::open(c"/proc/self/status", 0, 0).unwrap_or(-1);
     let same = file::dup2(other, 50).unwrap_or(0) as i32;
     check_eq!(kcmp(me, me, 0, other, same), Ok(0), "a copy of a descriptor");

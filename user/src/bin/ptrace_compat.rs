@@ -209,6 +209,7 @@ fn thread_areas(low: Place) {
     check_eq!(put_set(pid, NT_386_TLS, &[flat, [0; 4]], 32), Ok(0), "one, and none");
     check_eq!(put_set(pid, NT_386_TLS, &[flat, [0, 0, 1, 0x50]], 32), Err(Errno(EINVAL)), "16 bits");
     check_eq!(put_set(pid, NT_386_TLS, &flat, 8), Err(Errno(EINVAL)), "a piece of one");
+    check_eq!(put_set(pid, NT_386_TLS, &flat, 0), Ok(0), "nothing of it");
     let mut now = [12, 13, 14].map(empty);
     now[0] = [12, 0x1234_5000, 0xf_ffff, 0x51];
     check_eq!(set_of(pid, NT_386_TLS, [[7u32; 4]; 3]), Ok((48, now)), "what was set");

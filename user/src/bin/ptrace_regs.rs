@@ -139,9 +139,22 @@ fn whole_state(pid: i32) {
     let word = |i: usize| unsafe { xstate.add(i).read_volatile() };
     check_eq!(word(26), 0x1111_2222_3333_4444, "XMM3 in it");
     check!(word(64) & 2 != 0, "SSE is in use");
-    // SAFETY: likewise; the kernel reads it.
-    unsafe { xstate.add(65).write_volatile(1) };
     let iov = [iov[0], size.unwrap_or(0)];
+    // SAFETY: likewise; the kernel reads it.
+    let put = |i: usize, value: u64| unsafe { xstate.add(i).write_volatile(value) };
+    // Only PKRU is in use: what else is in the image counts for nothing.
+    let (features, pattern) = (word(64), 0x9999_8888_7777_6666);
+    put(64, features & 1 << 9);
+    for i in [4, 26, 72] {
+        put(i, pattern);
+    }
+    check_eq!(give(PTRACE_SETREGSET, pid, NT_X86_XSTATE, &iov), Ok(0), "hardly anything in use");
+    let fx = ask(PTRACE_GETFPREGS, pid, 0, [7u64; 64]).unwrap_or([7; 64]);
+    check_eq!((fx[0], fx[3] as u32, fx[4], fx[26]), (0x37f, 0x1f80, 0, 0), "initial values");
+    check!(ask(PTRACE_GETREGSET, pid, NT_X86_XSTATE, iov).is_ok(), "the whole state again");
+    check_eq!((word(0), word(3) as u32, word(4), word(26)), (0x37f, 0x1f80, 0, 0), "likewise");
+    check_eq!((word(64), word(72)), (features & 1 << 9, 0), "what is in use, and AVX's part");
+    put(65, 1);
     check_eq!(give(PTRACE_SETREGSET, pid, NT_X86_XSTATE, &iov), Err(Errno(EINVAL)), "a compacted image");
     let short = [iov[0], 512];
     check_eq!(give(PTRACE_SETREGSET, pid, NT_X86_XSTATE, &short), Err(Errno(EFAULT)), "half an image");

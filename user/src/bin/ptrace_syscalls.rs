@@ -57,7 +57,7 @@ fn halves() {
         let _ = kill(getpid(), SIGSTOP);
         let r: i32;
         // SAFETY: i386's getppid.
-        unsafe { core::arch::asm!("int 0x80", inlateout("eax") 64 => r) };
+        unsafe { core::arch::asm!("int 0x80", inlateout("eax") 64 => r, in("rcx") 0x1_2345_6789u64) };
         -r
     });
     check_eq!(stop(pid), Ok(stopped(SIGSTOP)), "the first stop");
@@ -65,6 +65,7 @@ fn halves() {
     check_eq!(go(PTRACE_SYSCALL, pid, 0), Ok(stopped(SYSGOOD)), "int 0x80");
     let (n, w) = info(pid);
     check_eq!((n, w[0], w[3]), (80, 0x4000_0003 << 32 | 1, 64), "its info");
+    check_eq!(w[5], 0x1_2345_6789, "the second argument is the whole register");
     check_eq!(go(PTRACE_SYSCALL, pid, 0), Ok(stopped(SYSGOOD)), "it ends");
     check_eq!(tell(PTRACE_POKEUSR, pid, RAX, 0xffff_fffe), Ok(0), "with a result of 32 bits");
     let (n, w) = info(pid);

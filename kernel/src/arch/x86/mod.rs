@@ -12,3 +12,4 @@ pub mod percpu;
 pub mod ptrace;
 pub mod sections;
 pub mod segment;
+pub mod syscall;

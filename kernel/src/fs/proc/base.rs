@@ -7,6 +7,7 @@ use super::map_files::MapFilesDir;
 use super::mem::MemFile;
 use super::pagemap::Pagemap;
 use super::{ProcLink, array, kstack, smaps, task_mmu};
+use crate::arch::x86::syscall::syscall_get_arguments;
 use crate::errno::{EACCES, EINVAL, ENOENT, ENOMEM, EPERM, ESRCH, Result};
 use crate::fs::FsStruct;
 use crate::fs::dcache::Dentry;
@@ -363,13 +364,14 @@ fn syscall(t: &Task, o: &mut SeqFile) -> Result {
         o.put(b"running\n");
         return Ok(());
     }
-    // SAFETY: its user registers, on its kernel stack; it sleeps in the kernel, or is the one who
+    // SAFETY: its own state, and its user registers, on its kernel stack; it sleeps in the kernel, or is the one who
     // asks.
-    let r = unsafe { &*t.pt_regs() };
-    let nr = r.orig_ax as i64;
+    let (r, compat) = unsafe { (&*t.pt_regs(), (*t.thread.get()).compat_syscall.get()) };
+    // An `int` (`syscall_get_nr`).
+    let nr = r.orig_ax as i32;
     write!(o, "{nr}");
     if nr >= 0 {
-        for a in [r.di, r.si, r.dx, r.r10, r.r8, r.r9] {
+        for a in syscall_get_arguments(r, compat) {
             write!(o, " {a:#x}");
         }
     }

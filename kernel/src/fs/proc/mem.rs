@@ -5,8 +5,11 @@
 
 use super::base::proc_mem_open;
 use crate::errno::{EFAULT, EINVAL, EIO, Result};
-use crate::fs::file_table::{File, FileOps};
+use crate::fs::file_table::{File, FileOps, Vectors};
 use crate::fs::inode::{Inode, InodeOps};
+use crate::kernel::sched::cond_resched;
+use crate::kernel::signal::jobctl::fatal_signal_pending;
+use crate::kernel::task::current;
 use crate::lib::iov_iter::IovIter;
 use crate::mm::Mm;
 use crate::mm::page_alloc::PAGE_SIZE;
@@ -47,6 +50,11 @@ impl OpenMem {
                 0 => break,
                 n => copied += n,
             }
+            cond_resched();
+            // A page that is not got for this reason is not there (`__get_user_pages`).
+            if fatal_signal_pending(&current()) {
+                break;
+            }
         }
         *pos = pos.wrapping_add(copied as u64);
         Ok(copied)
@@ -67,6 +75,9 @@ impl FileOps for OpenMem {
             }
             Ok(mm.access_write(at, page))
         })
+    }
+    fn vectors(&self) -> Vectors {
+        Vectors::NEVER
     }
     fn unsigned_offset(&self) -> bool {
         true

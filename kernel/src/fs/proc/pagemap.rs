@@ -5,7 +5,7 @@
 use super::base::may_look;
 use crate::arch::x86::mm::pgtable::{Pte, PteFlags};
 use crate::errno::{EINVAL, ESRCH, Result};
-use crate::fs::file_table::{File, FileOps};
+use crate::fs::file_table::{File, FileOps, Vectors};
 use crate::fs::inode::{Inode, InodeOps};
 use crate::kernel::capability::capable;
 use crate::kernel::fork::find_task;
@@ -91,6 +91,9 @@ impl OpenPagemap {
 }
 
 impl FileOps for OpenPagemap {
+    fn vectors(&self) -> Vectors {
+        Vectors::NEVER
+    }
     fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         if !pos.is_multiple_of(8) || !to.count().is_multiple_of(8) {
             return Err(EINVAL);

@@ -142,13 +142,32 @@ struct State {
 }
 
 impl State {
-    fn insert(&mut self, msg: Msg) -> Result {
+    /// Queues a message; gives it back if there is no memory for that.
+    fn insert(&mut self, msg: Msg) -> Result<(), Msg> {
         let of_prio = self.messages.entry(msg.prio).or_default();
-        of_prio.try_reserve(1).map_err(|_| ENOMEM)?;
+        if of_prio.try_reserve(1).is_err() {
+            if of_prio.is_empty() {
+                self.messages.remove(&msg.prio);
+            }
+            return Err(msg);
+        }
         self.count += 1;
         self.bytes += msg.text.len();
         of_prio.push_back(msg);
         Ok(())
+    }
+    /// The first of those who wait to send does so. Without memory it waits on
+    /// (`pipelined_receive`).
+    fn serve_sender(&mut self, w: Arc<Waiter>) {
+        let msg = w.msg.lock().take();
+        match msg.map_or(Ok(()), |msg| self.insert(msg)) {
+            Ok(()) => w.finish(),
+            Err(msg) => {
+                *w.msg.lock() = Some(msg);
+                // There is room where it was taken from; it stays before those as urgent.
+                self.senders.insert(0, w);
+            }
+        }
     }
     /// Takes the oldest of the most important ones (`msg_get`).
     fn take(&mut self) -> Option<Msg> {
@@ -249,7 +268,7 @@ impl Queue {
                     w.finish();
                     return Ok(());
                 }
-                s.insert(msg)?;
+                s.insert(msg).map_err(|_| ENOMEM)?;
                 // Who is told is told of the first message only, and once.
                 let told = if s.count == 1 { s.notify.take() } else { None };
                 drop(s);
@@ -275,10 +294,7 @@ impl Queue {
             let mut s = self.state.lock();
             if let Some(msg) = s.take() {
                 if let Some(w) = first_waiter(&mut s.senders) {
-                    if let Some(next) = w.msg.lock().take() {
-                        s.insert(next)?;
-                    }
-                    w.finish();
+                    s.serve_sender(w);
                 } else {
                     drop(s);
                     self.wait.wake_up_poll(poll::OUT | poll::WRNORM);
@@ -371,7 +387,7 @@ mod tests {
     fn the_most_important_comes_first() {
         let mut s = State::default();
         for (prio, text) in [(1, "a"), (5, "b"), (1, "c"), (5, "d")] {
-            s.insert(Msg { prio, text: text.into() }).unwrap();
+            assert!(s.insert(Msg { prio, text: text.into() }).is_ok());
         }
         assert_eq!((s.count, s.bytes), (4, 4));
         let mut order = Vec::new();

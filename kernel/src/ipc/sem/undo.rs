@@ -32,6 +32,10 @@ impl SysvSem {
         let new = || Arc::new(UndoList { id: NEXT.fetch_add(1, Relaxed), sets: SpinLock::new(Vec::new()) });
         self.0.lock().get_or_insert_with(new).clone()
     }
+    /// Calls `f` with the list, if there is one by now.
+    pub fn with<T>(&self, f: impl FnOnce(Option<&Arc<UndoList>>) -> T) -> T {
+        f(self.0.lock().as_ref())
+    }
     /// Shares it with a new thread.
     pub fn share(&self, with: &Self) {
         *with.0.lock() = Some(self.get());

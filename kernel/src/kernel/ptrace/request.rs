@@ -11,6 +11,7 @@ use crate::arch::x86::kernel::step::{
     user_disable_single_step, user_enable_block_step, user_enable_single_step,
 };
 use crate::arch::x86::lib::usercopy::{copy_to_user, get_user, put_user};
+use crate::arch::x86::syscall::syscall_get_arguments;
 use crate::errno::{EINVAL, EIO, EPERM, ESRCH, Result};
 use crate::kernel::fork::find_task;
 use crate::kernel::sched::try_to_wake_up;
@@ -332,14 +333,9 @@ fn get_syscall_info(t: &Tracee, room: usize, to: usize) -> Result<usize> {
         message if by_filter || in_call && message == nr::PTRACE_EVENTMSG_SYSCALL_ENTRY => {
             let op = if by_filter { PTRACE_SYSCALL_INFO_SECCOMP } else { nr::PTRACE_SYSCALL_INFO_ENTRY };
             info.op = op as u8;
-            let args = if compat {
-                [regs.bx, regs.cx, regs.dx, regs.si, regs.di, regs.bp].map(|a| a & 0xffff_ffff)
-            } else {
-                [regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9]
-            };
             // The number is an `int` (`syscall_get_nr`).
             info.rest[0] = i64::from(regs.orig_ax as i32) as u64;
-            info.rest[1..7].copy_from_slice(&args);
+            info.rest[1..7].copy_from_slice(&syscall_get_arguments(&regs, compat));
             info.rest[7] = message.into();
             size = if by_filter { 84 } else { 80 };
         }

@@ -140,8 +140,7 @@ pub fn compat_sys_timer_create(clock: i32, event: usize, id: usize) -> Result<us
         None
     } else {
         let [value, signo, notify, tid]: [i32; 4] = get_user(event)?;
-        // The whole of it has to be there.
-        let _: [u32; 12] = get_user(event + 16)?;
+        // What is behind these words need not be there (`get_compat_sigevent`).
         Some(Sigevent { notify, signo, value: value as u32 as u64, tid })
     };
     do_timer_create(clock, event, id)

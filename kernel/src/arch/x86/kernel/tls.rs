@@ -109,11 +109,13 @@ pub fn regset_tls_get(t: &Thread) -> [UserDesc; TLS_ENTRIES] {
 /// # Errors
 /// `EINVAL`: then none was changed.
 pub fn regset_tls_set(t: &Thread, bytes: &[u8]) -> Result {
-    let infos = <[UserDesc]>::ref_from_bytes(bytes).map_err(|_| EINVAL)?;
-    if !infos.iter().all(tls_desc_okay) {
+    let infos = || bytes.chunks(size_of::<UserDesc>()).map(UserDesc::read_from_bytes);
+    if !infos().all(|info| info.is_ok_and(|info| tls_desc_okay(&info))) {
         return Err(EINVAL);
     }
-    (GDT_ENTRY_TLS_MIN as i32..).zip(infos).try_for_each(|(idx, info)| set_tls_desc(t, idx, info))
+    (GDT_ENTRY_TLS_MIN as i32..)
+        .zip(infos().flatten())
+        .try_for_each(|(idx, info)| set_tls_desc(t, idx, &info))
 }
 
 /// Sets one of the running thread's descriptors (`do_set_thread_area`); `idx` -1: the

@@ -7,6 +7,7 @@ use super::core::{set_lazy_fpu, set_soft_fpu};
 use crate::arch::x86::lib::usercopy::put_user;
 use crate::errno::{EINVAL, EOPNOTSUPP, Result};
 use core::mem::offset_of;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -247,6 +248,16 @@ pub fn fpu_init_system() {
     crate::pr_info!(
         "x86/fpu: Enabled xstate features {usable:#x}, context size is {size} bytes, using 'standard' format.\n"
     );
+}
+
+/// Where the enabled components of `features` that FXSAVE does not know stand in an image.
+pub fn extended_places(features: u64) -> impl Iterator<Item = Range<usize>> {
+    let features = features & xfeatures() & !xfeature::FPSSE;
+    (2..u64::BITS).filter(move |i| features >> i & 1 != 0).map(|i| {
+        let place = raw_cpuid::cpuid!(0xd, i);
+        let (size, offset) = (place.eax as usize, place.ebx as usize);
+        offset..offset + size
+    })
 }
 
 /// Reads the running task's component `feature`, from byte `from` on (`get_xsave_field_ptr`,

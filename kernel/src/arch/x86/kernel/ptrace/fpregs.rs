@@ -2,6 +2,7 @@
 //! The FPU's registers as sets (Linux 6.1, `arch/x86/kernel/fpu/regset.c`).
 
 use super::Stopped;
+use crate::arch::x86::kernel::fpu::core::{FCW_INIT, MXCSR_INIT};
 use crate::arch::x86::kernel::fpu::regset::{Fsave, Fxsave};
 use crate::arch::x86::kernel::fpu::xstate::{self, FXSAVE_SIZE, XSAVE_HDR_OFFSET, XstateHeader, xfeature};
 use crate::errno::{EFAULT, EINVAL, ENODEV, Result};
@@ -21,9 +22,38 @@ fn fxregs(t: Stopped<'_>) -> Fxsave {
     fx
 }
 
+/// Which components are not in their initial state, as XSAVE noted.
+fn in_use(t: Stopped<'_>) -> u64 {
+    let mut bv = [0; 8];
+    t.thread().fpu.image().read(XSAVE_HDR_OFFSET, &mut bv);
+    u64::from_le_bytes(bv) & xstate::xfeatures()
+}
+
+/// The part that FXSAVE knows, of which what belongs to no component of `features` has its initial
+/// value: the image may have older ones there (`__copy_xstate_to_uabi_buf`).
+fn fxregs_of(t: Stopped<'_>, features: u64) -> Fxsave {
+    let mut fx = fxregs(t);
+    if !xstate::use_xsave() {
+        return fx;
+    }
+    let features = in_use(t) & features;
+    if features & xfeature::FP == 0 {
+        fx.0[..24].fill(0);
+        fx.0[..2].copy_from_slice(&FCW_INIT.to_le_bytes());
+        fx.0[32..160].fill(0);
+    }
+    if features & (xfeature::SSE | xfeature::YMM) == 0 {
+        fx.0[24..28].copy_from_slice(&MXCSR_INIT.to_le_bytes());
+    }
+    if features & xfeature::SSE == 0 {
+        fx.0[160..416].fill(0);
+    }
+    fx
+}
+
 /// `xfpregs_get`.
 pub(super) fn xfpregs_get(t: Stopped<'_>) -> Result<Vec<u8>> {
-    super::regset::bytes(&fxregs(t).0)
+    super::regset::bytes(&fxregs_of(t, xfeature::FPSSE).0)
 }
 
 /// MXCSR's bits on a CPU that does not say which it has.
@@ -68,7 +98,7 @@ pub(super) fn xfpregs_set(t: &Tracee, fx: &[u8]) -> Result {
 
 /// `fpregs_get`: the x87 state as FSAVE has it.
 pub(super) fn fpregs_get(t: Stopped<'_>) -> Result<Vec<u8>> {
-    let f = fxregs(t).to_fsave(t.regs().cs as u16, t.thread().ds.get());
+    let f = fxregs_of(t, xfeature::FP).to_fsave(t.regs().cs as u16, t.thread().ds.get());
     super::regset::bytes(f.as_bytes())
 }
 
@@ -97,15 +127,23 @@ pub(super) fn xstateregs_get(t: Stopped<'_>) -> Result<Vec<u8>> {
     if !xstate::use_xsave() {
         return Err(ENODEV);
     }
+    let features = in_use(t);
     let mut image: Vec<u8> = kvcalloc(xstate::user_size())?;
-    t.thread().fpu.image().read(0, &mut image);
-    image[XSAVE_XCR0_OFFSET..FXSAVE_SIZE].fill(0);
+    let fx = fxregs_of(t, features).0;
+    image[..416].copy_from_slice(&fx[..416]);
     image[XSAVE_XCR0_OFFSET..XSAVE_XCR0_OFFSET + 8].copy_from_slice(&xstate::xfeatures().to_le_bytes());
+    image[XSAVE_HDR_OFFSET..XSAVE_HDR_OFFSET + 8].copy_from_slice(&features.to_le_bytes());
+    for place in xstate::extended_places(features) {
+        t.thread().fpu.image().read(place.start, &mut image[place]);
+    }
     Ok(image)
 }
 
-/// `xstateregs_set`: all or nothing.
+/// `xstateregs_set`: all or nothing; components that are not in it get their initial state
+/// (`copy_uabi_to_xstate`).
 pub(super) fn xstateregs_set(t: &Tracee, image: &[u8]) -> Result {
+    /// What MXCSR comes with.
+    const WITH_MXCSR: u64 = xfeature::FPSSE | xfeature::YMM;
     if !xstate::use_xsave() {
         return Err(ENODEV);
     }
@@ -114,19 +152,25 @@ pub(super) fn xstateregs_set(t: &Tracee, image: &[u8]) -> Result {
     }
     let (h, _) = XstateHeader::read_from_prefix(&image[XSAVE_HDR_OFFSET..]).map_err(|_| EFAULT)?;
     let bad_header = h.xfeatures & !xstate::xfeatures() != 0 || h.xcomp_bv != 0 || h.reserved != [0; 6];
-    if bad_header || (h.xfeatures & (xfeature::SSE | xfeature::YMM) != 0 && !mxcsr_valid(t, image)) {
+    if bad_header || (h.xfeatures & WITH_MXCSR != 0 && !mxcsr_valid(t, image)) {
         return Err(EINVAL);
     }
+    let image_of = t.arch_thread().fpu.image();
     let mut fx = fxregs(t.stopped()).0;
     if h.xfeatures & xfeature::FP != 0 {
         fx[..24].copy_from_slice(&image[..24]);
         fx[32..160].copy_from_slice(&image[32..160]);
     }
-    if h.xfeatures & (xfeature::SSE | xfeature::YMM) != 0 {
+    if h.xfeatures & WITH_MXCSR != 0 {
         fx[24..28].copy_from_slice(&image[24..28]);
+    }
+    if h.xfeatures & xfeature::SSE != 0 {
         fx[160..416].copy_from_slice(&image[160..416]);
     }
-    t.arch_thread().fpu.image().write(XSAVE_HDR_OFFSET, &image[XSAVE_HDR_OFFSET..]);
+    for place in xstate::extended_places(h.xfeatures) {
+        image_of.write(place.start, &image[place]);
+    }
+    image_of.write(XSAVE_HDR_OFFSET, h.as_bytes());
     put_fxregs(t, &fx, 0);
     Ok(())
 }
