@@ -3,9 +3,11 @@
 //! `user_stack` says where it will be; the kernel must say the same, and nothing more.
 
 use libtest_mimic::{Failed, Trial};
+use std::path::Path;
 use std::time::Duration;
 use tests::console::{expect_in_order, expect_none};
-use tests::machine::{boot_file, kernel, rootfs, tail};
+use tests::machine::{boot_file, kernel, rootfs, tail, test_kernel};
+use xtask::build::Variant;
 use xtask::explain::walk::Lens;
 use xtask::gdbstub::{Debugged, Registers};
 use xtask::qemu::Machine;
@@ -14,8 +16,13 @@ use xtask::run::CONSOLE;
 /// The tests.
 pub fn trials() -> Vec<Trial> {
     vec![
-        Trial::test("nmi::user_stack_of_a_program", computing),
-        Trial::test("nmi::user_stack_on_a_lost_page", lost_page),
+        Trial::test("nmi::user_stack_of_a_program", || computing(&kernel()?)),
+        Trial::test("nmi::user_stack_on_a_lost_page", || lost_page(&kernel()?)),
+        Trial::test("nmi::user_stack_on_a_checked_kernel", || {
+            let checked = test_kernel(Variant::Checked)?;
+            computing(&checked)?;
+            lost_page(&checked)
+        }),
         Trial::test("nmi::user_stack_of_a_system_call", in_a_call),
         Trial::test("nmi::user_stack_by_sysrq", by_sysrq),
         Trial::test("nmi::user_stack_of_a_hard_lockup", hard_lockup),
@@ -71,20 +78,19 @@ fn is_computing(told: &[u64], p: &Places) -> bool {
     told.split_first().is_some_and(|(ip, rest)| (p.spin..p.spin + 4).contains(ip) && *rest == p.returns[1..])
 }
 
-fn machine(words: &str, arguments: &str) -> Result<(Debugged, Lens), Failed> {
+fn machine(kernel: &Path, words: &str, arguments: &str) -> Result<(Debugged, Lens), Failed> {
     let append = format!("{CONSOLE} {WANTED} {words} -- user_stack {arguments}");
-    let kernel = kernel()?;
-    let mut d = Debugged::start(&Machine::direct(&kernel, Some(&rootfs()?), &append))?;
+    let mut d = Debugged::start(&Machine::direct(kernel, Some(&rootfs()?), &append))?;
     d.run_until_said("user_stack: running", Duration::from_secs(60))?;
     // From here on it is where it says.
     d.run(Duration::from_millis(300))?;
-    Ok((d, Lens::new(&kernel)?))
+    Ok((d, Lens::new(kernel)?))
 }
 
 /// An NMI that nobody explains finds the program where it is.
-fn computing() -> Result<(), Failed> {
+fn computing(kernel: &Path) -> Result<(), Failed> {
     for arguments in ["spin whole", "spin lost"] {
-        let (mut d, _) = machine("", arguments)?;
+        let (mut d, _) = machine(kernel, "", arguments)?;
         d.inject_nmi()?;
         d.run_until_said("Dazed and confused", PATIENCE)?;
         let console = d.console();
@@ -109,8 +115,8 @@ fn interrupted(d: &mut Debugged, at_entry: &Registers) -> Result<(u64, u64), Fai
 
 /// The last frame is on a page that is not there, and another NMI waits: the fault's `iret` lets it in, into
 /// the copy. It is handled behind the first, and both tell the same.
-fn lost_page() -> Result<(), Failed> {
-    let (mut d, lens) = machine("trapline.nmi=second,stack", "spin lost")?;
+fn lost_page(kernel: &Path) -> Result<(), Failed> {
+    let (mut d, lens) = machine(kernel, "trapline.nmi=second,stack", "spin lost")?;
     let (entry, fault) = (lens.symbols.at("asm_nmi")?, lens.symbols.at("asm_page_fault")?);
     let p = places(&d.console())?;
     d.inject_nmi()?;
@@ -147,7 +153,7 @@ fn lost_page() -> Result<(), Failed> {
 /// In a system call it is the calls that led there. The fault in the NMI's handler changes no register that
 /// the interrupted kernel knows of, CR2 among them.
 fn in_a_call() -> Result<(), Failed> {
-    let (mut d, lens) = machine("trapline.nmi=second,stack", "call lost")?;
+    let (mut d, lens) = machine(&kernel()?, "trapline.nmi=second,stack", "call lost")?;
     let call = lens.symbols.at("trapline::arch::x86::entry::common::do_syscall_64")?;
     let (entry, fault) = (lens.symbols.at("asm_nmi")?, lens.symbols.at("asm_page_fault")?);
     let p = places(&d.console())?;

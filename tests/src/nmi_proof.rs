@@ -96,6 +96,16 @@ impl Kernel {
     fn label(&self, addr: u64) -> String {
         self.symbols.label(addr).unwrap_or_else(|| format!("{addr:#x}"))
     }
+
+    /// How many instructions lie behind each label.
+    fn by_label(&self, places: impl IntoIterator<Item = u64>) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for addr in places {
+            let label = self.label(addr);
+            *counts.entry(label.split('+').next().unwrap_or_default().to_owned()).or_insert(0) += 1;
+        }
+        counts
+    }
 }
 
 /// What a proof covered.
@@ -195,11 +205,7 @@ pub fn every_boundary(kernel: &Path, rootfs: &Path, budget: Duration) -> Result<
         done.extend(reached);
         nmis = (nmis.0 + p.injected, nmis.1 + p.count()? - counted);
     }
-    let mut missed = BTreeMap::new();
-    for addr in all.difference(&done) {
-        let label = k.label(*addr);
-        *missed.entry(label.split('+').next().unwrap_or_default().to_owned()).or_insert(0) += 1;
-    }
+    let missed = k.by_label(all.difference(&done).copied());
     Ok(Coverage { injected: done.len(), of: all.len(), padding: k.padding, missed, nmis })
 }
 
@@ -208,13 +214,7 @@ pub fn every_user(kernel: &Path, rootfs: &Path, handlers: &str) -> Result<Covera
     const ROUNDS: usize = 3;
     let k = Kernel::read(kernel)?;
     let mut p = start(&k, kernel, rootfs, &format!("trapline.nmi={handlers} -- nmi_user"))?;
-    let console = p.d.console();
-    let list = console.split_once("nmi_user: [").and_then(|(_, l)| l.split_once(']'));
-    let list = list.ok_or("the program does not say where it is")?.0.split(',');
-    let places: Vec<u64> = list
-        .map(|hex| u64::from_str_radix(hex.trim(), 16))
-        .collect::<std::result::Result<_, _>>()
-        .map_err(words)?;
+    let places = user_places(&p)?;
     let counted = p.count()?;
     for _ in 0..ROUNDS {
         for &addr in &places {
@@ -224,6 +224,14 @@ pub fn every_user(kernel: &Path, rootfs: &Path, handlers: &str) -> Result<Covera
     let nmis = (p.injected, p.count()? - counted);
     let injected = places.len() * ROUNDS;
     Ok(Coverage { injected, of: injected, padding: 0, missed: BTreeMap::new(), nmis })
+}
+
+/// Where the program `nmi_user` says that its instructions are.
+fn user_places(p: &Proof<'_>) -> Result<Vec<u64>> {
+    let console = p.d.console();
+    let list = console.split_once("nmi_user: [").and_then(|(_, l)| l.split_once(']'));
+    let list = list.ok_or("the program does not say where it is")?.0.split(',');
+    list.map(|hex| u64::from_str_radix(hex.trim(), 16).map_err(words)).collect()
 }
 
 /// One NMI at `addr` that could be judged.
@@ -291,12 +299,7 @@ fn at_boundary(p: &mut Proof<'_>, addr: u64) -> Result<bool> {
     if after.rsp() != before.rsp() {
         return Ok(false);
     }
-    // In user mode nobody is about to read CR2, and it is not kept.
-    let from_user = before.segments[0] & 3 != 0;
-    let after = if from_user { Registers { cr2: before.cr2, ..after } } else { after };
-    if after != before {
-        return Err(format!("before {before:x?}\nafter {after:x?}"));
-    }
+    same(&before, after)?;
     if stack != p.live_stack(&before)? {
         return Err("the interrupted stack has changed".into());
     }
@@ -333,30 +336,74 @@ const COPIED_RIP: u64 = 96;
 /// by which an NMI knows that it is nested.
 pub fn every_nested(kernel: &Path, rootfs: &Path, without: Option<&str>) -> Result<Coverage> {
     let k = Kernel::read(kernel)?;
+    let mut seen = Seen::default();
+    // In the kernel proper.
     let mut p = start(&k, kernel, rootfs, "trapline.nmi=iret -- nmi_paths")?;
     if let Some(jump) = without {
         let jump = k.at(jump)?;
         let len = k.lengths.get(&jump).copied().ok_or("the jump is no instruction")?;
         p.d.write(jump, &vec![0x90; len]).map_err(words)?;
     }
-    let counted = p.count()?;
     let somewhere = k.at("trapline::arch::x86::entry::common::do_syscall_64")?;
-    let held = held_back(&mut p, somewhere)?;
-    let expected = counted + 2 * held as u64;
-    let now = p.count()?;
-    if now != expected {
-        return Err(format!("{held} pairs of NMIs were counted as {}", now - counted));
+    let end = k.at("nmi_test_int3")?;
+    counted(&mut p, &mut seen, |p, seen| held_back(p, somewhere, end, seen))?;
+    counted(&mut p, &mut seen, |p, seen| unblocked(p, somewhere, seen))?;
+    // Before an entry's swapgs, with the program's GS and RSP; the handler changes CR2 as well.
+    let mut p = start(&k, kernel, rootfs, "trapline.nmi=iret,fault -- nmi_paths")?;
+    let window = k.at("entry_SYSCALL_64")?;
+    counted(&mut p, &mut seen, |p, seen| unblocked(p, window, seen))?;
+    for label in ["nmi_swapgs", "nmi_restore_cr2"] {
+        if !seen.places.contains(&k.at(label)?) {
+            return Err(format!("no NMI's handling came by {label}"));
+        }
     }
-    let nested = unblocked(&mut p, somewhere)?;
-    let total = p.count()? - counted;
-    let injected = held + nested;
-    Ok(Coverage { injected, of: injected, padding: 0, missed: BTreeMap::new(), nmis: (p.injected, total) })
+    // In user mode, on the thread's stack.
+    let mut p = start(&k, kernel, rootfs, "trapline.nmi=iret -- nmi_user")?;
+    let (user, handler) = (user_places(&p)?[0], k.at("trapline::arch::x86::kernel::nmi::do_nmi")?);
+    counted(&mut p, &mut seen, |p, seen| held_back(p, user, handler, seen))?;
+    counted(&mut p, &mut seen, |p, seen| user_handled(p, user, seen))?;
+    let own = k.at("asm_nmi")?..k.at("asm_nmi_end")?;
+    let entry: Vec<u64> = k.instructions.iter().copied().filter(|a| own.contains(a)).collect();
+    let missed: Vec<u64> = entry.iter().copied().filter(|a| !seen.places.contains(a)).collect();
+    let injected = entry.len() - missed.len();
+    let missed = k.by_label(missed);
+    Ok(Coverage { injected, of: entry.len(), padding: 0, missed, nmis: seen.nmis })
 }
 
-/// Injects the second NMI where the CPU holds it back: from the entry's first instruction to the
-/// handler's breakpoint. Each time the second is handled after the first, and all is as it was.
-fn held_back(p: &mut Proof<'_>, somewhere: u64) -> Result<usize> {
-    let (entry, end) = (p.k.at("asm_nmi")?, p.k.at("nmi_test_int3")?);
+/// Where second NMIs came, how many NMIs there were, and how many handlings of them.
+#[derive(Default)]
+struct Seen {
+    places: BTreeSet<u64>,
+    nmis: (u64, u64),
+}
+
+/// One part of the proof, which says how many NMIs must have been handled.
+fn counted<'a>(
+    p: &mut Proof<'a>,
+    seen: &mut Seen,
+    part: impl FnOnce(&mut Proof<'a>, &mut Seen) -> Result<u64>,
+) -> Result<()> {
+    let (before, injected) = (p.count()?, p.injected);
+    let expected = part(p, seen)?;
+    let handled = p.count()? - before;
+    if handled != expected {
+        return Err(format!("{handled} NMIs were handled, and not {expected}"));
+    }
+    seen.nmis = (seen.nmis.0 + p.injected - injected, seen.nmis.1 + handled);
+    Ok(())
+}
+
+/// The registers are again what they were. In user mode nobody is about to read CR2, and it is not kept.
+fn same(before: &Registers, after: Registers) -> Result<()> {
+    let from_user = before.segments[0] & 3 != 0;
+    let after = if from_user { Registers { cr2: before.cr2, ..after } } else { after };
+    if after == *before { Ok(()) } else { Err(format!("before {before:x?}\nafter {after:x?}")) }
+}
+
+/// Injects the second NMI where the CPU holds it back: from the entry's first instruction to `end`. Each
+/// time the second is handled after the first, and all is as it was.
+fn held_back(p: &mut Proof<'_>, somewhere: u64, end: u64, seen: &mut Seen) -> Result<u64> {
+    let entry = p.k.at("asm_nmi")?;
     for steps in 0.. {
         let before = p.run_to(somewhere)?;
         p.inject()?;
@@ -369,35 +416,37 @@ fn held_back(p: &mut Proof<'_>, somewhere: u64) -> Result<usize> {
         }
         let last = r.rip == end;
         p.inject()?;
+        seen.places.insert(r.rip);
         let after = p.run_to(somewhere)?;
-        if after != before {
-            return Err(format!(
-                "held back at step {steps} ({}): before {before:x?}\nafter {after:x?}",
-                p.k.label(r.rip)
-            ));
-        }
+        same(&before, after)
+            .map_err(|why| format!("held back at step {steps} ({}): {why}", p.k.label(r.rip)))?;
         // Past the breakpoint that keeps stopping it.
         p.d.step().map_err(words)?;
         if last {
-            return Ok(steps + 1);
+            return Ok(2 * (steps + 1));
         }
     }
     Err("the breakpoint is never hit".into())
 }
 
 /// Injects NMIs where they are let in: from behind the handler's breakpoint to the `iret`, and where
-/// the frame is copied again.
-fn unblocked(p: &mut Proof<'_>, somewhere: u64) -> Result<usize> {
+/// the frame is copied again. However many come, two are handled.
+fn unblocked(p: &mut Proof<'_>, somewhere: u64, seen: &mut Seen) -> Result<u64> {
     let before = p.run_to(somewhere)?;
     p.inject()?;
     let top = p.run_to(p.k.at("asm_nmi")?)?.rsp() + 40;
     let mut r = p.run_to(p.k.at("nmi_test_unblocked")?)?;
     let (last, repeat, end) = (p.k.at("nmi_iret")?, p.k.at("repeat_nmi")?, p.k.at("end_repeat_nmi")?);
+    third(p, &r, seen)?;
     let mut count = 0;
     loop {
         nested(p, &r, top, true)?;
         count += 1;
         let here = r.rip;
+        seen.places.insert(here);
+        if here == last {
+            third(p, &r, seen)?;
+        }
         r = p.d.step().map_err(words)?;
         if here == last {
             break;
@@ -409,16 +458,61 @@ fn unblocked(p: &mut Proof<'_>, somewhere: u64) -> Result<usize> {
     if r.rip != repeat {
         return Err(format!("the iret led to {:#x}, and not to repeat_nmi", r.rip));
     }
+    third(p, &r, seen)?;
     while r.rip != end {
         nested(p, &r, top, false)?;
-        count += 1;
+        seen.places.insert(r.rip);
         r = p.d.step().map_err(words)?;
     }
     let after = p.run_to(somewhere)?;
-    if after != before {
-        return Err(format!("in the end: before {before:x?}\nafter {after:x?}"));
+    same(&before, after).map_err(|why| format!("in the end: {why}"))?;
+    // Past the breakpoint.
+    p.d.step().map_err(words)?;
+    Ok(2)
+}
+
+/// A third NMI at each instruction of a nested one, which comes at the present instruction.
+fn third(p: &mut Proof<'_>, before: &Registers, seen: &mut Seen) -> Result<()> {
+    let entry = p.k.at("asm_nmi")?;
+    for steps in 0..100 {
+        p.inject()?;
+        let mut r = p.run_to(entry)?;
+        for _ in 0..steps {
+            r = p.d.step().map_err(words)?;
+            if r.rip == before.rip {
+                return Ok(());
+            }
+        }
+        p.inject()?;
+        seen.places.insert(r.rip);
+        let place = format!("nested at {} with a third at {}", p.k.label(before.rip), p.k.label(r.rip));
+        let after = p.run_to(before.rip).map_err(|why| format!("{place}: {why}"))?;
+        same(before, after).map_err(|why| format!("{place}: {why}"))?;
     }
-    Ok(count)
+    Err("nested at an instruction, an NMI does not end".into())
+}
+
+/// NMIs behind the handling of one from user mode, where nothing holds them back: each is handled.
+fn user_handled(p: &mut Proof<'_>, somewhere: u64, seen: &mut Seen) -> Result<u64> {
+    let own = p.k.at("asm_nmi")?..p.k.at("asm_nmi_end")?;
+    let before = p.run_to(somewhere)?;
+    p.inject()?;
+    // Behind the call of the handler: an instruction, and the jump to everybody's way back.
+    let user_part = own.start..p.k.at("nmi_from_kernel")?;
+    let behind = p.k.instructions.iter().copied().filter(|a| user_part.contains(a)).nth_back(1);
+    let mut r = p.run_to(behind.ok_or("NMIs from user mode have no entry")?)?;
+    let mut handled = 1;
+    while own.contains(&r.rip) {
+        p.inject()?;
+        handled += 1;
+        seen.places.insert(r.rip);
+        let after = p.run_to(r.rip)?;
+        same(&r, after).map_err(|why| format!("nested at {}: {why}", p.k.label(r.rip)))?;
+        r = p.d.step().map_err(words)?;
+    }
+    let after = p.run_to(somewhere)?;
+    same(&before, after).map_err(|why| format!("in the end: {why}"))?;
+    Ok(handled)
 }
 
 /// One nested NMI at the present instruction. All but the frame that the CPU writes, and the one that

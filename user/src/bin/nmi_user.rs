@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Not one of the set: runs a few instructions for ever, with an odd RSP, the direction flag set and
 //! segment bases of its own, while NMIs come at each of them (`tests/boot/nmi.rs`). Before that it writes
-//! what its arguments say (`FILE=WORD`). Says first where the instructions are.
+//! what its arguments say (`FILE=WORD`). Says first where the instructions are. With the argument `counts`
+//! it says for six seconds what `/proc/interrupts` says of NMIs instead, and ends.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::arch::global_asm;
 use core::ffi::CStr;
 use user::prelude::*;
+use user::time::sleep_ms;
 use user::{file, println, program, start, syscall};
 
 program!(run);
@@ -42,7 +44,22 @@ fn store(argument: &str) {
     check!(file::store(name, word.as_bytes()).is_ok(), "{path} takes {word}");
 }
 
+/// The line about NMIs, as it becomes.
+fn counts() {
+    println!("nmi_user: running");
+    for _ in 0..60 {
+        let mut text = [0; 8192];
+        let text = file::load(c"/proc/interrupts", &mut text).unwrap_or_default();
+        let line = text.split(|&b| b == b'\n').find(|line| line.trim_ascii().starts_with(b"NMI:"));
+        println!("nmi_user: {}", str::from_utf8(line.unwrap_or_default()).unwrap_or_default());
+        sleep_ms(100);
+    }
+}
+
 fn run() {
+    if start::arg_str(1) == Some("counts") {
+        return counts();
+    }
     for i in 1.. {
         let Some(argument) = start::arg_str(i) else { break };
         store(argument);

@@ -171,6 +171,8 @@ end_repeat_nmi:
     mov rcx, cr2
     cmp r12, rcx
     je 1f
+    .globl nmi_restore_cr2
+nmi_restore_cr2:
     mov cr2, r12
 1:  test ebx, ebx
     jnz nmi_restore
