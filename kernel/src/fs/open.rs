@@ -228,7 +228,7 @@ pub fn vfs_open(path: Path, how: How) -> Result<Arc<File>> {
     match inode.ops.open(&inode, how.flags) {
         Ok(op) => {
             let flags = how.flags & !(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
-            Ok(File::new(path, flags | O_LARGEFILE, op, writes))
+            Ok(File::new(path, flags, op, writes))
         }
         Err(e) => {
             if writes {
@@ -253,8 +253,22 @@ pub fn sys_open(name: usize, flags: u32, mode: u32) -> Result<usize> {
     sys_openat(AT_FDCWD, name, flags, mode)
 }
 
-/// `openat(2)`.
+/// `openat(2)`: any file may be a large one (`force_o_largefile`).
 pub fn sys_openat(dfd: i32, name: usize, flags: u32, mode: u32) -> Result<usize> {
+    do_sys_open(dfd, name, flags | O_LARGEFILE, mode)
+}
+
+/// i386's `open`.
+pub fn compat_sys_open(name: usize, flags: u32, mode: u32) -> Result<usize> {
+    do_sys_open(AT_FDCWD, name, flags, mode)
+}
+
+/// i386's `openat`.
+pub fn compat_sys_openat(dfd: i32, name: usize, flags: u32, mode: u32) -> Result<usize> {
+    do_sys_open(dfd, name, flags, mode)
+}
+
+fn do_sys_open(dfd: i32, name: usize, flags: u32, mode: u32) -> Result<usize> {
     let how = How::new(flags, mode)?;
     let name = getname(name)?;
     // Before anything is made or cut: a program without a free descriptor changes nothing.
@@ -334,6 +348,9 @@ pub fn sys_ftruncate(fd: i32, len: i64) -> Result<usize> {
     }
     let f = fget(fd)?;
     if !f.inode.is_reg() || !f.writable() {
+        return Err(EINVAL);
+    }
+    if f.flags() & O_LARGEFILE == 0 && len as u64 > crate::fs::read_write::MAX_NON_LFS {
         return Err(EINVAL);
     }
     do_truncate(&f.inode, len as u64).map(|()| 0)

@@ -153,7 +153,7 @@ impl FileOps for RegFile {
         if seals & seal::GROW != 0 && *pos + from.count() as u64 > self.pages().size() {
             return Err(EPERM);
         }
-        crate::fs::read_write::check_fsize(from, *pos)?;
+        crate::fs::read_write::check_fsize(file, from, *pos)?;
         let n = self.pages().write(from, pos)?;
         drop_privileges(&self.0);
         self.0.touch_mtime();

@@ -9,19 +9,26 @@ use crate::kernel::signal::{send_sig, state::rlimit};
 use crate::kernel::task::current;
 use crate::lib::iov_iter::{IoVec, IovIter, import_iovec};
 use alloc::sync::Arc;
-use linux_raw_sys::general::RWF_HIPRI;
+use linux_raw_sys::general::{O_LARGEFILE, RWF_HIPRI};
 
-/// Cuts a write at `RLIMIT_FSIZE`; one that starts there gets `SIGXFSZ`
-/// (`generic_write_checks`).
-pub fn check_fsize(from: &mut IovIter<'_>, pos: u64) -> Result {
-    let limit = rlimit(rlimit::FSIZE);
-    if limit == rlimit::INFINITY || from.count() == 0 {
+/// Where a file ends for who has not said that it may be a large one.
+pub const MAX_NON_LFS: u64 = (1 << 31) - 1;
+
+/// Cuts a write at `RLIMIT_FSIZE`; one that starts there gets `SIGXFSZ`. So with a file that was not
+/// opened as a large one, but without the signal (`generic_write_check_limits`).
+pub fn check_fsize(f: &File, from: &mut IovIter<'_>, pos: u64) -> Result {
+    if from.count() == 0 {
         return Ok(());
     }
-    if pos >= limit {
+    let limit = rlimit(rlimit::FSIZE);
+    if pos >= limit && limit != rlimit::INFINITY {
         return file_too_big();
     }
-    from.truncate((limit - pos).min(usize::MAX as u64) as usize);
+    let most = if f.flags() & O_LARGEFILE == 0 { MAX_NON_LFS } else { i64::MAX as u64 };
+    if pos >= most {
+        return Err(EFBIG);
+    }
+    from.truncate((limit.min(most) - pos) as usize);
     Ok(())
 }
 

@@ -172,6 +172,22 @@ fn processes(low: Low) {
     check_eq!(low.get::<[u8; 6]>(0), *b"Linux\0", "the system");
 }
 
+/// A file that i386's `open` gives is not a large one, unless it was asked for.
+fn small_files(low: Low) {
+    let path = low.put(0, *b"/tmp/int80_large\0");
+    let (end, at) = (low.put(64, *b"abcd"), 0x7fff_fffe);
+    for (large, wrote, cut) in [(0, Ok(1), Err(Errno(EINVAL))), (0o100_000, Ok(4), Ok(0))] {
+        let fd = call(5, [path, O_RDWR | O_CREAT | large, 0o600, 0, 0]).unwrap_or(0) as u32;
+        check_eq!(call(55, [fd, 3, 0, 0, 0]), Ok((2 | large) as usize), "F_GETFL");
+        check_eq!(call(181, [fd, end, 4, at, 0]), wrote, "up to the end");
+        check_eq!(call(181, [fd, end, 4, at + 1, 0]).is_ok(), large != 0, "behind it");
+        check_eq!(call(93, [fd, 0x8000_0000, 0, 0, 0]), cut, "ftruncate");
+        check_eq!(call(93, [fd, 0, 0, 0, 0]), Ok(0), "empty");
+        let _ = file::close(fd as i32);
+    }
+    check_eq!(call(10, [path, 0, 0, 0, 0]), Ok(0), "away with it");
+}
+
 /// Of i386's `sigevent` only four words are read: the rest need not be there.
 fn timer_event() {
     const PAGE: usize = user::memory::PAGE;
@@ -258,6 +274,7 @@ fn run() {
     processes(low);
     waiting(low);
     timer_event();
+    small_files(low);
     signals(low);
     exec(low);
 }

@@ -50,7 +50,7 @@ ia32_syscalls! {
     2 fork => crate::kernel::fork::sys_fork, ();
     3 read => crate::fs::read_write::sys_read, (bx, cx, dx);
     4 write => crate::fs::read_write::sys_write, (bx, cx, dx);
-    5 open => crate::fs::open::sys_open, (bx, cx, dx);
+    5 open => crate::fs::open::compat_sys_open, (bx, cx, dx);
     6 close => crate::fs::file::sys_close, (bx);
     7 waitpid => compat_sys_waitpid, (bx, cx, dx);
     8 creat => crate::fs::open::sys_creat, (bx, cx);
@@ -263,7 +263,7 @@ ia32_syscalls! {
     272 fadvise64_64 => crate::arch::x86::ia32::sys_ia32::sys_ia32_fadvise64_64, (bx, cx, dx, si, di, bp);
     278 mq_unlink => crate::ipc::mqueue::syscalls::sys_mq_unlink, (bx);
     284 waitid => crate::kernel::exit::sys_waitid, (bx, cx, dx, si, di);
-    295 openat => crate::fs::open::sys_openat, (bx, cx, dx, si);
+    295 openat => crate::fs::open::compat_sys_openat, (bx, cx, dx, si);
     296 mkdirat => crate::fs::namei_calls::sys_mkdirat, (bx, cx, dx);
     297 mknodat => crate::fs::namei_calls::sys_mknodat, (bx, cx, dx, si);
     298 fchownat => crate::fs::attr::sys_fchownat, (bx, cx, dx, si, di);
