@@ -22,11 +22,21 @@ impl Symbols {
         for s in file.symbols() {
             if let Ok(name) = s.name() {
                 let name = format!("{:#}", rustc_demangle::demangle(name));
-                symbols.by_address.insert(s.address(), name.clone());
-                symbols.by_name.insert(name, s.address());
+                symbols.insert(name, s.address());
             }
         }
         Ok(symbols)
+    }
+
+    /// What begins at an address has its name, rather than what ends there.
+    fn insert(&mut self, name: String, address: u64) {
+        let ends =
+            |name: &str| name.ends_with("_end") || name.contains("_end_") || name.starts_with("__stop_");
+        match self.by_address.get(&address) {
+            Some(other) if ends(&name) && !ends(other) => {}
+            _ => drop(self.by_address.insert(address, name.clone())),
+        }
+        self.by_name.insert(name, address);
     }
 
     /// The address of a symbol.
@@ -48,5 +58,21 @@ impl Symbols {
         let (at, name) = self.by_address.range(..=addr).next_back()?;
         let short = name.rsplit("::").next().unwrap_or(name);
         Some(if addr == *at { short.to_owned() } else { format!("{short}+{:#x}", addr - at) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_the_name_of_what_begins_there() {
+        let kernel = 0xffff_ffff_8000_0000;
+        for order in [["a_end", "b"], ["b", "a_end"], ["b", "__end_a"], ["__stop_a", "b"]] {
+            let mut s = Symbols::default();
+            order.map(|name| s.insert(name.into(), kernel));
+            assert_eq!(s.function(kernel + 3).as_deref(), Some("b"), "{order:?}");
+            assert!(order.iter().all(|name| s.at(name).is_ok()));
+        }
     }
 }
