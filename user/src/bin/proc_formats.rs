@@ -4,8 +4,8 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::ffi::CStr;
-use user::file;
 use user::prelude::*;
+use user::{file, syscall};
 
 expect! { end: exit(0) }
 program!(run);
@@ -77,6 +77,16 @@ fn memory() {
     check!(roll.lines().next().is_some_and(|l| l.ends_with("[rollup]")), "its heading");
 }
 
+/// A name that looks like something else is shown as what it is.
+fn strange_name() {
+    // SAFETY: the kernel reads a string.
+    let r = unsafe { syscall!(__NR_prctl, 15, c"a\nb\\ c".as_ptr(), 0, 0, 0) };
+    check_eq!(r, Ok(0), "PR_SET_NAME");
+    check_eq!(text(c"/proc/self/status").lines().next(), Some("Name:\ta\\nb\\\\ c"), "in status");
+    check!(text(c"/proc/self/stat").contains(" (a\nb\\ c) R "), "in stat");
+    check_eq!(text(c"/proc/self/comm"), "a\nb\\ c\n", "in comm");
+}
+
 fn run() {
     limits();
     check_eq!(text(c"/proc/self/personality"), "00000000\n", "personality");
@@ -89,6 +99,7 @@ fn run() {
         check!(fields.any(|f| f == "-"), "the end of what is optional");
     }
     memory();
+    strange_name();
     check_eq!(text(c"/proc/self/syscall").split_whitespace().count(), 9, "a call, its arguments, sp, ip");
     check!(text(c"/proc/self/syscall").starts_with("0 0x"), "it is read");
 }

@@ -13,7 +13,6 @@ use crate::kernel::task::{
 };
 use crate::mm::mm_struct::Layout;
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
-use alloc::string::String;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// The letter that says what a task does (`task_state_array`).
@@ -58,7 +57,6 @@ pub fn thread_stat(t: &Task, o: &mut SeqFile) -> Result {
 /// Where things are in memory is for those who may look at it.
 fn do_task_stat(t: &Task, o: &mut SeqFile, (u, s): (u64, u64)) -> Result {
     let name = t.comm();
-    let comm = String::from_utf8_lossy(&name);
     let c = |ns: u64| ns / 10_000_000;
     let (cu, cs) = t.signal.children.get();
     let ppid = t.signal.ppid.load(Relaxed);
@@ -74,7 +72,9 @@ fn do_task_stat(t: &Task, o: &mut SeqFile, (u, s): (u64, u64)) -> Result {
         }
     }
     let tty = t.signal.tty.load(Relaxed);
-    write!(o, "{} ({comm}) {} {ppid} ", t.pid(), state_char(t));
+    write!(o, "{} (", t.pid());
+    o.put(&name);
+    write!(o, ") {} {ppid} ", state_char(t));
     write!(o, "{} {} {tty} -1 {} ", t.signal.pgrp(), t.signal.session(), t.pf.load(Relaxed));
     write!(o, "{min_flt} 0 0 0 {} {} {} {} ", c(u), c(s), c(cu), c(cs));
     let asked = t.se.params();
@@ -104,7 +104,6 @@ fn do_task_stat(t: &Task, o: &mut SeqFile, (u, s): (u64, u64)) -> Result {
 /// `status`.
 pub fn status(t: &Task, o: &mut SeqFile) -> Result {
     let name = t.comm();
-    let comm = String::from_utf8_lossy(&name);
     let word = match state_char(t) {
         'R' => "R (running)",
         'S' => "S (sleeping)",
@@ -118,7 +117,16 @@ pub fn status(t: &Task, o: &mut SeqFile) -> Result {
     let ppid = t.signal.ppid.load(Relaxed);
     let tracer = tracer_of(t).map_or(0, |p| p.pid());
     let fdsize = t.files.lock().as_ref().map_or(0, |f| f.capacity());
-    writeln!(o, "Name:\t{comm}");
+    o.put(b"Name:\t");
+    // A name cannot make lines of its own (`proc_task_name`).
+    for &byte in &name[..] {
+        match byte {
+            b'\n' => o.put(b"\\n"),
+            b'\\' => o.put(b"\\\\"),
+            _ => o.put(&[byte]),
+        }
+    }
+    o.put(b"\n");
     if let Some(fs) = &*t.fs.lock() {
         writeln!(o, "Umask:\t{:04o}", fs.umask());
     }
