@@ -29,7 +29,7 @@ pub enum Variant {
     Plain,
     /// For a test: without the questions by which an NMI knows that it is nested.
     BrokenNmiNesting,
-    /// For tests: with debug assertions and overflow checks.
+    /// For tests: with debug assertions.
     Checked,
 }
 
