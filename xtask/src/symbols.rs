@@ -70,7 +70,9 @@ mod tests {
         let kernel = 0xffff_ffff_8000_0000;
         for order in [["a_end", "b"], ["b", "a_end"], ["b", "__end_a"], ["__stop_a", "b"]] {
             let mut s = Symbols::default();
-            order.map(|name| s.insert(name.into(), kernel));
+            for name in order {
+                s.insert(name.into(), kernel);
+            }
             assert_eq!(s.function(kernel + 3).as_deref(), Some("b"), "{order:?}");
             assert!(order.iter().all(|name| s.at(name).is_ok()));
         }

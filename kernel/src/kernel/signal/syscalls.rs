@@ -92,6 +92,8 @@ pub fn sys_rt_sigsuspend(unewset: usize, sigsetsize: usize) -> Result<usize> {
 }
 
 /// `pause(2)`.
+// What `/proc/PID/wchan` shows of who waits here.
+#[inline(never)]
 pub fn sys_pause() -> Result<usize> {
     wait_for_signal(current());
     Err(ERESTARTNOHAND)
