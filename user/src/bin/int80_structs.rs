@@ -181,7 +181,7 @@ fn small_files(low: Low) {
         check_eq!(call(55, [fd, 3, 0, 0, 0]), Ok((2 | large) as usize), "F_GETFL");
         check_eq!(call(181, [fd, end, 4, at, 0]), wrote, "up to the end");
         check_eq!(call(181, [fd, end, 4, at + 1, 0]).is_ok(), large != 0, "behind it");
-        check_eq!(call(93, [fd, 0x8000_0000, 0, 0, 0]), cut, "ftruncate");
+        check_eq!(call(194, [fd, 0x8000_0000, 0, 0, 0]), cut, "ftruncate64");
         check_eq!(call(93, [fd, 0, 0, 0, 0]), Ok(0), "empty");
         let _ = file::close(fd as i32);
     }

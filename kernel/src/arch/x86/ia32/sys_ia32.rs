@@ -316,8 +316,8 @@ pub fn compat_sys_truncate(name: usize, len: i32) -> Result<usize> {
     open::sys_truncate(name, i64::from(len) as _)
 }
 
-/// `ftruncate`, to an unsigned one.
-pub fn compat_sys_ftruncate(fd: i32, len: u32) -> Result<usize> {
+/// `ftruncate`, likewise (6.1.0-56 says `EINVAL` to -1 before it looks at the descriptor).
+pub fn compat_sys_ftruncate(fd: i32, len: i32) -> Result<usize> {
     open::sys_ftruncate(fd, i64::from(len) as _)
 }
 
