@@ -128,10 +128,10 @@ mod tests {
     fn words_hold_the_structure() {
         let mut w: Words = core::array::from_fn(|i| i as i64 | 7 << 32);
         let t = Timex::from_words(&w);
-        assert_eq!((t.modes, t.status, t.tick, t.tai), (0, 5, 11 | 7 << 32, 20));
+        assert_eq!((t.modes, t.status, t.tick, t.tai), (0, 5, 0xb | 7 << 32, 20));
         let changed = Timex { status: -1, tai: 37, ..t };
         changed.write(&mut w);
         assert_eq!(Timex::from_words(&w), changed);
-        assert_eq!((w[5] >> 32, w[20], w[15], w[25]), (7, 7 << 32 | 37, 0, 25 | 7 << 32));
+        assert_eq!((w[5] >> 32, w[20], w[15], w[25]), (7, 7 << 32 | 0x25, 0, 0x19 | 7 << 32));
     }
 }
