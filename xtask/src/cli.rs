@@ -265,6 +265,9 @@ pub struct CompareArgs {
 /// Which of Linux's self-tests to run.
 #[derive(Debug, Clone, Args)]
 pub struct KselftestArgs {
+    /// Only fetch and compile them: `cargo xtask test` runs them from then on
+    #[arg(long, conflicts_with_all = ["kernel", "recorded", "record", "output"])]
+    pub fetch: bool,
     /// The Linux kernel [default: Debian's linux-image-cloud-amd64, fetched and unpacked beside the build]
     #[arg(long, value_name = "FILE", value_parser = bench::other_kernel)]
     pub kernel: Option<PathBuf>,

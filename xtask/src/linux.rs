@@ -18,14 +18,15 @@ pub fn kernel(paths: &Paths, named: Option<&Path>) -> Result<PathBuf> {
         return Ok(named.to_path_buf());
     }
     let dir = paths.out().join("linux");
-    if let Some(image) = image_in(&dir) {
-        return Ok(image);
-    }
-    debian::need_apt(META, INSTEAD)?;
-    let package = debian::dependency(META, "linux-image-")?
-        .with_context(|| format!("apt knows no {META}; run `apt-get update` on a Debian, or {INSTEAD}"))?;
-    debian::unpack(&dir, &package, INSTEAD)?;
-    image_in(&dir).with_context(|| format!("the package has no boot/vmlinuz-*; look into {}", dir.display()))
+    let fetch = |fresh: &Path| {
+        debian::need_apt(META, INSTEAD)?;
+        let package = debian::dependency(META, "linux-image-")?.with_context(|| {
+            format!("apt knows no {META}; run `apt-get update` on a Debian, or {INSTEAD}")
+        })?;
+        debian::unpack(fresh, &package, INSTEAD)
+    };
+    debian::once(&dir, image_in, fetch)?
+        .with_context(|| format!("the package has no boot/vmlinuz-*; look into {}", dir.display()))
 }
 
 /// The kernel of an unpacked package.

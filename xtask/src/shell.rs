@@ -93,12 +93,12 @@ pub fn with_busybox(paths: &Paths) -> Result<Archive> {
 pub fn busybox(paths: &Paths) -> Result<PathBuf> {
     let dir = paths.out().join("busybox");
     // Where it is depends on the release.
-    let find = || ["bin/busybox", "usr/bin/busybox"].map(|f| dir.join(f)).into_iter().find(|f| f.is_file());
-    if let Some(program) = find() {
-        return Ok(program);
-    }
-    debian::unpack(&dir, BUSYBOX, "bring an initramfs of your own with --rootfs")?;
-    find().with_context(|| format!("the package has no busybox; look into {}", dir.display()))
+    let find = |dir: &Path| {
+        ["bin/busybox", "usr/bin/busybox"].map(|f| dir.join(f)).into_iter().find(|f| f.is_file())
+    };
+    let fetch = |fresh: &Path| debian::unpack(fresh, BUSYBOX, "bring an initramfs of your own with --rootfs");
+    debian::once(&dir, find, fetch)?
+        .with_context(|| format!("the package has no busybox; look into {}", dir.display()))
 }
 
 /// Rows and columns of the terminal, if it is one and knows.

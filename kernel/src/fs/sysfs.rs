@@ -2,21 +2,23 @@
 //! `sysfs`: the directories and files that programs look for (Linux 6.1, `fs/sysfs/`): which
 //! CPUs there are (`drivers/base/cpu.c`), which terminals, what counts the time.
 
-use crate::errno::Result;
+use crate::errno::{EACCES, EIO, Result};
 use crate::fs::char_dev::for_each_device;
 use crate::fs::dcache::Dentry;
 use crate::fs::file_table::FileOps;
-use crate::fs::inode::mode::{S_IFDIR, S_IFLNK};
+use crate::fs::inode::mode::{S_IFDIR, S_IFLNK, S_IFREG};
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::DirOps;
-use crate::fs::proc::file::ProcFile;
-use crate::fs::proc::file_inode;
+use crate::fs::proc::file::{ProcFile, StoreFn};
 use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::{FsType, SuperBlock};
+use crate::kernel::time::clocksource;
+use crate::mm::page_alloc::PAGE_SIZE;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use linux_raw_sys::general as abi;
 
 /// A directory, in which nobody but the kernel makes anything.
 struct SysDir;
@@ -34,6 +36,28 @@ impl InodeOps for SysLink {
     }
     fn size(&self) -> u64 {
         self.0.len() as u64
+    }
+}
+
+/// An attribute. Whoever may pass over permissions may not open it for what it cannot do (Linux 6.1,
+/// `fs/kernfs/file.c`, `kernfs_fop_open`), and its size is a page whatever its text is.
+struct SysFile {
+    mode: u32,
+    file: ProcFile,
+}
+
+impl InodeOps for SysFile {
+    fn open(&self, inode: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>> {
+        let access = flags & abi::O_ACCMODE;
+        if access != abi::O_RDONLY && self.mode & 0o222 == 0
+            || access != abi::O_WRONLY && self.mode & 0o444 == 0
+        {
+            return Err(EACCES);
+        }
+        self.file.open(inode, flags)
+    }
+    fn size(&self) -> u64 {
+        PAGE_SIZE as u64
     }
 }
 
@@ -65,8 +89,7 @@ const FILES: &[(&str, ShowFn)] = &[
     ("devices/system/cpu/online", |o| o.put(b"0\n")),
     ("devices/system/cpu/possible", |o| o.put(b"0\n")),
     ("devices/system/cpu/present", |o| o.put(b"0\n")),
-    ("devices/system/clocksource/clocksource0/available_clocksource", |o| o.put(b"tsc \n")),
-    ("devices/system/clocksource/clocksource0/current_clocksource", |o| o.put(b"tsc\n")),
+    ("devices/system/clocksource/clocksource0/available_clocksource", clocksource::show_available),
     ("class/tty/console/active", |o| writeln!(o, "ttyS{}", crate::drivers::tty::serial::console_port())),
 ];
 
@@ -80,14 +103,36 @@ fn mkdirs(root: &Arc<Dentry>, path: &str) -> Arc<Dentry> {
     })
 }
 
+fn add(root: &Arc<Dentry>, path: &str, mode: u32, file: ProcFile) {
+    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let file = Box::new(SysFile { mode, file });
+    // The names differ from one another.
+    let _ = mkdirs(root, dir).add(name.as_bytes(), Inode::new(&root.inode.sb, S_IFREG | mode, Dev(0), file));
+}
+
 fn add_file(root: &Arc<Dentry>, path: &str, show: impl Fn(&mut SeqFile) + Send + Sync + 'static) {
-    let file = ProcFile::new(move |o| {
+    let show = move |o: &mut SeqFile| {
         show(o);
         Ok(())
+    };
+    add(root, path, 0o444, ProcFile::new(show));
+}
+
+/// The same, taking what is written, unless that is nothing (`sysfs_kf_write`).
+fn with_store(file: ProcFile, store: StoreFn) -> ProcFile {
+    file.with_store(move |text| if text.is_empty() { Ok(()) } else { store(text) })
+}
+
+/// The files by which clock sources are chosen and let go.
+fn add_clock_sources(root: &Arc<Dentry>) {
+    const DIR: &str = "devices/system/clocksource/clocksource0";
+    let current = ProcFile::new(|o| {
+        clocksource::show_current(o);
+        Ok(())
     });
-    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-    // The names differ from one another.
-    let _ = mkdirs(root, dir).add(name.as_bytes(), file_inode(&root.inode.sb, 0o444, file));
+    add(root, &format!("{DIR}/current_clocksource"), 0o644, with_store(current, clocksource::store_current));
+    let unbind = with_store(ProcFile::new(|_| Err(EIO)), clocksource::unbind);
+    add(root, &format!("{DIR}/unbind_clocksource"), 0o200, unbind);
 }
 
 /// A device's directory in its class, and the link to it by its number.
@@ -110,6 +155,7 @@ fn make() -> Arc<Dentry> {
     for (path, show) in FILES {
         add_file(&root, path, show);
     }
+    add_clock_sources(&root);
     for_each_device(|name, dev, _| {
         let class = if dev.major() == crate::drivers::char::mem::MEM_MAJOR { "mem" } else { "tty" };
         add_device(&root, class, name, dev);

@@ -19,8 +19,12 @@ pub fn out(paths: &Paths) -> PathBuf {
 
 /// Compiles what is not there yet; the tests that could not be, and gcc's first complaint.
 pub fn all(paths: &Paths, source: &Source, tests: &[Test]) -> Result<BTreeMap<String, String>> {
-    let step = Step::start("compiling Linux's self-tests");
     let out = out(paths);
+    let tests: Vec<&Test> = tests.iter().filter(|test| !is_built(&out, source, test)).collect();
+    if tests.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let step = Step::start("compiling Linux's self-tests");
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Ok(BTreeMap::new())));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let work = || {
@@ -46,25 +50,31 @@ pub fn all(paths: &Paths, source: &Source, tests: &[Test]) -> Result<BTreeMap<St
     failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// gcc's words for one, and the file that keeps those that it was compiled with.
+fn words(out: &Path, source: &Source, test: &Test) -> (Vec<String>, PathBuf) {
+    let note = out.join(test.place()).with_file_name(format!(".{}.words", test.name));
+    ([source.flags(), test.words.clone()].concat(), note)
+}
+
+/// Whether it is there as it is wanted.
+fn is_built(out: &Path, source: &Source, test: &Test) -> bool {
+    let (words, note) = words(out, source, test);
+    out.join(test.place()).is_file() && std::fs::read_to_string(&note).is_ok_and(|old| old == words.join(" "))
+}
+
 /// Compiles one; gcc's complaint if it cannot be.
 fn one(out: &Path, source: &Source, test: &Test) -> Result<Option<String>> {
     let program = out.join(test.place());
     let dir = program.parent().unwrap_or(out);
     std::fs::create_dir_all(dir).context("cannot make a directory; is the disk full?")?;
-    let words = [source.flags(), test.words.clone()].concat();
-    // The words that it was compiled with say whether it is still what is wanted.
-    let note = program.with_file_name(format!(".{}.words", test.name));
-    let line = words.join(" ");
-    if program.is_file() && std::fs::read_to_string(&note).is_ok_and(|old| old == line) {
-        return Ok(None);
-    }
+    let (words, note) = words(out, source, test);
     let mut gcc = Command::new("gcc");
     gcc.current_dir(source.tests(test.dir)).args(&words).arg("-o").arg(&program).stdin(Stdio::null());
     let output = gcc.output().context("cannot start gcc")?;
     if !output.status.success() {
         return Ok(Some(complaint(&String::from_utf8_lossy(&output.stderr))));
     }
-    std::fs::write(&note, line).context("cannot write; is the disk full?")?;
+    std::fs::write(&note, words.join(" ")).context("cannot write; is the disk full?")?;
     Ok(None)
 }
 

@@ -47,14 +47,19 @@ pub fn main(args: &KselftestArgs) -> Result<ExitCode> {
             all.join(", ")
         )
     })?;
-    tools::need_qemu(install)?;
+    if !args.fetch {
+        tools::need_qemu(install)?;
+    }
     let source = Source::get(&paths)?;
-    build::all(&paths, install)?;
     let tests: Vec<Test> = chosen.iter().flat_map(|(_, tests)| tests.clone()).collect();
     let broken = compile::all(&paths, &source, &tests)?;
     for (key, why) in &broken {
         ui::say(&format!("{key}: not compiled: {why}"));
     }
+    if args.fetch {
+        return Ok(ExitCode::SUCCESS);
+    }
+    build::all(&paths, install)?;
     let built: Vec<(&Group, Vec<Test>)> = chosen
         .iter()
         .map(|(group, tests)| {
@@ -176,13 +181,17 @@ fn show(
 pub fn check(paths: &Paths, dir: &str) -> Result<()> {
     let source = Source::ready(paths).map_err(|why| anyhow!(why))?;
     let group = suite::GROUPS.iter().find(|group| group.dir == dir).context("no such group")?;
-    let mut tests = group.tests();
-    let broken = compile::all(paths, &source, &tests)?;
-    tests.retain(|test| !broken.contains_key(&test.key()));
+    let all = group.tests();
+    let broken = compile::all(paths, &source, &all)?;
+    let tests: Vec<Test> = all.iter().filter(|test| !broken.contains_key(&test.key())).cloned().collect();
     let ours = guest::run(&paths.built_kernel()?, paths, group, &tests)?;
     let (linux, known) = (record::read(paths)?, record::known(paths)?);
     let complaint = |test: &Test| {
         let key = test.key();
+        if let Some(why) = broken.get(&key) {
+            let before = linux.get(&key) != Some(&Verdict::NotBuilt);
+            return before.then(|| format!("{key}: it could be compiled once, and cannot be here: {why}\n"));
+        }
         let (Some(there), Some(here)) = (linux.get(&key), ours.get(&key)) else {
             return Some(format!("{key}: not recorded; `cargo xtask kselftest --record {dir}`\n"));
         };
@@ -197,6 +206,6 @@ pub fn check(paths: &Paths, dir: &str) -> Result<()> {
             }
         }
     };
-    let wrong: Vec<String> = tests.iter().filter_map(complaint).collect();
+    let wrong: Vec<String> = all.iter().filter_map(complaint).collect();
     if wrong.is_empty() { Ok(()) } else { bail!("\n{}", wrong.concat()) }
 }

@@ -45,7 +45,8 @@ impl Source {
         match (which("gcc"), source.mark().is_file()) {
             (None, _) => Err("there is no gcc here to compile Linux's self-tests".into()),
             (_, false) => {
-                Err("run `cargo xtask kselftest` once: it fetches Debian's linux-source-6.1 (140 MB)".into())
+                Err("run `cargo xtask kselftest --fetch` once: it fetches Debian's linux-source-6.1 (140 MB)"
+                    .into())
             }
             _ => Ok(source),
         }
@@ -53,10 +54,14 @@ impl Source {
 
     /// Fetches and unpacks what is missing.
     pub fn get(paths: &Paths) -> Result<Self> {
-        let source = Self::at(paths);
-        if source.mark().is_file() {
-            return Ok(source);
-        }
+        crate::shell::busybox(paths)?;
+        let found = |dir: &Path| Some(Self { dir: dir.to_owned() }).filter(|source| source.mark().is_file());
+        let source =
+            debian::once(&Self::at(paths).dir, found, |fresh| Self { dir: fresh.to_owned() }.fetch())?;
+        source.context("Linux's self-tests were fetched and are not there; is somebody removing them?")
+    }
+
+    fn fetch(&self) -> Result<()> {
         for tool in ["gcc", "make", "tar", "xz"] {
             if which(tool).is_none() {
                 bail!(
@@ -65,13 +70,11 @@ impl Source {
             }
         }
         let instead = "put a Debian's apt in reach; Linux's self-tests come from that package only";
-        debian::unpack(&source.dir, PACKAGE, instead)?;
-        debian::unpack(&source.dir, "libcap-dev", instead)?;
-        crate::shell::busybox(paths)?;
-        source.untar()?;
-        source.headers()?;
-        std::fs::write(source.mark(), "").context("cannot write; is the disk full?")?;
-        Ok(source)
+        debian::unpack(&self.dir, PACKAGE, instead)?;
+        debian::unpack(&self.dir, "libcap-dev", instead)?;
+        self.untar()?;
+        self.headers()?;
+        std::fs::write(self.mark(), "").context("cannot write; is the disk full?")
     }
 
     /// The file that says that all is there.

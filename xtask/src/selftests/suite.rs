@@ -174,7 +174,7 @@ pub const GROUPS: &[Group] = &[
             timed("nsleep-lat", "", 120),
             timed("set-timer-lat", "", 120),
             timed("leap-a-day", "-s -i 1", 60),
-            timed("clocksource-switch", "", 60),
+            timed("clocksource-switch", "-t 5", 60),
             timed("leapcrash", "", 30),
             timed("alarmtimer-suspend", "", 30),
         ],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Linux's `kernel/time/`: the clocks, and timers on them.
 pub mod clock;
+pub mod clocksource;
 pub mod hrtimer;
 pub mod itimer;
 pub mod nanosleep;
