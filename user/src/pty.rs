@@ -11,6 +11,15 @@ use linux_raw_sys::ioctl as io;
 /// How both ends are opened: nobody waits, and nobody's terminal they become.
 pub const FLAGS: u32 = file::O_RDWR | abi::O_NOCTTY | abi::O_NONBLOCK;
 
+/// Runs `f` with a `devpts` at `/dev/pts`.
+pub fn with_devpts(f: impl FnOnce()) {
+    let _ = file::mkdir(c"/dev/pts", 0o755);
+    check_eq!(file::mount(c"devpts", c"/dev/pts"), Ok(0), "mount");
+    f();
+    // SAFETY: it is a path; the mount goes once nobody has anything of it.
+    let _ = unsafe { syscall!(__NR_umount2, c"/dev/pts".as_ptr(), abi::MNT_DETACH) };
+}
+
 /// `ioctl(2)`, with what the command takes.
 pub fn ioctl(fd: i32, cmd: u32, arg: usize) -> Result {
     // SAFETY: callers pass what the command takes.

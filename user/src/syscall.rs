@@ -165,6 +165,30 @@ pub unsafe fn call<const N: usize>(number: u32, args: [usize; N]) -> Result {
     if (-4095..0).contains(&ret) { Err(Errno(-ret as u32)) } else { Ok(ret as usize) }
 }
 
+/// Options of [`arch_prctl`].
+#[allow(missing_docs)]
+pub mod prctl {
+    pub const ARCH_SET_GS: u32 = 0x1001;
+    pub const ARCH_SET_FS: u32 = 0x1002;
+    pub const ARCH_GET_FS: u32 = 0x1003;
+    pub const ARCH_GET_CPUID: u32 = 0x1011;
+    pub const ARCH_GET_XCOMP_SUPP: u32 = 0x1021;
+    pub const ARCH_GET_XCOMP_PERM: u32 = 0x1022;
+    pub const ARCH_REQ_XCOMP_PERM: u32 = 0x1023;
+    pub const ARCH_GET_XCOMP_GUEST_PERM: u32 = 0x1024;
+    pub const ARCH_REQ_XCOMP_GUEST_PERM: u32 = 0x1025;
+    pub const ARCH_MAP_VDSO_64: u32 = 0x2003;
+}
+
+/// `arch_prctl(2)`. A base that is set is not used by anything here: there is no thread-local memory.
+///
+/// # Errors
+/// As the kernel says.
+pub fn arch_prctl(option: u32, arg: usize) -> Result {
+    // SAFETY: the kernel writes where it can, or refuses; bases are not used.
+    unsafe { crate::syscall!(__NR_arch_prctl, option, arg) }
+}
+
 /// `syscall!(__NR_kill, pid, sig)`: one system call by its name in
 /// `linux-raw-sys`, arguments of any integer or pointer type.
 #[macro_export]

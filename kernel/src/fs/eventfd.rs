@@ -3,7 +3,7 @@
 
 use crate::errno::{EAGAIN, EFAULT, EINVAL, Result};
 use crate::fs::anon_inodes::anon_inode_getfd;
-use crate::fs::file_table::{File, FileOps, RW_FLAGS, Seeking, Vectors, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, RW_FLAGS, Seeking, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::wait::WaitQueue;
@@ -62,6 +62,14 @@ impl EventFd {
 }
 
 impl FileOps for EventFd {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            write_iter: false,
+            rw_flags: RW_FLAGS | RWF_NOWAIT,
+            seeking: Seeking::Ignored,
+            ..Abilities::DEFAULT
+        }
+    }
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         if to.count() < size_of::<u64>() {
             return Err(EINVAL);
@@ -93,15 +101,6 @@ impl FileOps for EventFd {
         let overflow = if count == u64::MAX { poll::ERR } else { 0 };
         let writable = if count < u64::MAX - 1 { poll::OUT } else { 0 };
         Some(readable | overflow | writable)
-    }
-    fn vectors(&self) -> Vectors {
-        Vectors { read: true, write: false }
-    }
-    fn rw_flags(&self) -> u32 {
-        RW_FLAGS | RWF_NOWAIT
-    }
-    fn seeking(&self) -> Seeking {
-        Seeking::Ignored
     }
     fn show_fdinfo(&self, _: &File, out: &mut SeqFile) {
         writeln!(out, "eventfd-count: {:16x}", *self.count.lock());

@@ -17,7 +17,7 @@ use crate::arch::x86::lib::usercopy::{access_ok, get_user, put_user};
 use crate::errno::{EEXIST, EFAULT, EINTR, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM, Result};
 use crate::fs::anon_inodes::anon_inode_getfile;
 use crate::fs::file::{fd_install, fget};
-use crate::fs::file_table::{File, FileOps, Seeking, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, Seeking, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::sched::set_current_state;
@@ -359,6 +359,9 @@ impl Drop for EpFile {
 }
 
 impl FileOps for EpFile {
+    fn abilities(&self) -> Abilities {
+        Abilities { seeking: Seeking::Ignored, ..Abilities::DEFAULT }
+    }
     fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         let ep = &self.0;
         table.wait(&ep.poll_wait);
@@ -371,9 +374,6 @@ impl FileOps for EpFile {
             }
         }
         Some(0)
-    }
-    fn seeking(&self) -> Seeking {
-        Seeking::Ignored
     }
     fn show_fdinfo(&self, _: &File, out: &mut SeqFile) {
         for i in self.0.items.lock().values() {

@@ -34,25 +34,40 @@ pub enum Mapping {
 /// Flags of `preadv2` and `pwritev2` that most files know.
 pub const RW_FLAGS: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_APPEND;
 
-/// Whether a file has `splice_read` and `splice_write`.
-#[derive(Clone, Copy, Default)]
-#[allow(missing_docs)]
-pub struct Splices {
-    pub from: bool,
-    pub to: bool,
-}
-
-/// Whether a file takes all buffers of a call at once.
+/// What a kind of file can do: on Linux which operations it has, and its `FMODE_*`.
 #[derive(Clone, Copy)]
-#[allow(missing_docs)]
-pub struct Vectors {
-    pub read: bool,
-    pub write: bool,
+// Each is a property of its own.
+#[allow(clippy::struct_excessive_bools)]
+pub struct Abilities {
+    /// What there is of a position.
+    pub seeking: Seeking,
+    /// Whether the buffers of a call that reads are filled at once, or one after another.
+    pub read_iter: bool,
+    /// The same for a call that writes.
+    pub write_iter: bool,
+    /// Whether what it has can go through a pipe without a program's copying it.
+    pub splice_read: bool,
+    /// And the other way.
+    pub splice_write: bool,
+    /// Flags of `preadv2` and `pwritev2` that it knows (`FMODE_NOWAIT`).
+    pub rw_flags: u32,
+    /// Whether positions above `i64::MAX` are none the worse (`FMODE_UNSIGNED_OFFSET`).
+    pub unsigned_offset: bool,
 }
 
-impl Vectors {
-    /// Neither way.
-    pub const NEVER: Self = Self { read: false, write: false };
+impl Abilities {
+    /// Most files'.
+    pub const DEFAULT: Self = Self {
+        seeking: Seeking::Position,
+        read_iter: true,
+        write_iter: true,
+        splice_read: false,
+        splice_write: false,
+        rw_flags: RW_FLAGS,
+        unsigned_offset: false,
+    };
+    /// Those of a file that takes one buffer after another.
+    pub const NO_ITER: Self = Self { read_iter: false, write_iter: false, ..Self::DEFAULT };
 }
 
 /// Poll bits, as `poll(2)` has them.
@@ -84,22 +99,9 @@ pub trait FileOps: Send + Sync {
         let _ = (file, from, pos);
         Err(EINVAL)
     }
-    /// Whether positions above `i64::MAX` are none the worse (`FMODE_UNSIGNED_OFFSET`).
-    fn unsigned_offset(&self) -> bool {
-        false
-    }
-    /// Whether what it has can go through a pipe without a program's copying it, and the other way.
-    fn splices(&self) -> Splices {
-        Splices::default()
-    }
-    /// Whether the buffers of one call are taken at once (`read_iter`, `write_iter`), or one after
-    /// another.
-    fn vectors(&self) -> Vectors {
-        Vectors { read: true, write: true }
-    }
-    /// Flags of `preadv2` and `pwritev2` that it knows (`FMODE_NOWAIT`).
-    fn rw_flags(&self) -> u32 {
-        RW_FLAGS
+    /// What it can do beside that.
+    fn abilities(&self) -> Abilities {
+        Abilities::DEFAULT
     }
     /// Its owner is to be told of its events from now on, or not any more; `None` if it never tells.
     fn fasync(&self, file: &File, fd: i32, on: bool) -> Option<Result> {
@@ -142,13 +144,9 @@ pub trait FileOps: Send + Sync {
         let _ = (file, ctx);
         Err(ENOTDIR)
     }
-    /// What there is of a position.
-    fn seeking(&self) -> Seeking {
-        Seeking::Position
-    }
     /// Moves the position.
     fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {
-        match self.seeking() {
+        match self.abilities().seeking {
             Seeking::Position => generic_seek(file, offset, whence),
             Seeking::Rewinds => {
                 *file.pos.lock() = 0;
@@ -216,7 +214,7 @@ impl File {
             inode,
             flags: AtomicU32::new(flags),
             pos: SpinLock::new(0),
-            seekable: matches!(op.seeking(), Seeking::Position | Seeking::Rewinds),
+            seekable: matches!(op.abilities().seeking, Seeking::Position | Seeking::Rewinds),
             op,
             wrote_access,
             f_owner: spin::Once::new(),

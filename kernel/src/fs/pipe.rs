@@ -6,7 +6,7 @@ use crate::errno::{EAGAIN, EBUSY, EFAULT, EINVAL, ENOMEM, ENOTTY, ENXIO, EPERM, 
 use crate::fs::dcache::Dentry;
 use crate::fs::fasync::{Band, FasyncList};
 use crate::fs::file::UnusedFd;
-use crate::fs::file_table::{File, FileOps, Seeking, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, Seeking, poll};
 use crate::fs::inode::mode::S_IFIFO;
 use crate::fs::inode::{Dev, Inode, InodeOps};
 use crate::fs::ioctl::FIONREAD;
@@ -397,6 +397,9 @@ impl Drop for PipeEnd {
 }
 
 impl FileOps for PipeEnd {
+    fn abilities(&self) -> Abilities {
+        Abilities { seeking: Seeking::Never, ..Abilities::DEFAULT }
+    }
     fn read(&self, file: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         self.pipe.read(to, file.nonblock())
     }
@@ -443,9 +446,6 @@ impl FileOps for PipeEnd {
         }
         let n: usize = self.pipe.ring.lock().bufs.iter().map(|b| usize::from(b.len)).sum();
         put_user(arg, &(n as i32)).map(|()| 0)
-    }
-    fn seeking(&self) -> Seeking {
-        Seeking::Never
     }
     fn as_any(&self) -> Option<&dyn core::any::Any> {
         Some(self)

@@ -5,7 +5,7 @@
 use crate::errno::{EPERM, Result};
 use crate::fs::char_dev;
 use crate::fs::dcache::Dentry;
-use crate::fs::file_table::{File, FileOps, Mapping, Splices};
+use crate::fs::file_table::{Abilities, File, FileOps, Mapping};
 use crate::fs::filemap::{AddressSpace, seal};
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
@@ -139,6 +139,9 @@ impl RegFile {
 }
 
 impl FileOps for RegFile {
+    fn abilities(&self) -> Abilities {
+        Abilities { splice_read: true, splice_write: true, ..Abilities::DEFAULT }
+    }
     fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         self.pages().read(to, pos)
     }
@@ -158,9 +161,6 @@ impl FileOps for RegFile {
         drop_privileges(&self.0);
         self.0.touch_mtime();
         Ok(n)
-    }
-    fn splices(&self) -> Splices {
-        Splices { from: true, to: true }
     }
     fn mmap(&self, _: &File) -> Result<Mapping> {
         Ok(Mapping::Pages)

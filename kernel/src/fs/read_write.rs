@@ -58,7 +58,7 @@ pub(super) fn verify_area_of(f: &File, pos: u64, count: usize) -> Result {
 
 #[cold]
 fn verify_unsigned_area(f: &File, pos: i64, count: usize) -> Option<Result> {
-    let negative = pos < 0 && (count as isize) >= 0 && f.op.unsigned_offset();
+    let negative = pos < 0 && (count as isize) >= 0 && f.op.abilities().unsigned_offset;
     negative.then_some(if count as u64 >= pos.unsigned_abs() { Err(EOVERFLOW) } else { Ok(()) })
 }
 
@@ -78,7 +78,7 @@ fn at_own_position(f: &File, len: usize, io: impl FnOnce(&mut u64) -> Result<usi
 
 /// Reads into several buffers: at once, or into one after another (`do_iter_read`).
 fn read_vector(f: &File, vec: &[IoVec], flags: u32, pos: &mut u64) -> Result<usize> {
-    if f.op.vectors().read {
+    if f.op.abilities().read_iter {
         f.op.read(f, &mut IovIter::vector(vec).with_flags(flags), pos)
     } else {
         each_segment(vec, |to| f.op.read(f, to, pos))
@@ -87,7 +87,7 @@ fn read_vector(f: &File, vec: &[IoVec], flags: u32, pos: &mut u64) -> Result<usi
 
 /// Writes several buffers: at once, or one after another (`do_iter_write`).
 fn write_vector(f: &File, vec: &[IoVec], flags: u32, pos: &mut u64) -> Result<usize> {
-    if f.op.vectors().write {
+    if f.op.abilities().write_iter {
         f.op.write(f, &mut IovIter::vector(vec).with_flags(flags), pos)
     } else {
         each_segment(vec, |from| f.op.write(f, from, pos))
@@ -142,24 +142,6 @@ fn total(vec: &[IoVec]) -> usize {
     vec.iter().map(|v| v.len).sum()
 }
 
-/// `readv(2)`.
-pub fn sys_readv(fd: i32, vec: usize, count: usize) -> Result<usize> {
-    let f = fget(fd)?;
-    f.want_read()?;
-    let vec = import_iovec(vec, count)?;
-    let len = total(&vec);
-    if len == 0 { Ok(0) } else { at_own_position(&f, len, |pos| read_vector(&f, &vec, 0, pos)) }
-}
-
-/// `writev(2)`.
-pub fn sys_writev(fd: i32, vec: usize, count: usize) -> Result<usize> {
-    let f = fget(fd)?;
-    f.want_write()?;
-    let vec = import_iovec(vec, count)?;
-    let len = total(&vec);
-    if len == 0 { Ok(0) } else { at_own_position(&f, len, |pos| write_vector(&f, &vec, 0, pos)) }
-}
-
 /// `pread64(2)`.
 pub fn sys_pread64(fd: i32, buf: usize, len: usize, pos: i64) -> Result<usize> {
     let (f, mut pos) = fget_at(fd, pos)?;
@@ -178,34 +160,11 @@ pub fn sys_pwrite64(fd: i32, buf: usize, len: usize, pos: i64) -> Result<usize> 
     f.op.write(&f, &mut from, &mut pos)
 }
 
-/// `preadv(2)`.
-pub fn sys_preadv(fd: i32, vec: usize, count: usize, pos: i64) -> Result<usize> {
-    let (f, mut pos) = fget_at(fd, pos)?;
-    f.want_read()?;
-    let vec = import_iovec(vec, count)?;
-    let len = total(&vec);
-    if len == 0 {
-        return Ok(0);
-    }
-    verify_area(pos, len)?;
-    read_vector(&f, &vec, 0, &mut pos)
-}
-
-/// `pwritev(2)`.
-pub fn sys_pwritev(fd: i32, vec: usize, count: usize, pos: i64) -> Result<usize> {
-    let (f, mut pos) = fget_at(fd, pos)?;
-    f.want_write()?;
-    let vec = import_iovec(vec, count)?;
-    let len = total(&vec);
-    if len == 0 {
-        return Ok(0);
-    }
-    verify_area(pos, len)?;
-    write_vector(&f, &vec, 0, &mut pos)
-}
+/// A file, and a position unless it is the file's own.
+type At = (Arc<File>, Option<u64>);
 
 /// The file behind `fd`, and a position unless it is -1: the file's own.
-fn fget_at_or_here(fd: i32, pos: i64) -> Result<(Arc<File>, Option<u64>)> {
+fn fget_at_or_here(fd: i32, pos: i64) -> Result<At> {
     if pos == -1 { Ok((fget(fd)?, None)) } else { fget_at(fd, pos).map(|(f, p)| (f, Some(p))) }
 }
 
@@ -215,40 +174,70 @@ fn check_rw_flags(f: &File, pos: Option<u64>, len: usize, (flags, at_once): (u32
     if let Some(pos) = pos {
         verify_area(pos, len)?;
     }
-    let known = if at_once { f.op.rw_flags() } else { RWF_HIPRI };
+    let known = if at_once { f.op.abilities().rw_flags } else { RWF_HIPRI };
     if flags & !known == 0 { Ok(()) } else { Err(EOPNOTSUPP) }
 }
 
-/// `preadv2(2)`.
-pub fn sys_preadv2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, flags: u32) -> Result<usize> {
-    let (f, pos) = fget_at_or_here(fd, pos)?;
+/// Reads into several buffers.
+fn do_readv((f, pos): At, vec: usize, count: usize, flags: u32) -> Result<usize> {
     f.want_read()?;
     let vec = import_iovec(vec, count)?;
     let len = total(&vec);
     if len == 0 {
         return Ok(0);
     }
-    check_rw_flags(&f, pos, len, (flags, f.op.vectors().read))?;
+    check_rw_flags(&f, pos, len, (flags, f.op.abilities().read_iter))?;
     match pos {
         Some(mut pos) => read_vector(&f, &vec, flags, &mut pos),
         None => at_own_position(&f, len, |pos| read_vector(&f, &vec, flags, pos)),
     }
 }
 
-/// `pwritev2(2)`.
-pub fn sys_pwritev2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, flags: u32) -> Result<usize> {
-    let (f, pos) = fget_at_or_here(fd, pos)?;
+/// Writes several buffers.
+fn do_writev((f, pos): At, vec: usize, count: usize, flags: u32) -> Result<usize> {
     f.want_write()?;
     let vec = import_iovec(vec, count)?;
     let len = total(&vec);
     if len == 0 {
         return Ok(0);
     }
-    check_rw_flags(&f, pos, len, (flags, f.op.vectors().write))?;
+    check_rw_flags(&f, pos, len, (flags, f.op.abilities().write_iter))?;
     match pos {
         Some(mut pos) => write_vector(&f, &vec, flags, &mut pos),
         None => at_own_position(&f, len, |pos| write_vector(&f, &vec, flags, pos)),
     }
+}
+
+/// `readv(2)`.
+pub fn sys_readv(fd: i32, vec: usize, count: usize) -> Result<usize> {
+    do_readv((fget(fd)?, None), vec, count, 0)
+}
+
+/// `writev(2)`.
+pub fn sys_writev(fd: i32, vec: usize, count: usize) -> Result<usize> {
+    do_writev((fget(fd)?, None), vec, count, 0)
+}
+
+/// `preadv(2)`.
+pub fn sys_preadv(fd: i32, vec: usize, count: usize, pos: i64) -> Result<usize> {
+    let (f, pos) = fget_at(fd, pos)?;
+    do_readv((f, Some(pos)), vec, count, 0)
+}
+
+/// `pwritev(2)`.
+pub fn sys_pwritev(fd: i32, vec: usize, count: usize, pos: i64) -> Result<usize> {
+    let (f, pos) = fget_at(fd, pos)?;
+    do_writev((f, Some(pos)), vec, count, 0)
+}
+
+/// `preadv2(2)`.
+pub fn sys_preadv2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, flags: u32) -> Result<usize> {
+    do_readv(fget_at_or_here(fd, pos)?, vec, count, flags)
+}
+
+/// `pwritev2(2)`.
+pub fn sys_pwritev2(fd: i32, vec: usize, count: usize, pos: i64, _high: usize, flags: u32) -> Result<usize> {
+    do_writev(fget_at_or_here(fd, pos)?, vec, count, flags)
 }
 
 /// `lseek(2)`.

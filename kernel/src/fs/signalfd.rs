@@ -6,7 +6,7 @@ use crate::arch::x86::lib::usercopy::get_user;
 use crate::errno::{EAGAIN, EFAULT, EINVAL, Result};
 use crate::fs::anon_inodes::anon_inode_getfd;
 use crate::fs::file::fget;
-use crate::fs::file_table::{File, FileOps, Seeking, Vectors, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, Seeking, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::signal::deliver::dequeue_signal;
@@ -122,6 +122,9 @@ impl SignalFd {
 }
 
 impl FileOps for SignalFd {
+    fn abilities(&self) -> Abilities {
+        Abilities { seeking: Seeking::Ignored, ..Abilities::NO_ITER }
+    }
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         if to.count() < SIZE {
             return Err(EINVAL);
@@ -145,12 +148,6 @@ impl FileOps for SignalFd {
         table.wait(cur.sighand.get().signalfd_wqh());
         let pending = cur.sig.pending.set().union(cur.signal.shared_pending.set());
         Some(if next_signal(pending, self.set().not()) != 0 { poll::IN } else { 0 })
-    }
-    fn vectors(&self) -> Vectors {
-        Vectors::NEVER
-    }
-    fn seeking(&self) -> Seeking {
-        Seeking::Ignored
     }
     fn show_fdinfo(&self, _: &File, out: &mut SeqFile) {
         writeln!(out, "sigmask:\t{:016x}", self.set().0);

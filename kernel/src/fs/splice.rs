@@ -70,7 +70,7 @@ pub fn splice_file_to_pipe(
     to.wait_writable(nonblock)?;
     let len = len.min(to.room() * PAGE_SIZE);
     verify_area_of(from, *pos, len)?;
-    if !from.op.splices().from {
+    if !from.op.abilities().splice_read {
         return Err(EINVAL);
     }
     let n = match from.inode.ops.mapping() {
@@ -127,7 +127,7 @@ fn splice_from_pipe(
 
 /// From a pipe into a file (`iter_file_splice_write`).
 fn splice_pipe_to_file(from: &Pipe, to: &File, pos: &mut u64, len: usize, nonblock: bool) -> Result<usize> {
-    if !to.op.splices().to {
+    if !to.op.abilities().splice_write {
         return Err(EINVAL);
     }
     splice_from_pipe(from, len, nonblock, |b| to.op.write(to, &mut IovIter::source(b), pos))

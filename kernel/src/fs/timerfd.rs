@@ -4,7 +4,7 @@
 use crate::errno::{EAGAIN, ECANCELED, EFAULT, EINVAL, EPERM, Result};
 use crate::fs::anon_inodes::anon_inode_getfd;
 use crate::fs::file::fget;
-use crate::fs::file_table::{File, FileOps, Seeking, Vectors, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, Seeking, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::capability::capable;
@@ -185,6 +185,9 @@ pub fn timerfd_clock_was_set() {
 }
 
 impl FileOps for TimerFd {
+    fn abilities(&self) -> Abilities {
+        Abilities { seeking: Seeking::Ignored, ..Abilities::NO_ITER }
+    }
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         if to.count() < size_of::<u64>() {
             return Err(EINVAL);
@@ -209,12 +212,6 @@ impl FileOps for TimerFd {
     fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         table.wait(&self.wait);
         Some(if self.state.lock().ticks != 0 { poll::IN } else { 0 })
-    }
-    fn vectors(&self) -> Vectors {
-        Vectors::NEVER
-    }
-    fn seeking(&self) -> Seeking {
-        Seeking::Ignored
     }
     fn show_fdinfo(&self, _: &File, out: &mut SeqFile) {
         let s = self.state.lock();

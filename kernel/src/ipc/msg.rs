@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Messages in queues (Linux 6.1, `ipc/msg.c`).
 
-use super::util::{IPC_NOWAIT, IpcIds, IpcObject, KernIpcPerm, S_IRUGO, S_IWUGO, cmd, now, room};
+use super::util::{By, IPC_NOWAIT, Ipc, IpcIds, S_IRUGO, S_IWUGO, cmd, now, room, stat};
 use crate::arch::x86::lib::usercopy::{copy_from_user, copy_to_user, get_user, put_user};
 use crate::errno::{E2BIG, EAGAIN, EFAULT, EIDRM, EINVAL, ENOMSG, EPERM, ERESTARTNOHAND, Errno, Result};
 use crate::kernel::capability::capable;
@@ -104,7 +104,6 @@ struct Sender {
 /// A queue (`struct msg_queue`).
 #[allow(missing_docs)]
 pub struct MsgQueue {
-    pub perm: KernIpcPerm,
     pub stime: u64,
     pub rtime: u64,
     pub ctime: u64,
@@ -115,15 +114,6 @@ pub struct MsgQueue {
     messages: VecDeque<Msg>,
     receivers: Vec<Arc<Receiver>>,
     senders: Vec<Arc<Sender>>,
-}
-
-impl IpcObject for MsgQueue {
-    fn perm(&self) -> &KernIpcPerm {
-        &self.perm
-    }
-    fn perm_mut(&mut self) -> &mut KernIpcPerm {
-        &mut self.perm
-    }
 }
 
 impl MsgQueue {
@@ -159,10 +149,9 @@ impl MsgQueue {
         }
         Some(msg)
     }
-    /// What `struct msqid64_ds` has.
+    /// What `struct msqid64_ds` has behind the permissions.
     fn words(&self) -> [u64; 15] {
         let mut w = [0; 15];
-        w[..6].copy_from_slice(&self.perm.words());
         w[6..9].copy_from_slice(&[self.stime, self.rtime, self.ctime]);
         w[9..12].copy_from_slice(&[self.cbytes as u64, self.qnum() as u64, self.qbytes as u64]);
         w[12] = u64::from(self.lspid.cast_unsigned()) | u64::from(self.lrpid.cast_unsigned()) << 32;
@@ -173,14 +162,13 @@ impl MsgQueue {
 static MSG_IDS: SpinLock<IpcIds<MsgQueue>> = SpinLock::new(IpcIds::NONE);
 
 /// Calls `f` for every queue.
-pub fn for_each(f: impl FnMut(&MsgQueue)) {
+pub fn for_each(f: impl FnMut(&Ipc<MsgQueue>)) {
     MSG_IDS.lock().iter().for_each(f);
 }
 
 /// A new queue (`newque`).
 fn newque(ids: &mut IpcIds<MsgQueue>, key: i32, flags: u32) -> Result<i32> {
-    ids.add(key, flags, MSGMNI.load(Relaxed), |perm| MsgQueue {
-        perm,
+    let queue = MsgQueue {
         stime: 0,
         rtime: 0,
         ctime: now(),
@@ -191,7 +179,8 @@ fn newque(ids: &mut IpcIds<MsgQueue>, key: i32, flags: u32) -> Result<i32> {
         messages: VecDeque::new(),
         receivers: Vec::new(),
         senders: Vec::new(),
-    })
+    };
+    ids.add(key, flags, MSGMNI.load(Relaxed), queue)
 }
 
 /// `msgget(2)`.
@@ -356,7 +345,7 @@ fn info(used: bool) -> ([i32; 8], usize) {
     let ids = MSG_IDS.lock();
     let n = |limit: &AtomicUsize| limit.load(Relaxed) as i32;
     let (pool, map, all) = if used {
-        let messages: usize = ids.iter().map(MsgQueue::qnum).sum();
+        let messages: usize = ids.iter().map(|q| q.qnum()).sum();
         let bytes: usize = ids.iter().map(|q| q.cbytes).sum();
         (ids.in_use() as i32, messages as i32, bytes as i32)
     } else {
@@ -366,20 +355,10 @@ fn info(used: bool) -> ([i32; 8], usize) {
     ([pool, map, n(&MSGMAX), n(&MSGMNB), n(&MSGMNI), 16, all, 0xffff], ids.max_idx())
 }
 
-fn stat(id: i32, command: i32) -> Result<(usize, [u64; 15])> {
-    let mut ids = MSG_IDS.lock();
-    let q = if command == cmd::IPC_STAT { ids.find(id)? } else { ids.at_index(id)? };
-    if command != MSG_STAT_ANY {
-        q.perm.check(S_IRUGO)?;
-    }
-    Ok((if command == cmd::IPC_STAT { 0 } else { q.perm.id as usize }, q.words()))
-}
-
 /// `IPC_SET`.
 fn set(id: i32, words: &[u64; 15]) -> Result<usize> {
     let mut ids = MSG_IDS.lock();
-    let q = ids.find(id)?;
-    q.perm.check_owner()?;
+    let q = ids.find_owned(id)?;
     // Linux takes it as an `int`.
     let qbytes = words[11] as i32 as usize;
     if qbytes > MSGMNB.load(Relaxed) && !capable(CAP_SYS_RESOURCE) {
@@ -396,13 +375,11 @@ fn set(id: i32, words: &[u64; 15]) -> Result<usize> {
 /// `IPC_RMID` (`freeque`).
 fn rmid(id: i32) -> Result<usize> {
     let mut ids = MSG_IDS.lock();
-    ids.find(id)?.perm.check_owner()?;
-    if let Some(mut gone) = ids.remove(id) {
-        gone.expunge(EIDRM);
-        gone.senders.iter().for_each(|s| {
-            wake_up_process(&s.task);
-        });
-    }
+    let mut gone = ids.remove_owned(id)?;
+    gone.expunge(EIDRM);
+    gone.senders.iter().for_each(|s| {
+        wake_up_process(&s.task);
+    });
     Ok(0)
 }
 
@@ -417,11 +394,9 @@ pub fn sys_msgctl(id: i32, command: i32, buf: usize) -> Result<usize> {
             put_user(buf, &words)?;
             Ok(highest)
         }
-        cmd::IPC_STAT | MSG_STAT | MSG_STAT_ANY => {
-            let (ret, words) = stat(id, command)?;
-            put_user(buf, &words)?;
-            Ok(ret)
-        }
+        cmd::IPC_STAT => stat(&MSG_IDS, (id, By::Id), buf, |q| q.words()),
+        MSG_STAT => stat(&MSG_IDS, (id, By::Index), buf, |q| q.words()),
+        MSG_STAT_ANY => stat(&MSG_IDS, (id, By::AnyIndex), buf, |q| q.words()),
         cmd::IPC_SET => set(id, &get_user(buf)?),
         cmd::IPC_RMID => rmid(id),
         _ => Err(EINVAL),

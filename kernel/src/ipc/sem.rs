@@ -11,7 +11,7 @@ pub mod ops;
 pub mod syscalls;
 pub mod undo;
 
-use super::util::{IpcIds, IpcObject, KernIpcPerm, now};
+use super::util::{Ipc, IpcIds, now};
 use crate::errno::{EIDRM, Errno, Result};
 use crate::kernel::sched::wake_up_process;
 use crate::kernel::task::Task;
@@ -80,7 +80,6 @@ impl Sleeper {
 /// A set (`struct sem_array`).
 #[allow(missing_docs)]
 pub struct SemArray {
-    pub perm: KernIpcPerm,
     pub otime: u64,
     pub ctime: u64,
     sems: Vec<Sem>,
@@ -88,15 +87,6 @@ pub struct SemArray {
     pending: Vec<Arc<Sleeper>>,
     /// What each list of undo operations does to each semaphore.
     undo: BTreeMap<u64, Vec<i16>>,
-}
-
-impl IpcObject for SemArray {
-    fn perm(&self) -> &KernIpcPerm {
-        &self.perm
-    }
-    fn perm_mut(&mut self) -> &mut KernIpcPerm {
-        &mut self.perm
-    }
 }
 
 impl SemArray {
@@ -160,26 +150,20 @@ impl SemArray {
     }
 
     /// Everybody who waits is told that the set is gone (`freeary`).
-    fn expunge(self) {
-        for s in self.pending {
-            s.finish(Err(EIDRM));
-        }
+    fn expunge(&self) {
+        self.pending.iter().for_each(|s| s.finish(Err(EIDRM)));
     }
 }
 
 static SEM_IDS: SpinLock<IpcIds<SemArray>> = SpinLock::new(IpcIds::NONE);
 
 /// Calls `f` for every set.
-pub fn for_each(f: impl FnMut(&SemArray)) {
+pub fn for_each(f: impl FnMut(&Ipc<SemArray>)) {
     SEM_IDS.lock().iter().for_each(f);
 }
 
 /// Takes a set away.
 fn rmid(id: i32) -> Result {
-    let mut ids = SEM_IDS.lock();
-    ids.find(id)?.perm.check_owner()?;
-    if let Some(gone) = ids.remove(id) {
-        gone.expunge();
-    }
+    SEM_IDS.lock().remove_owned(id)?.expunge();
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! A segment's pages are a [`ShmemObject`]; what `shmat` maps is a [`ShmAttach`] of it. As each mapping
 //! of an attachment holds a reference to it, how often a segment is attached is known by counting them.
 
-use super::util::{IpcIds, IpcObject, KernIpcPerm, S_IRUGO, S_IWUGO, S_IXUGO, cmd, now, room};
+use super::util::{By, Ipc, IpcIds, S_IRUGO, S_IWUGO, S_IXUGO, cmd, now, room, stat};
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EINTR, EINVAL, ENOMEM, ENOSPC, EPERM, Result};
 use crate::fs::filemap::MAX_FILE_SIZE;
@@ -52,7 +52,6 @@ const SHM_LOCKED: u32 = 0o2000;
 /// A segment (`struct shmid_kernel`).
 #[allow(missing_docs)]
 pub struct Segment {
-    pub perm: KernIpcPerm,
     pub size: usize,
     pub atime: u64,
     pub dtime: u64,
@@ -61,15 +60,6 @@ pub struct Segment {
     pub lpid: i32,
     pages: Arc<ShmemObject>,
     attaches: Vec<Weak<ShmAttach>>,
-}
-
-impl IpcObject for Segment {
-    fn perm(&self) -> &KernIpcPerm {
-        &self.perm
-    }
-    fn perm_mut(&mut self) -> &mut KernIpcPerm {
-        &mut self.perm
-    }
 }
 
 impl Segment {
@@ -81,10 +71,9 @@ impl Segment {
     pub fn resident(&self) -> usize {
         self.pages.nr_pages()
     }
-    /// What `struct shmid64_ds` has.
+    /// What `struct shmid64_ds` has behind the permissions.
     fn words(&self) -> [u64; 14] {
         let mut w = [0; 14];
-        w[..6].copy_from_slice(&self.perm.words());
         w[6..10].copy_from_slice(&[self.size as u64, self.atime, self.dtime, self.ctime]);
         w[10] = u64::from(self.cpid.cast_unsigned()) | u64::from(self.lpid.cast_unsigned()) << 32;
         w[11] = self.nattch() as u64;
@@ -95,7 +84,7 @@ impl Segment {
 static SHM_IDS: SpinLock<IpcIds<Segment>> = SpinLock::new(IpcIds::NONE);
 
 /// Calls `f` for every segment.
-pub fn for_each(f: impl FnMut(&Segment)) {
+pub fn for_each(f: impl FnMut(&Ipc<Segment>)) {
     SHM_IDS.lock().iter().for_each(f);
 }
 
@@ -177,22 +166,14 @@ fn newseg(ids: &mut IpcIds<Segment>, key: i32, size: usize, flags: u32) -> Resul
     room()?;
     let pages = ShmemObject::new(page_align(size).max(PAGE_SIZE), !unreserved)?;
     let cpid = current().tgid;
-    ids.add(key, flags, SHMMNI.load(Relaxed), |perm| Segment {
-        perm,
-        size,
-        atime: 0,
-        dtime: 0,
-        ctime: now(),
-        cpid,
-        lpid: 0,
-        pages,
-        attaches: Vec::new(),
-    })
+    let segment =
+        Segment { size, atime: 0, dtime: 0, ctime: now(), cpid, lpid: 0, pages, attaches: Vec::new() };
+    ids.add(key, flags, SHMMNI.load(Relaxed), segment)
 }
 
 /// `shmget(2)`.
 pub fn sys_shmget(key: i32, size: usize, flags: u32) -> Result<usize> {
-    let large_enough = |s: &Segment| if s.size < size { Err(EINVAL) } else { Ok(()) };
+    let large_enough = |s: &Ipc<Segment>| if s.size < size { Err(EINVAL) } else { Ok(()) };
     let id = SHM_IDS.lock().get(key, flags, large_enough, |ids| newseg(ids, key, size, flags))?;
     Ok(id as usize)
 }
@@ -336,8 +317,7 @@ pub fn sys_shmdt(addr: usize) -> Result<usize> {
 /// `IPC_RMID`: at once, or when nobody has it any more (`do_shm_rmid`).
 fn rmid(id: i32) -> Result {
     let mut ids = SHM_IDS.lock();
-    let s = ids.find(id)?;
-    s.perm.check_owner()?;
+    let s = ids.find_owned(id)?;
     if s.nattch() == 0 {
         let gone = ids.remove(id);
         drop(ids);
@@ -375,17 +355,8 @@ fn limits() -> [u64; 9] {
 /// What is used, as `struct shm_info` has it.
 fn usage(ids: &IpcIds<Segment>) -> [u64; 6] {
     let total: usize = ids.iter().map(|s| s.size.div_ceil(PAGE_SIZE)).sum();
-    let resident: usize = ids.iter().map(Segment::resident).sum();
+    let resident: usize = ids.iter().map(|s| s.resident()).sum();
     [ids.in_use() as u64, total as u64, resident as u64, 0, 0, 0]
-}
-
-fn stat(id: i32, command: i32) -> Result<(usize, [u64; 14])> {
-    let mut ids = SHM_IDS.lock();
-    let s = if command == cmd::IPC_STAT { ids.find(id)? } else { ids.at_index(id)? };
-    if command != SHM_STAT_ANY {
-        s.perm.check(S_IRUGO)?;
-    }
-    Ok((if command == cmd::IPC_STAT { 0 } else { s.perm.id as usize }, s.words()))
 }
 
 /// `shmctl(2)`.
@@ -406,16 +377,13 @@ pub fn sys_shmctl(id: i32, command: i32, buf: usize) -> Result<usize> {
             put_user(buf, &words)?;
             Ok(highest)
         }
-        cmd::IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
-            let (ret, words) = stat(id, command)?;
-            put_user(buf, &words)?;
-            Ok(ret)
-        }
+        cmd::IPC_STAT => stat(&SHM_IDS, (id, By::Id), buf, |s| s.words()),
+        SHM_STAT => stat(&SHM_IDS, (id, By::Index), buf, |s| s.words()),
+        SHM_STAT_ANY => stat(&SHM_IDS, (id, By::AnyIndex), buf, |s| s.words()),
         cmd::IPC_SET => {
             let words: [u64; 14] = get_user(buf)?;
             let mut ids = SHM_IDS.lock();
-            let s = ids.find(id)?;
-            s.perm.check_owner()?;
+            let s = ids.find_owned(id)?;
             s.perm.update(&words)?;
             s.ctime = now();
             Ok(0)

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Keys, ids and permissions of System V objects (Linux 6.1, `ipc/util.c`).
 
-use crate::errno::{EACCES, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM, Result};
+use crate::arch::x86::lib::usercopy::put_user;
+use crate::errno::{EACCES, EEXIST, EIDRM, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::task::current;
 use crate::kernel::time::timekeeping::ktime_get_real;
+use crate::locking::SpinLock;
 use crate::mm::page_alloc::{nr_free_pages, wmark_user};
 use alloc::collections::BTreeMap;
+use core::ops::{Deref, DerefMut};
 use linux_raw_sys::general::{CAP_IPC_OWNER, CAP_SYS_ADMIN};
 
 /// A new object that nobody finds by a key.
@@ -112,17 +115,29 @@ impl KernIpcPerm {
     }
 }
 
-/// An object.
-pub trait IpcObject {
-    /// What it has in common with all others.
-    fn perm(&self) -> &KernIpcPerm;
+/// An object, with what it has in common with all others.
+pub struct Ipc<T> {
     #[allow(missing_docs)]
-    fn perm_mut(&mut self) -> &mut KernIpcPerm;
+    pub perm: KernIpcPerm,
+    object: T,
+}
+
+impl<T> Deref for Ipc<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.object
+    }
+}
+
+impl<T> DerefMut for Ipc<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.object
+    }
 }
 
 /// All objects of a kind (`struct ipc_ids`).
 pub struct IpcIds<T> {
-    objects: BTreeMap<usize, T>,
+    objects: BTreeMap<usize, Ipc<T>>,
     keys: BTreeMap<i32, usize>,
     seq: u32,
     last_idx: Option<usize>,
@@ -133,7 +148,7 @@ fn index(id: i32) -> usize {
     id as usize & (IPCMNI - 1)
 }
 
-impl<T: IpcObject> IpcIds<T> {
+impl<T> IpcIds<T> {
     /// None yet.
     pub const NONE: Self = Self { objects: BTreeMap::new(), keys: BTreeMap::new(), seq: 0, last_idx: None };
     /// How many there are.
@@ -145,7 +160,7 @@ impl<T: IpcObject> IpcIds<T> {
         self.objects.last_key_value().map_or(0, |(i, _)| *i)
     }
     /// All, by index.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
+    pub fn iter(&self) -> impl Iterator<Item = &Ipc<T>> {
         self.objects.values()
     }
 
@@ -157,17 +172,11 @@ impl<T: IpcObject> IpcIds<T> {
         (first..cycle).find(free).or_else(|| (0..cycle).find(free))
     }
 
-    /// Adds what `make` makes of its permissions (`ipc_addid`); returns its id.
+    /// Adds an object of the current task's (`ipc_addid`); returns its id.
     ///
     /// # Errors
     /// `ENOSPC` if there are `limit` already, `ENOMEM`.
-    pub fn add(
-        &mut self,
-        key: i32,
-        mode: u32,
-        limit: usize,
-        make: impl FnOnce(KernIpcPerm) -> T,
-    ) -> Result<i32> {
+    pub fn add(&mut self, key: i32, mode: u32, limit: usize, object: T) -> Result<i32> {
         if self.in_use() >= limit.min(IPCMNI) {
             return Err(ENOSPC);
         }
@@ -181,7 +190,7 @@ impl<T: IpcObject> IpcIds<T> {
         let id = (self.seq << SEQ_SHIFT | idx as u32).cast_signed();
         let (uid, gid) = (cred.euid, cred.egid);
         let perm = KernIpcPerm { key, id, seq: self.seq, uid, gid, cuid: uid, cgid: gid, mode: mode & 0o777 };
-        self.objects.insert(idx, make(perm));
+        self.objects.insert(idx, Ipc { perm, object });
         if key != IPC_PRIVATE {
             self.keys.insert(key, idx);
         }
@@ -192,35 +201,52 @@ impl<T: IpcObject> IpcIds<T> {
     ///
     /// # Errors
     /// `EINVAL`.
-    pub fn at_index(&mut self, id: i32) -> Result<&mut T> {
+    pub fn at_index(&mut self, id: i32) -> Result<&mut Ipc<T>> {
         self.objects.get_mut(&index(id)).ok_or(EINVAL)
     }
     /// The object with this id (`ipc_obtain_object_check`).
     ///
     /// # Errors
     /// `EINVAL`.
-    pub fn find(&mut self, id: i32) -> Result<&mut T> {
-        self.at_index(id).ok().filter(|o| o.perm().id == id).ok_or(EINVAL)
+    pub fn find(&mut self, id: i32) -> Result<&mut Ipc<T>> {
+        self.at_index(id).ok().filter(|o| o.perm.id == id).ok_or(EINVAL)
     }
     /// The same for who was told the id by another call: it may have been removed since.
     ///
     /// # Errors
     /// `EIDRM`.
-    pub fn find_again(&mut self, id: i32) -> Result<&mut T> {
-        self.find(id).map_err(|_| crate::errno::EIDRM)
+    pub fn find_again(&mut self, id: i32) -> Result<&mut Ipc<T>> {
+        self.find(id).map_err(|_| EIDRM)
+    }
+    /// The same for who wants to change it (`ipcctl_obtain_check`).
+    ///
+    /// # Errors
+    /// `EINVAL`, `EPERM`.
+    pub fn find_owned(&mut self, id: i32) -> Result<&mut Ipc<T>> {
+        let o = self.find(id)?;
+        o.perm.check_owner()?;
+        Ok(o)
     }
     /// Nobody finds it by its key any more (`ipc_set_key_private`).
     pub fn set_key_private(&mut self, id: i32) {
         if let Ok(o) = self.find(id) {
-            let key = core::mem::replace(&mut o.perm_mut().key, IPC_PRIVATE);
+            let key = core::mem::replace(&mut o.perm.key, IPC_PRIVATE);
             self.keys.remove(&key);
         }
     }
     /// Takes an object out (`ipc_rmid`).
-    pub fn remove(&mut self, id: i32) -> Option<T> {
+    pub fn remove(&mut self, id: i32) -> Option<Ipc<T>> {
         self.set_key_private(id);
         self.find(id).ok()?;
         self.objects.remove(&index(id))
+    }
+    /// The same for who may (`IPC_RMID`).
+    ///
+    /// # Errors
+    /// `EINVAL`, `EPERM`.
+    pub fn remove_owned(&mut self, id: i32) -> Result<Ipc<T>> {
+        self.find_owned(id)?;
+        self.remove(id).ok_or(EINVAL)
     }
 
     /// Finds an object by its key, or makes one (`ipcget`); returns its id. `check` is what else must
@@ -232,7 +258,7 @@ impl<T: IpcObject> IpcIds<T> {
         &mut self,
         key: i32,
         flags: u32,
-        check: impl FnOnce(&T) -> Result,
+        check: impl FnOnce(&Ipc<T>) -> Result,
         make: impl FnOnce(&mut Self) -> Result<i32>,
     ) -> Result<i32> {
         if key == IPC_PRIVATE {
@@ -245,9 +271,45 @@ impl<T: IpcObject> IpcIds<T> {
             return Err(EEXIST);
         }
         check(found)?;
-        found.perm().check(flags)?;
-        Ok(found.perm().id)
+        found.perm.check(flags)?;
+        Ok(found.perm.id)
     }
+}
+
+/// How a call that tells of an object names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// `IPC_STAT`: by its id.
+    Id,
+    /// `SHM_STAT` and its kin: by its index; they return the id.
+    Index,
+    /// `SHM_STAT_ANY` and its kin: also of what one may not read.
+    AnyIndex,
+}
+
+/// Writes what there is to tell of an object to `buf`: its permissions, and what `rest` says behind these
+/// six words. Returns what the call does.
+///
+/// # Errors
+/// `EINVAL`, `EACCES`, `EFAULT`.
+pub fn stat<T, const N: usize>(
+    ids: &SpinLock<IpcIds<T>>,
+    (id, by): (i32, By),
+    buf: usize,
+    rest: impl FnOnce(&Ipc<T>) -> [u64; N],
+) -> Result<usize> {
+    let (ret, words) = {
+        let mut ids = ids.lock();
+        let o = if by == By::Id { ids.find(id)? } else { ids.at_index(id)? };
+        if by != By::AnyIndex {
+            o.perm.check(S_IRUGO)?;
+        }
+        let mut words = rest(o);
+        words[..6].copy_from_slice(&o.perm.words());
+        (if by == By::Id { 0 } else { o.perm.id as usize }, words)
+    };
+    put_user(buf, &words)?;
+    Ok(ret)
 }
 
 /// Whether the kernel has memory that it may keep for programs, as for files.

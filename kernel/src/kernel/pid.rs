@@ -8,7 +8,7 @@ use crate::arch::x86::lib::usercopy::get_user;
 use crate::errno::{EBADF, EINVAL, EPERM, ESRCH, Result};
 use crate::fs::anon_inodes::anon_inode_getfile;
 use crate::fs::file::{fd_install, fget};
-use crate::fs::file_table::{File, FileOps, Seeking, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, Seeking, poll};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::fork::find_task;
@@ -44,12 +44,12 @@ impl PidFd {
 }
 
 impl FileOps for PidFd {
+    fn abilities(&self) -> Abilities {
+        Abilities { seeking: Seeking::Never, ..Abilities::DEFAULT }
+    }
     fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         table.wait(self.signal.wait_pidfd());
         Some(if self.exited() { poll::IN | poll::RDNORM } else { 0 })
-    }
-    fn seeking(&self) -> Seeking {
-        Seeking::Never
     }
     fn show_fdinfo(&self, _: &File, out: &mut SeqFile) {
         let pid = if self.task().is_ok() { self.pid } else { -1 };

@@ -23,59 +23,42 @@ use crate::locking::IrqLock;
 use crate::mm::util::kvcalloc;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bpf::{BPF_MAXINSNS, Data, Insn};
+use bpf::{Data, Insn};
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
-use linux_raw_sys::general as nr;
-use linux_raw_sys::ptrace::PTRACE_EVENT_SECCOMP;
+use linux_raw_sys::general::{self, SYS_SECCOMP};
+use linux_raw_sys::ptrace::*;
 use zerocopy::IntoBytes;
 
-/// `SECCOMP_MODE_*`.
-mod mode {
-    pub const DISABLED: u8 = 0;
-    pub const STRICT: u8 = 1;
-    pub const FILTER: u8 = 2;
+/// A task's `SECCOMP_MODE_*`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Mode {
+    /// It may make any call.
+    #[default]
+    Disabled,
+    /// It may read, write and end.
+    Strict,
+    /// Its filters are asked.
+    Filter,
     /// It is going to die.
-    pub const DEAD: u8 = 3;
+    Dead,
 }
 
-/// `SECCOMP_RET_*`, the least first.
-mod ret {
-    pub const KILL_PROCESS: u32 = 0x8000_0000;
-    pub const KILL_THREAD: u32 = 0;
-    pub const TRAP: u32 = 0x0003_0000;
-    pub const ERRNO: u32 = 0x0005_0000;
-    pub const USER_NOTIF: u32 = 0x7fc0_0000;
-    pub const TRACE: u32 = 0x7ff0_0000;
-    pub const LOG: u32 = 0x7ffc_0000;
-    pub const ALLOW: u32 = 0x7fff_0000;
-    pub const ACTION: u32 = 0xffff_0000;
-    pub const DATA: u32 = 0xffff;
+impl Mode {
+    const ALL: [Self; 4] = [Self::Disabled, Self::Strict, Self::Filter, Self::Dead];
 }
 
-/// Flags of `SECCOMP_SET_MODE_FILTER`.
-mod flag {
-    pub const TSYNC: u32 = 1;
-    pub const LOG: u32 = 2;
-    pub const SPEC_ALLOW: u32 = 4;
-    pub const TSYNC_ESRCH: u32 = 16;
-    /// All but those about a listener, which there is none of.
-    pub const ALL: u32 = TSYNC | LOG | SPEC_ALLOW | TSYNC_ESRCH;
-}
+/// The flags of `SECCOMP_SET_MODE_FILTER`: all but those about a listener, which there is none of.
+const FILTER_FLAGS: u32 = SECCOMP_FILTER_FLAG_TSYNC
+    | SECCOMP_FILTER_FLAG_LOG
+    | SECCOMP_FILTER_FLAG_SPEC_ALLOW
+    | SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
 
-/// Operations of `seccomp(2)`.
-mod op {
-    pub const SET_MODE_STRICT: u32 = 0;
-    pub const SET_MODE_FILTER: u32 = 1;
-    pub const GET_ACTION_AVAIL: u32 = 2;
-    pub const GET_NOTIF_SIZES: u32 = 3;
-}
-
-/// `AUDIT_ARCH_X86_64` and `AUDIT_ARCH_I386`.
-const ARCHS: [u32; 2] = [0xc000_003e, 0x4000_0003];
+/// What filters see of a call by `syscall`, and of one by `int $0x80`.
+const ARCHS: [u32; 2] = [AUDIT_ARCH_X86_64, AUDIT_ARCH_I386];
 /// Instructions on the way through all filters of a task (`MAX_INSNS_PER_PATH`).
 const MAX_INSNS_PER_PATH: usize = (1 << 18) / size_of::<Insn>();
 const MAX_ERRNO: u32 = 4095;
-const SYS_SECCOMP: i32 = 1;
 
 /// A filter, and those that were there before it.
 struct Filter {
@@ -102,9 +85,15 @@ pub struct Seccomp {
 }
 
 impl Seccomp {
-    /// `SECCOMP_MODE_*`, and how many filters there are.
-    pub fn status(&self) -> (u8, u32) {
-        (self.mode.load(Relaxed), self.count.load(Relaxed))
+    /// The mode, and how many filters there are.
+    pub fn status(&self) -> (Mode, u32) {
+        (self.mode(), self.count.load(Relaxed))
+    }
+    fn mode(&self) -> Mode {
+        Mode::ALL[usize::from(self.mode.load(Relaxed))]
+    }
+    fn set_mode(&self, mode: Mode) {
+        self.mode.store(mode as u8, Relaxed);
     }
     fn set_filter(&self, f: Option<Arc<Filter>>, count: u32) {
         let old = core::mem::replace(&mut *self.filter.lock(), f);
@@ -124,7 +113,7 @@ fn share(from: &Task, to: &Task) {
     let (mode, count) = from.seccomp.status();
     let filter = from.seccomp.filter.lock().clone();
     to.seccomp.set_filter(filter, count);
-    to.seccomp.mode.store(mode, Relaxed);
+    to.seccomp.set_mode(mode);
     to.set_flag(tif::SECCOMP);
 }
 
@@ -144,11 +133,11 @@ fn describe(cur: Current, regs: &PtRegs) -> Data {
 /// The strictest answer of all filters (`seccomp_run_filters`).
 fn run_filters(cur: Current, data: &Data) -> u32 {
     let first = cur.seccomp.filter.lock().clone();
-    let mut answer = ret::ALLOW;
+    let mut answer = SECCOMP_RET_ALLOW;
     let mut next = &first;
     while let Some(f) = next {
         let this = bpf::run(&f.program, data);
-        if ((this & ret::ACTION) as i32) < (answer & ret::ACTION) as i32 {
+        if ((this & SECCOMP_RET_ACTION_FULL) as i32) < (answer & SECCOMP_RET_ACTION_FULL) as i32 {
             answer = this;
         }
         next = &f.prev;
@@ -161,14 +150,14 @@ fn run_filters(cur: Current, data: &Data) -> u32 {
 #[cold]
 pub fn secure_computing(regs: &mut PtRegs) -> bool {
     let cur = current();
-    match cur.seccomp.mode.load(Relaxed) {
-        mode::STRICT => {
+    match cur.seccomp.mode() {
+        Mode::Strict => {
             strict(cur, regs.orig_ax as u32);
             true
         }
-        mode::FILTER => seccomp_filter(cur, regs, false),
-        mode::DISABLED => true,
-        _ => do_exit(SIGKILL),
+        Mode::Filter => seccomp_filter(cur, regs, false),
+        Mode::Disabled => true,
+        Mode::Dead => do_exit(SIGKILL),
     }
 }
 
@@ -178,10 +167,10 @@ fn strict(cur: Current, call: u32) {
     let allowed = if compat {
         [3, 4, 1, 119]
     } else {
-        [nr::__NR_read, nr::__NR_write, nr::__NR_exit, nr::__NR_rt_sigreturn]
+        [general::__NR_read, general::__NR_write, general::__NR_exit, general::__NR_rt_sigreturn]
     };
     if !allowed.contains(&call) {
-        cur.seccomp.mode.store(mode::DEAD, Relaxed);
+        cur.seccomp.set_mode(Mode::Dead);
         do_exit(SIGKILL);
     }
 }
@@ -190,19 +179,19 @@ fn strict(cur: Current, call: u32) {
 /// (`__seccomp_filter`).
 fn seccomp_filter(cur: Current, regs: &mut PtRegs, again: bool) -> bool {
     let answer = run_filters(cur, &describe(cur, regs));
-    let data = answer & ret::DATA;
-    match answer & ret::ACTION {
-        ret::ALLOW | ret::LOG => return true,
-        ret::ERRNO => regs.ax = u64::from(data.min(MAX_ERRNO)).wrapping_neg(),
-        ret::TRAP => {
+    let data = answer & SECCOMP_RET_DATA;
+    match answer & SECCOMP_RET_ACTION_FULL {
+        SECCOMP_RET_ALLOW | SECCOMP_RET_LOG => return true,
+        SECCOMP_RET_ERRNO => regs.ax = u64::from(data.min(MAX_ERRNO)).wrapping_neg(),
+        SECCOMP_RET_TRAP => {
             let info = sigsys(cur, regs, data);
             regs.ax = regs.orig_ax;
             force_sig_info(&info);
         }
-        ret::TRACE if again => return true,
-        ret::TRACE => return ask_tracer(cur, regs, data),
+        SECCOMP_RET_TRACE if again => return true,
+        SECCOMP_RET_TRACE => return ask_tracer(cur, regs, data),
         // There is nobody who listens.
-        ret::USER_NOTIF => regs.ax = ENOSYS.as_ret() as u64,
+        SECCOMP_RET_USER_NOTIF => regs.ax = ENOSYS.as_ret() as u64,
         action => kill(cur, regs, action, data),
     }
     false
@@ -213,15 +202,15 @@ fn sigsys(cur: Current, regs: &PtRegs, reason: u32) -> KernelSiginfo {
     let compat = cur.thread().compat_syscall.get();
     let (syscall, arch) = (regs.orig_ax as i32, ARCHS[usize::from(compat)]);
     let mut info =
-        KernelSiginfo::new(SIGSYS, SYS_SECCOMP, SigFields::Sys { call_addr: regs.ip, syscall, arch });
+        KernelSiginfo::new(SIGSYS, SYS_SECCOMP as i32, SigFields::Sys { call_addr: regs.ip, syscall, arch });
     info.si_errno = reason.cast_signed();
     info
 }
 
 /// The thread dies, or with the last one the process, with a core dump.
 fn kill(cur: Current, regs: &mut PtRegs, action: u32, data: u32) {
-    cur.seccomp.mode.store(mode::DEAD, Relaxed);
-    if action == ret::KILL_THREAD && others_live(&cur) {
+    cur.seccomp.set_mode(Mode::Dead);
+    if action == SECCOMP_RET_KILL_THREAD && others_live(&cur) {
         do_exit(SIGSYS);
     }
     let info = sigsys(cur, regs, data);
@@ -242,17 +231,17 @@ fn ask_tracer(cur: Current, regs: &mut PtRegs, data: u32) -> bool {
 }
 
 /// Whether the task may get this mode (`seccomp_may_assign_mode`).
-fn may_assign_mode(cur: Current, wanted: u8) -> Result {
-    let now = cur.seccomp.mode.load(Relaxed);
-    if now == mode::DISABLED || now == wanted { Ok(()) } else { Err(EINVAL) }
+fn may_assign_mode(cur: Current, wanted: Mode) -> Result {
+    let now = cur.seccomp.mode();
+    if now == Mode::Disabled || now == wanted { Ok(()) } else { Err(EINVAL) }
 }
 
 fn set_mode_strict() -> Result<usize> {
     let cur = current();
-    may_assign_mode(cur, mode::STRICT)?;
+    may_assign_mode(cur, Mode::Strict)?;
     // No clocks.
     set_tsc_mode(2)?;
-    cur.seccomp.mode.store(mode::STRICT, Relaxed);
+    cur.seccomp.set_mode(Mode::Strict);
     cur.set_flag(tif::SECCOMP);
     Ok(0)
 }
@@ -269,10 +258,10 @@ fn prepare_user_filter(at: usize) -> Result<Filter> {
         (len as u16, filter as usize)
     };
     let len = usize::from(len);
-    if len == 0 || len > BPF_MAXINSNS {
+    if len == 0 || len > BPF_MAXINSNS as usize {
         return Err(EINVAL);
     }
-    if !cur.no_new_privs.load(Relaxed) && !capable(nr::CAP_SYS_ADMIN) {
+    if !cur.no_new_privs.load(Relaxed) && !capable(general::CAP_SYS_ADMIN) {
         return Err(EACCES);
     }
     if filter == 0 {
@@ -296,23 +285,23 @@ fn path_len(new: &Filter, old: Option<&Arc<Filter>>) -> usize {
 }
 
 fn set_mode_filter(flags: u32, at: usize) -> Result<usize> {
-    if flags & !flag::ALL != 0 {
+    if flags & !FILTER_FLAGS != 0 {
         return Err(EINVAL);
     }
     let cur = current();
     let mut new = prepare_user_filter(at)?;
-    may_assign_mode(cur, mode::FILTER)?;
+    may_assign_mode(cur, Mode::Filter)?;
     let old = cur.seccomp.filter.lock().clone();
     if path_len(&new, old.as_ref()) > MAX_INSNS_PER_PATH {
         return Err(ENOMEM);
     }
-    let tsync = flags & flag::TSYNC != 0;
+    let tsync = flags & SECCOMP_FILTER_FLAG_TSYNC != 0;
     if tsync && let Some(tid) = with_siglock(&cur, |l| cannot_sync(l, cur)) {
-        return if flags & flag::TSYNC_ESRCH != 0 { Err(ESRCH) } else { Ok(tid as usize) };
+        return if flags & SECCOMP_FILTER_FLAG_TSYNC_ESRCH != 0 { Err(ESRCH) } else { Ok(tid as usize) };
     }
     new.prev = old;
     cur.seccomp.set_filter(Some(Arc::new(new)), cur.seccomp.count.load(Relaxed) + 1);
-    cur.seccomp.mode.store(mode::FILTER, Relaxed);
+    cur.seccomp.set_mode(Mode::Filter);
     cur.set_flag(tif::SECCOMP);
     if tsync {
         with_siglock(&cur, |l| sync_threads(l, cur));
@@ -327,9 +316,9 @@ fn cannot_sync(l: &Siglock<'_>, cur: Current) -> Option<i32> {
 }
 
 fn may_sync(cur: Current, t: &Task) -> bool {
-    match t.seccomp.mode.load(Relaxed) {
-        mode::DISABLED => true,
-        mode::FILTER => {
+    match t.seccomp.mode() {
+        Mode::Disabled => true,
+        Mode::Filter => {
             let theirs = t.seccomp.filter.lock().clone();
             let mine = cur.seccomp.filter.lock().clone();
             let mut next = mine.as_ref();
@@ -341,7 +330,7 @@ fn may_sync(cur: Current, t: &Task) -> bool {
             }
             theirs.is_none()
         }
-        _ => false,
+        Mode::Strict | Mode::Dead => false,
     }
 }
 
@@ -357,14 +346,14 @@ fn sync_threads(l: &Siglock<'_>, cur: Current) {
 
 fn get_action_avail(at: usize) -> Result<usize> {
     match get_user::<u32>(at)? {
-        ret::KILL_PROCESS
-        | ret::KILL_THREAD
-        | ret::TRAP
-        | ret::ERRNO
-        | ret::USER_NOTIF
-        | ret::TRACE
-        | ret::LOG
-        | ret::ALLOW => Ok(0),
+        SECCOMP_RET_KILL_PROCESS
+        | SECCOMP_RET_KILL_THREAD
+        | SECCOMP_RET_TRAP
+        | SECCOMP_RET_ERRNO
+        | SECCOMP_RET_USER_NOTIF
+        | SECCOMP_RET_TRACE
+        | SECCOMP_RET_LOG
+        | SECCOMP_RET_ALLOW => Ok(0),
         _ => Err(EOPNOTSUPP),
     }
 }
@@ -372,11 +361,11 @@ fn get_action_avail(at: usize) -> Result<usize> {
 /// `seccomp(2)`.
 pub fn sys_seccomp(operation: u32, flags: u32, args: usize) -> Result<usize> {
     match operation {
-        op::SET_MODE_STRICT if flags == 0 && args == 0 => set_mode_strict(),
-        op::SET_MODE_FILTER => set_mode_filter(flags, args),
-        op::GET_ACTION_AVAIL if flags == 0 => get_action_avail(args),
+        SECCOMP_SET_MODE_STRICT if flags == 0 && args == 0 => set_mode_strict(),
+        SECCOMP_SET_MODE_FILTER => set_mode_filter(flags, args),
+        SECCOMP_GET_ACTION_AVAIL if flags == 0 => get_action_avail(args),
         // Notification, answer, and what a filter sees.
-        op::GET_NOTIF_SIZES if flags == 0 => {
+        SECCOMP_GET_NOTIF_SIZES if flags == 0 => {
             put_user(args, &[80u16, 24, 64]).map_err(|_| EFAULT)?;
             Ok(0)
         }
@@ -389,9 +378,9 @@ pub fn sys_seccomp(operation: u32, flags: u32, args: usize) -> Result<usize> {
 /// # Errors
 /// As [`sys_seccomp`].
 pub fn prctl_set_seccomp(wanted: usize, filter: usize) -> Result<usize> {
-    match u8::try_from(wanted) {
-        Ok(mode::STRICT) => set_mode_strict(),
-        Ok(mode::FILTER) => set_mode_filter(0, filter),
+    match u32::try_from(wanted) {
+        Ok(SECCOMP_MODE_STRICT) => set_mode_strict(),
+        Ok(SECCOMP_MODE_FILTER) => set_mode_filter(0, filter),
         _ => Err(EINVAL),
     }
 }

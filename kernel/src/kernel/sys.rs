@@ -4,6 +4,7 @@
 
 use crate::arch::x86::kernel::fpu::xstate::fpu_xstate_prctl;
 use crate::arch::x86::kernel::process_64;
+use crate::arch::x86::kernel::process_64::prctl::*;
 use crate::arch::x86::lib::usercopy::{
     TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user_cut,
 };
@@ -420,7 +421,7 @@ pub fn sys_prctl(option: u32, a2: usize, a3: usize, a4: usize, a5: usize) -> Res
         pr::PR_GET_CHILD_SUBREAPER => {
             put_user(a2, &i32::from(cur.signal.is_child_subreaper.load(Relaxed)))?;
         }
-        pr::PR_GET_SECCOMP => return Ok(cur.seccomp.status().0.into()),
+        pr::PR_GET_SECCOMP => return Ok(cur.seccomp.status().0 as usize),
         pr::PR_SET_SECCOMP => return prctl_set_seccomp(a2, a3),
         pr::PR_SET_SYSCALL_USER_DISPATCH => {
             return set_syscall_user_dispatch(a2, a3 as u64, a4 as u64, a5);
@@ -438,17 +439,9 @@ pub fn compat_sys_arch_prctl(code: u32, arg: usize) -> Result<usize> {
     }
 }
 
-const ARCH_GET_CPUID: u32 = 0x1011;
-const ARCH_SET_CPUID: u32 = 0x1012;
-
 /// `arch_prctl(2)`: the FS and GS bases, and what the CPU does in user mode.
 pub fn sys_arch_prctl(code: u32, addr: usize) -> Result<usize> {
     use crate::arch::x86::kernel::process_64::segments;
-    const ARCH_SET_GS: u32 = 0x1001;
-    const ARCH_SET_FS: u32 = 0x1002;
-    const ARCH_GET_FS: u32 = 0x1003;
-    const ARCH_GET_GS: u32 = 0x1004;
-    const ARCH_MAP_VDSO_64: u32 = 0x2003;
     let cur = current();
     let t = cur.thread();
     match code {

@@ -4,28 +4,14 @@
 
 use core::arch::x86_64::{__cpuid, _xgetbv};
 use user::prelude::*;
-use user::syscall;
-use user::syscall::Result;
+use user::syscall::prctl::*;
+use user::syscall::{Result, arch_prctl};
 
 expect! { end: exit(0) }
 program!(run);
 
-const SET_GS: u32 = 0x1001;
-const SET_FS: u32 = 0x1002;
-const GET_FS: u32 = 0x1003;
-const GET_CPUID: u32 = 0x1011;
-const GET_XCOMP_SUPP: u32 = 0x1021;
-const GET_XCOMP_PERM: u32 = 0x1022;
-const REQ_XCOMP_PERM: u32 = 0x1023;
-const GET_XCOMP_GUEST_PERM: u32 = 0x1024;
-const REQ_XCOMP_GUEST_PERM: u32 = 0x1025;
 /// What 6.1 saves for user mode, without AMX.
 const USER_SUPPORTED: u64 = 0x2ff;
-
-fn arch_prctl(code: u32, arg: usize) -> Result {
-    // SAFETY: bases are not used here; the kernel writes where it can, or refuses.
-    unsafe { syscall!(__NR_arch_prctl, code, arg) }
-}
 
 fn get(code: u32) -> Result<u64> {
     let mut v = 0x5555u64;
@@ -41,25 +27,29 @@ fn xcr0() -> u64 {
 fn run() {
     let end = 0x7fff_ffff_f000;
     for base in [end, 1 << 47, 0xffff_8000_0000_0000, usize::MAX] {
-        check_eq!(arch_prctl(SET_FS, base), Err(Errno(EPERM)), "FS base {base:x}");
-        check_eq!(arch_prctl(SET_GS, base), Err(Errno(EPERM)), "GS base {base:x}");
+        check_eq!(arch_prctl(ARCH_SET_FS, base), Err(Errno(EPERM)), "FS base {base:x}");
+        check_eq!(arch_prctl(ARCH_SET_GS, base), Err(Errno(EPERM)), "GS base {base:x}");
     }
-    check_eq!((arch_prctl(SET_FS, end - 1), get(GET_FS)), (Ok(0), Ok(end as u64 - 1)), "the last one");
-    for code in [GET_FS, GET_XCOMP_SUPP, GET_XCOMP_PERM] {
+    check_eq!(
+        (arch_prctl(ARCH_SET_FS, end - 1), get(ARCH_GET_FS)),
+        (Ok(0), Ok(end as u64 - 1)),
+        "the last one"
+    );
+    for code in [ARCH_GET_FS, ARCH_GET_XCOMP_SUPP, ARCH_GET_XCOMP_PERM] {
         check_eq!(arch_prctl(code, 8), Err(Errno(EFAULT)), "{code:x} to nowhere");
     }
     for code in [0, 0x1005, 0x1020, 0x1026, 0x2000] {
         check_eq!(arch_prctl(code, 0), Err(Errno(EINVAL)), "{code:x}");
     }
-    check_eq!(arch_prctl(GET_CPUID, 0), Ok(1), "CPUID works");
+    check_eq!(arch_prctl(ARCH_GET_CPUID, 0), Ok(1), "CPUID works");
     let osxsave = __cpuid(1).ecx & 1 << 27 != 0;
     // SAFETY: the kernel has enabled it.
     let enabled = if osxsave { unsafe { xcr0() } } else { 0 };
     let used = enabled & USER_SUPPORTED;
-    check_eq!([get(GET_XCOMP_PERM), get(GET_XCOMP_GUEST_PERM)], [Ok(used); 2], "what may be used");
-    let supported = get(GET_XCOMP_SUPP).unwrap_or(u64::MAX);
+    check_eq!([get(ARCH_GET_XCOMP_PERM), get(ARCH_GET_XCOMP_GUEST_PERM)], [Ok(used); 2], "what may be used");
+    let supported = get(ARCH_GET_XCOMP_SUPP).unwrap_or(u64::MAX);
     check!(supported | 3 == used | 3 && supported & used == used, "what there is: {supported:x}, {used:x}");
-    for code in [REQ_XCOMP_PERM, REQ_XCOMP_GUEST_PERM] {
+    for code in [ARCH_REQ_XCOMP_PERM, ARCH_REQ_XCOMP_GUEST_PERM] {
         check_eq!(arch_prctl(code, 2), Err(Errno(EOPNOTSUPP)), "what needs no permission");
         check_eq!(arch_prctl(code, 19), Err(Errno(EINVAL)), "no such component");
     }

@@ -6,10 +6,10 @@ use core::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use user::file::{self, O_NONBLOCK, close, pipe};
 use user::prelude::*;
 use user::process::{become_user, exit_thread, setpgid, spawn_thread};
-use user::seen;
 use user::signal::{SIGIO, SIGSEGV, SIGUSR1};
 use user::time::sleep_ms;
 use user::{Result, syscall};
+use user::{pty, seen};
 
 expect! { end: exit(0) }
 program!(run);
@@ -24,9 +24,6 @@ const F_SETOWN_EX: u32 = 15;
 const F_GETOWN_EX: u32 = 16;
 const O_ASYNC: u32 = 0o20000;
 const FIOASYNC: u32 = 0x5452;
-const O_NOCTTY: u32 = 0o400;
-const TIOCSPTLCK: u32 = 0x4004_5431;
-const TIOCGPTPEER: u32 = 0x5441;
 const TID: i32 = 0;
 const PID: i32 = 1;
 const PGRP: i32 = 2;
@@ -71,20 +68,12 @@ fn run() {
     writers();
     to_others();
     flags();
-    terminals();
+    pty::with_devpts(terminals);
 }
 
 /// Both ends of a pseudoterminal tell; who asks is told if nobody else is named.
 fn terminals() {
-    let _ = file::mkdir(c"/dev/pts", 0o755);
-    check_eq!(file::mount(c"devpts", c"/dev/pts"), Ok(0), "mount");
-    let flags = file::O_RDWR | O_NOCTTY | O_NONBLOCK;
-    let master = file::open(c"/dev/ptmx", flags, 0).unwrap_or(-1);
-    // SAFETY: the kernel reads one word.
-    let unlocked = unsafe { syscall!(__NR_ioctl, master, TIOCSPTLCK, core::ptr::from_ref(&0)) };
-    // SAFETY: no memory is involved.
-    let slave = unsafe { syscall!(__NR_ioctl, master, TIOCGPTPEER, flags) }.unwrap_or(99) as i32;
-    check_eq!(unlocked, Ok(0), "unlock");
+    let (master, slave) = pty::pair();
     for (fd, other, text) in [(master, slave, b"out\n"), (slave, master, b"in.\n")] {
         check_eq!(fcntl(fd, F_SETSIG, 35), Ok(0), "F_SETSIG");
         on(fd);
@@ -98,8 +87,6 @@ fn terminals() {
         check_eq!(plain, Ok(0), "no more");
     }
     let _ = [slave, master].map(close);
-    // SAFETY: the path is a C string.
-    let _ = unsafe { syscall!(__NR_umount2, c"/dev/pts".as_ptr(), 2) };
 }
 
 static THREAD: AtomicI32 = AtomicI32::new(0);

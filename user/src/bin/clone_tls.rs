@@ -4,21 +4,21 @@
 
 use linux_raw_sys::general as abi;
 use user::prelude::*;
+use user::syscall::arch_prctl;
+use user::syscall::prctl::ARCH_GET_FS;
 use user::{Result, program, syscall};
 
 expect! { end: exit(0) }
 program!(run);
 
 const TASK_SIZE_MAX: u64 = 0x7fff_ffff_f000;
-const ARCH_GET_FS: u32 = 0x1003;
 
 /// A child with this FS base, which ends at once: 0 if it finds the base as it should be.
 fn child_with(base: u64, call: impl Fn() -> Result) -> Result<i32> {
     match call() {
         Ok(0) => {
             let mut seen = 0u64;
-            // SAFETY: the kernel writes the word.
-            let r = unsafe { syscall!(__NR_arch_prctl, ARCH_GET_FS, core::ptr::from_mut(&mut seen)) };
+            let r = arch_prctl(ARCH_GET_FS, core::ptr::from_mut(&mut seen) as usize);
             exit_group(i32::from(r.is_err() || seen != base))
         }
         r => r.map(|pid| pid as i32),

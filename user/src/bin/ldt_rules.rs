@@ -5,8 +5,11 @@
 
 use core::arch::asm;
 use user::prelude::*;
+use user::ptrace;
 use user::signal::SIGSTOP;
-use user::{ptrace, syscall};
+use user::syscall;
+use user::syscall::arch_prctl;
+use user::syscall::prctl::*;
 
 expect! { end: exit(0) }
 program!(run);
@@ -176,17 +179,14 @@ fn vanishing_gs(low: usize) {
 /// A null selector other than 0 has the base that it has, before and after others ran, and not
 /// what was set before it was loaded.
 fn null_selectors(low: usize) {
-    const ARCH_SET_FS: u32 = 0x1002;
-    const ARCH_GET_FS: u32 = 0x1003;
     let base = || {
         let mut base = 0usize;
-        // SAFETY: the kernel writes the word.
-        let _ = unsafe { syscall!(__NR_arch_prctl, ARCH_GET_FS, core::ptr::from_mut(&mut base)) };
+        let _ = arch_prctl(ARCH_GET_FS, core::ptr::from_mut(&mut base) as usize);
         base
     };
     // SAFETY: nothing here uses FS.
     unsafe {
-        check_eq!(syscall!(__NR_arch_prctl, ARCH_SET_FS, low), Ok(0), "arch_prctl");
+        check_eq!(arch_prctl(ARCH_SET_FS, low), Ok(0), "arch_prctl");
         user::time::sleep_ms(1);
         check_eq!(base(), low, "what was set");
         asm!("mov fs, {0:x}", in(reg) 3u16);

@@ -8,8 +8,10 @@
 use core::arch::global_asm;
 use core::ffi::CStr;
 use user::prelude::*;
+use user::syscall::arch_prctl;
+use user::syscall::prctl::*;
 use user::time::sleep_ms;
-use user::{file, println, program, start, syscall};
+use user::{file, println, program, start};
 
 program!(run);
 
@@ -72,11 +74,8 @@ fn run() {
         &raw const nmi_user_5,
     ];
     println!("nmi_user: {:x?}", at.map(|p| p as usize));
-    const ARCH_SET_GS: usize = 0x1001;
-    const ARCH_SET_FS: usize = 0x1002;
     for (what, base) in [(ARCH_SET_GS, 0x1234_5000), (ARCH_SET_FS, 0x2345_6000)] {
-        // SAFETY: nothing here uses thread-local memory.
-        check!(unsafe { syscall!(__NR_arch_prctl, what, base) }.is_ok(), "arch_prctl");
+        check!(arch_prctl(what, base).is_ok(), "arch_prctl");
     }
     println!("nmi_user: running");
     // SAFETY: it never comes back, and touches nothing but its own stack.

@@ -10,9 +10,9 @@ use linux_raw_sys::general as abi;
 use linux_raw_sys::ioctl as io;
 use user::prelude::*;
 use user::process::{WSTOPPED, setpgid, wait4};
-use user::pty::{FLAGS, get, ioctl, open_slave, pair, put, setsid};
+use user::pty::{FLAGS, get, ioctl, open_slave, pair, put, setsid, with_devpts};
 use user::signal::{SIGCONT, SIGHUP, SIGKILL};
-use user::{event, file, syscall, time};
+use user::{event, file, time};
 
 expect! { end: exit(0) }
 program!(run);
@@ -303,20 +303,15 @@ fn watched() {
 }
 
 fn run() {
-    let _ = file::mkdir(c"/dev/pts", 0o755);
-    if let Err(e) = file::mount(c"devpts", c"/dev/pts") {
-        check!(false, "mount: {e}");
-        return;
-    }
-    nodes();
-    lines();
-    output();
-    settings();
-    packets();
-    keys_and_sizes();
-    background();
-    ends();
-    watched();
-    // SAFETY: the path is a string.
-    let _ = unsafe { syscall!(__NR_umount2, c"/dev/pts".as_ptr(), 2) };
+    with_devpts(|| {
+        nodes();
+        lines();
+        output();
+        settings();
+        packets();
+        keys_and_sizes();
+        background();
+        ends();
+        watched();
+    });
 }

@@ -10,7 +10,7 @@ use linux_raw_sys::general as abi;
 use linux_raw_sys::ioctl as io;
 use user::prelude::*;
 use user::process::{WSTOPPED, setpgid, spawn_thread, wait4};
-use user::pty::{FLAGS, get, ioctl, master, open_slave, pair, put, setsid};
+use user::pty::{FLAGS, get, ioctl, master, open_slave, pair, put, setsid, with_devpts};
 use user::signal::SIGCONT;
 use user::{file, syscall, time};
 
@@ -285,19 +285,14 @@ fn thread_in_background() {
 }
 
 fn run() {
-    let _ = file::mkdir(c"/dev/pts", 0o755);
-    if let Err(e) = file::mount(c"devpts", c"/dev/pts") {
-        check!(false, "mount: {e}");
-        return;
-    }
-    typed_is_kept();
-    enough_to_read();
-    signals_flush();
-    leader_ends();
-    all_closed();
-    only_writes();
-    foreground();
-    thread_in_background();
-    // SAFETY: the path is a string.
-    let _ = unsafe { syscall!(__NR_umount2, c"/dev/pts".as_ptr(), 2) };
+    with_devpts(|| {
+        typed_is_kept();
+        enough_to_read();
+        signals_flush();
+        leader_ends();
+        all_closed();
+        only_writes();
+        foreground();
+        thread_in_background();
+    });
 }

@@ -3,7 +3,7 @@
 //! threads that have them; the strict mode.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use core::ptr::{from_mut, from_ref, null};
+use core::ptr::{from_mut, from_ref, null, null_mut};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use linux_raw_sys::general as abi;
 use user::prelude::*;
@@ -78,9 +78,9 @@ fn installing() {
     check_eq!(install(&[Insn { code: 0x60, ..load(0) }, ret(ALLOW)], 0), e(EINVAL), "memory not written");
     check_eq!(install(&fine, 0x40), e(EINVAL), "a flag");
     check_eq!(seccomp(1, 0, 8), e(EFAULT), "nowhere");
-    let null_filter = Prog { len: 1, filter: null() };
+    let null_filter = Prog { len: 1, filter: null_mut() };
     check_eq!(seccomp(1, 0, from_ref(&null_filter) as usize), e(EINVAL), "no filter");
-    let bad = Prog { len: 1, filter: 8 as *const Insn };
+    let bad = Prog { len: 1, filter: 8 as *mut Insn };
     check_eq!(seccomp(1, 0, from_ref(&bad) as usize), e(EFAULT), "a filter that is nowhere");
     check_eq!([seccomp(0, 1, 0), seccomp(0, 0, 8), seccomp(9, 0, 0)], [e(EINVAL); 3], "operations");
     for action in [KILL_PROCESS, KILL_THREAD, TRAP, ERRNO, USER_NOTIF, TRACE, LOG, ALLOW] {

@@ -9,7 +9,8 @@ use user::prelude::*;
 use user::ptrace::{peek as peek_text, stop, stopped, trace_me};
 use user::signal::{SIGBUS, SIGKILL, SIGSEGV, SIGSTOP};
 use user::syscall;
-use user::syscall::Result;
+use user::syscall::prctl::ARCH_MAP_VDSO_64;
+use user::syscall::{Result, arch_prctl};
 use user::text::Text;
 use user::time::{Timespec, nanoseconds, timespec};
 use user::vdso::Vdso;
@@ -23,7 +24,6 @@ const VVAR: usize = 4 * PAGE;
 const VDSO: usize = 2 * PAGE;
 const MAYMOVE: u32 = 1;
 const FIXED: u32 = 2;
-const MAP_VDSO_64: u32 = 0x2003;
 const DONTNEED: i32 = 4;
 const DOFORK: i32 = 11;
 const DODUMP: i32 = 17;
@@ -160,7 +160,7 @@ fn what_is_refused(text: usize, data: usize) {
     let locked = status.split(|&b| b == b'\n').find(|l| l.starts_with(b"VmLck"));
     check_eq!(locked, Some(&b"VmLck:\t       0 kB"[..]), "is not counted");
     // SAFETY: no memory is involved.
-    check_eq!(unsafe { syscall!(__NR_arch_prctl, MAP_VDSO_64, 0) }, Err(Errno(EEXIST)), "a second one");
+    check_eq!(arch_prctl(ARCH_MAP_VDSO_64, 0), Err(Errno(EEXIST)), "a second one");
 }
 
 fn what_faults(text: usize, data: usize) {
@@ -236,7 +236,7 @@ fn moved(text: usize, data: usize, offset: usize) {
     let f = fault(|| _ = clock(new_text, offset));
     check_eq!((f.0, f.1, f.2 & !(PAGE - 1)), (SIGSEGV as i32, 1, new_data), "the image without it");
     // SAFETY: no memory is involved.
-    let map_vdso = |at: usize| unsafe { syscall!(__NR_arch_prctl, MAP_VDSO_64, at) };
+    let map_vdso = |at: usize| arch_prctl(ARCH_MAP_VDSO_64, at);
     check_eq!(map_vdso(0), Err(Errno(EEXIST)), "there is one still");
     check_eq!(unmapped(new_text, VDSO), Ok(0), "the image goes");
     check_eq!(line_of("[vdso]").as_str(), "none", "there is none");

@@ -2,7 +2,7 @@
 //! `/dev/kmsg`: the log as a device, over printk's [`KmsgUser`].
 
 use crate::errno::{EFAULT, EINVAL, EPERM, Result};
-use crate::fs::file_table::{File, FileOps, Vectors, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, poll};
 use crate::fs::inode::Dev;
 use crate::fs::select::PollTable;
 use crate::kernel::printk::ringbuffer::LOG_LINE_MAX;
@@ -25,8 +25,8 @@ pub fn open(_: Dev, flags: u32) -> Result<Arc<dyn FileOps>> {
 }
 
 impl FileOps for Kmsg {
-    fn vectors(&self) -> Vectors {
-        Vectors { read: false, write: true }
+    fn abilities(&self) -> Abilities {
+        Abilities { read_iter: false, ..Abilities::DEFAULT }
     }
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         let line = self.0.read(to.count(), f.nonblock())?;

@@ -4,7 +4,7 @@
 use super::{kmsg, random};
 use crate::errno::{EFAULT, ENOSPC, Result};
 use crate::fs::char_dev::Device;
-use crate::fs::file_table::{File, FileOps, Mapping, RW_FLAGS, Seeking, Splices, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, Mapping, RW_FLAGS, Seeking, poll};
 use crate::fs::inode::Dev;
 use crate::fs::select::PollTable;
 use crate::kernel::sched::cond_resched;
@@ -64,11 +64,13 @@ fn swallow(from: &mut IovIter<'_>) -> Result<usize> {
 
 struct Null;
 impl FileOps for Null {
-    fn splices(&self) -> Splices {
-        Splices { from: false, to: true }
-    }
-    fn rw_flags(&self) -> u32 {
-        RW_FLAGS | RWF_NOWAIT
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            splice_write: true,
+            rw_flags: RW_FLAGS | RWF_NOWAIT,
+            seeking: Seeking::Rewinds,
+            ..Abilities::DEFAULT
+        }
     }
     fn read(&self, _: &File, _: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         Ok(0)
@@ -76,24 +78,18 @@ impl FileOps for Null {
     fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         swallow(from)
     }
-    fn seeking(&self) -> Seeking {
-        Seeking::Rewinds
-    }
 }
 
 struct Zero;
 impl FileOps for Zero {
-    fn rw_flags(&self) -> u32 {
-        RW_FLAGS | RWF_NOWAIT
+    fn abilities(&self) -> Abilities {
+        Abilities { rw_flags: RW_FLAGS | RWF_NOWAIT, seeking: Seeking::Rewinds, ..Abilities::DEFAULT }
     }
     fn read(&self, _: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         read_zeroes(to)
     }
     fn write(&self, _: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         swallow(from)
-    }
-    fn seeking(&self) -> Seeking {
-        Seeking::Rewinds
     }
     fn mmap(&self, _: &File) -> Result<Mapping> {
         Ok(Mapping::Zero)
@@ -102,14 +98,14 @@ impl FileOps for Zero {
 
 struct Full;
 impl FileOps for Full {
+    fn abilities(&self) -> Abilities {
+        Abilities { seeking: Seeking::Rewinds, ..Abilities::DEFAULT }
+    }
     fn read(&self, _: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         read_zeroes(to)
     }
     fn write(&self, _: &File, _: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         Err(ENOSPC)
-    }
-    fn seeking(&self) -> Seeking {
-        Seeking::Rewinds
     }
 }
 
@@ -118,11 +114,15 @@ struct Random {
     waits: bool,
 }
 impl FileOps for Random {
-    fn splices(&self) -> Splices {
-        Splices { from: true, to: true }
-    }
-    fn rw_flags(&self) -> u32 {
-        RW_FLAGS | RWF_NOWAIT
+    /// The position stays at 0 (`noop_llseek`, but with `pread`).
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            splice_read: true,
+            splice_write: true,
+            rw_flags: RW_FLAGS | RWF_NOWAIT,
+            seeking: Seeking::Rewinds,
+            ..Abilities::DEFAULT
+        }
     }
     fn read(&self, _: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         random::fill(to)
@@ -133,9 +133,5 @@ impl FileOps for Random {
     /// What there is never runs out (`random_poll`).
     fn poll(&self, _: &File, _: &mut PollTable) -> Option<u32> {
         self.waits.then_some(poll::IN | poll::RDNORM)
-    }
-    /// It stays at 0 (`noop_llseek`, but with `pread`).
-    fn seeking(&self) -> Seeking {
-        Seeking::Rewinds
     }
 }

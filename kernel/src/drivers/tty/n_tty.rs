@@ -18,7 +18,7 @@ use linux_raw_sys::general as abi;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What nobody has read; more is lost.
-pub(super) const N_TTY_BUF_SIZE: usize = 4096;
+const N_TTY_BUF_SIZE: usize = 4096;
 
 /// `struct termios`, as the ioctls pass it.
 #[repr(C)]

@@ -17,7 +17,7 @@ use crate::fs::dcache::Dentry;
 use crate::fs::devpts;
 use crate::fs::fasync::default_owner;
 use crate::fs::file::UnusedFd;
-use crate::fs::file_table::{File, FileOps, Seeking, Splices, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, Seeking, poll};
 use crate::fs::inode::Dev;
 use crate::fs::namespace::{Path, all_mounts};
 use crate::fs::open::{How, vfs_open};
@@ -203,8 +203,8 @@ impl Master {
 }
 
 impl FileOps for Master {
-    fn splices(&self) -> Splices {
-        Splices { from: true, to: true }
+    fn abilities(&self) -> Abilities {
+        Abilities { splice_read: true, splice_write: true, seeking: Seeking::Never, ..Abilities::DEFAULT }
     }
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         if to.count() == 0 {
@@ -333,10 +333,6 @@ impl FileOps for Master {
             _ => return tty_ioctl::ioctl(tty, f, cmd, arg),
         }
         Ok(0)
-    }
-
-    fn seeking(&self) -> Seeking {
-        Seeking::Never
     }
 }
 

@@ -2,7 +2,7 @@
 //! What was typed at a pseudoterminal's master and has no place in the line discipline yet
 //! (Linux 6.1, `drivers/tty/tty_buffer.c`): it goes there as soon as somebody reads.
 
-use super::n_tty::{N_TTY_BUF_SIZE, State, Tty};
+use super::n_tty::{State, Tty};
 use linux_raw_sys::general::ICANON;
 
 /// Most bytes that wait (Linux 6.1, `drivers/tty/pty.c`, `tty_buffer_set_limit`).
@@ -68,5 +68,3 @@ impl Tty {
         self.state.lock().input.held.len() < LIMIT
     }
 }
-
-const _: () = assert!(N_TTY_BUF_SIZE == 4096);

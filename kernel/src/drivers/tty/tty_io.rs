@@ -9,7 +9,7 @@ use super::serial;
 use crate::errno::{EAGAIN, EBUSY, EFAULT, EIO, ENOTTY, ENXIO, Result};
 use crate::fs::char_dev::Device;
 use crate::fs::fasync::default_owner;
-use crate::fs::file_table::{File, FileOps, Seeking, Splices, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, Seeking, poll};
 use crate::fs::inode::Dev;
 use crate::fs::select::PollTable;
 use crate::kernel::capability::capable;
@@ -105,8 +105,8 @@ impl Drop for TtyFile {
 }
 
 impl FileOps for TtyFile {
-    fn splices(&self) -> Splices {
-        Splices { from: true, to: true }
+    fn abilities(&self) -> Abilities {
+        Abilities { splice_read: true, splice_write: true, seeking: Seeking::Never, ..Abilities::DEFAULT }
     }
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         if self.hung_up() {
@@ -221,9 +221,5 @@ impl FileOps for TtyFile {
             return Err(if cmd == TIOCSPGRP { ENOTTY } else { EIO });
         }
         super::tty_ioctl::ioctl(self.tty, f, cmd, arg)
-    }
-
-    fn seeking(&self) -> Seeking {
-        Seeking::Never
     }
 }

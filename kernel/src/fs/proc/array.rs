@@ -171,7 +171,7 @@ pub fn status(t: &Task, o: &mut SeqFile) -> Result {
     }
     writeln!(o, "NoNewPrivs:\t{}", u8::from(t.no_new_privs.load(Relaxed)));
     let (mode, filters) = t.seccomp.status();
-    writeln!(o, "Seccomp:\t{mode}\nSeccomp_filters:\t{filters}");
+    writeln!(o, "Seccomp:\t{}\nSeccomp_filters:\t{filters}", mode as u8);
     // No mitigation can be asked for (`PR_GET_SPECULATION_CTRL`).
     o.put(b"Speculation_Store_Bypass:\tunknown\nSpeculationIndirectBranch:\tunsupported\n");
     o.put(b"Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t");

@@ -6,7 +6,7 @@
 //! where the last one ended: who keeps a file open sees how it changes.
 
 use crate::errno::{EACCES, EFAULT, EINVAL, EIO, Result};
-use crate::fs::file_table::{File, FileOps, Splices, generic_seek};
+use crate::fs::file_table::{Abilities, File, FileOps, generic_seek};
 use crate::fs::inode::{Attr, Inode, InodeOps, generic_permission};
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::cred::Cred;
@@ -111,6 +111,9 @@ impl OpenProcFile {
 }
 
 impl FileOps for OpenProcFile {
+    fn abilities(&self) -> Abilities {
+        Abilities { splice_read: true, splice_write: self.kind == Kind::Sysctl, ..Abilities::DEFAULT }
+    }
     fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         if self.kind == Kind::Sysctl && *pos != 0 {
             return Ok(0);
@@ -135,9 +138,6 @@ impl FileOps for OpenProcFile {
         }
         *pos += len as u64;
         Ok(len)
-    }
-    fn splices(&self) -> Splices {
-        Splices { from: true, to: self.kind == Kind::Sysctl }
     }
     /// There is no end to seek to (`seq_lseek`).
     fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {

@@ -3,7 +3,7 @@
 //! and who call `syslog`, read on where the last one stopped.
 
 use crate::errno::{EAGAIN, EPERM, Result};
-use crate::fs::file_table::{File, FileOps, Vectors, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, poll};
 use crate::fs::inode::{Inode, InodeOps};
 use crate::fs::select::PollTable;
 use crate::kernel::printk::syslog::{log_wait, may_take_log, size_unread, syslog_print};
@@ -23,8 +23,8 @@ impl InodeOps for KmsgFile {
 struct OpenKmsg;
 
 impl FileOps for OpenKmsg {
-    fn vectors(&self) -> Vectors {
-        Vectors::NEVER
+    fn abilities(&self) -> Abilities {
+        Abilities::NO_ITER
     }
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         if f.nonblock() && size_unread() == 0 {

@@ -5,7 +5,7 @@
 
 use super::base::proc_mem_open;
 use crate::errno::{EFAULT, EINVAL, EIO, Result};
-use crate::fs::file_table::{File, FileOps, Vectors};
+use crate::fs::file_table::{Abilities, File, FileOps};
 use crate::fs::inode::{Inode, InodeOps};
 use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::jobctl::fatal_signal_pending;
@@ -62,6 +62,9 @@ impl OpenMem {
 }
 
 impl FileOps for OpenMem {
+    fn abilities(&self) -> Abilities {
+        Abilities { unsigned_offset: true, ..Abilities::NO_ITER }
+    }
     fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         self.each_page(to.count(), pos, |mm, at, page| {
             let n = mm.access_read(at, page);
@@ -75,12 +78,6 @@ impl FileOps for OpenMem {
             }
             Ok(mm.access_write(at, page))
         })
-    }
-    fn vectors(&self) -> Vectors {
-        Vectors::NEVER
-    }
-    fn unsigned_offset(&self) -> bool {
-        true
     }
     /// Any address is a position; there is no end (`mem_lseek`).
     fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {

@@ -2,13 +2,12 @@
 //! `/proc/PID/pagemap`: a word for each page of a process's memory (Linux 6.1,
 //! `fs/proc/task_mmu.c`, `pagemap_read`).
 
-use super::base::may_look;
+use super::base::proc_mem_open;
 use crate::arch::x86::mm::pgtable::{Pte, PteFlags};
-use crate::errno::{EINVAL, ESRCH, Result};
-use crate::fs::file_table::{File, FileOps, Vectors};
+use crate::errno::{EINVAL, Result};
+use crate::fs::file_table::{Abilities, File, FileOps};
 use crate::fs::inode::{Inode, InodeOps};
 use crate::kernel::capability::capable;
-use crate::kernel::fork::find_task;
 use crate::lib::iov_iter::IovIter;
 use crate::mm::Mm;
 use crate::mm::page_alloc::PAGE_SIZE;
@@ -35,12 +34,7 @@ const PAGES: u64 = (crate::arch::x86::lib::usercopy::TASK_SIZE_MAX / PAGE_SIZE) 
 
 impl InodeOps for Pagemap {
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        let t = find_task(self.0).ok_or(ESRCH)?;
-        let mm = t.get_mm();
-        if mm.is_some() {
-            may_look(&t)?;
-        }
-        let mm = mm.map_or_else(Weak::new, |mm| Arc::downgrade(&mm));
+        let mm = proc_mem_open(self.0)?;
         // Which frames they are is told those who may know, by who opened it.
         Ok(Arc::new(OpenPagemap { mm, show_pfn: capable(CAP_SYS_ADMIN) }))
     }
@@ -91,8 +85,8 @@ impl OpenPagemap {
 }
 
 impl FileOps for OpenPagemap {
-    fn vectors(&self) -> Vectors {
-        Vectors::NEVER
+    fn abilities(&self) -> Abilities {
+        Abilities::NO_ITER
     }
     fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         if !pos.is_multiple_of(8) || !to.count().is_multiple_of(8) {

@@ -4,7 +4,7 @@
 use super::queue::Queue;
 use crate::errno::{EFAULT, Result};
 use crate::fs::dcache::Dentry;
-use crate::fs::file_table::{File, FileOps, Vectors};
+use crate::fs::file_table::{Abilities, File, FileOps};
 use crate::fs::inode::mode::{S_IFDIR, S_IFREG};
 use crate::fs::inode::{Dev, Inode, InodeOps};
 use crate::fs::libfs::DirOps;
@@ -71,8 +71,8 @@ pub fn queue_inode(queue: Arc<Queue>, mode: u32) -> Arc<Inode> {
 pub struct QueueFile(pub Arc<Queue>);
 
 impl FileOps for QueueFile {
-    fn vectors(&self) -> Vectors {
-        Vectors::NEVER
+    fn abilities(&self) -> Abilities {
+        Abilities::NO_ITER
     }
     fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         let text = self.0.status();

@@ -6,7 +6,7 @@ use super::undo::find_alloc;
 use super::{SEM_IDS, SEMVMX, SemArray, Sleeper, lim, limit, rmid};
 use crate::arch::x86::lib::usercopy::{copy_from_user, copy_to_user, get_user, put_user};
 use crate::errno::{E2BIG, EAGAIN, EFBIG, EIDRM, EINTR, EINVAL, ENOSPC, ERANGE, Errno, Result};
-use crate::ipc::util::{IpcIds, S_IRUGO, S_IWUGO, cmd, now, room};
+use crate::ipc::util::{By, Ipc, IpcIds, S_IRUGO, S_IWUGO, cmd, now, room, stat};
 use crate::kernel::sched::set_current_state;
 use crate::kernel::signal::signal_pending;
 use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, current};
@@ -36,26 +36,20 @@ fn newary(ids: &mut IpcIds<SemArray>, key: i32, nsems: usize, flags: u32) -> Res
     if nsems == 0 {
         return Err(EINVAL);
     }
-    let used: usize = ids.iter().map(SemArray::len).sum();
+    let used: usize = ids.iter().map(|s| s.len()).sum();
     if used + nsems > limit(lim::SEMMNS) {
         return Err(ENOSPC);
     }
     room()?;
     let sems = kvcalloc(nsems)?;
-    ids.add(key, flags, limit(lim::SEMMNI), |perm| SemArray {
-        perm,
-        otime: 0,
-        ctime: now(),
-        sems,
-        pending: Vec::new(),
-        undo: BTreeMap::new(),
-    })
+    let set = SemArray { otime: 0, ctime: now(), sems, pending: Vec::new(), undo: BTreeMap::new() };
+    ids.add(key, flags, limit(lim::SEMMNI), set)
 }
 
 /// `semget(2)`.
 pub fn sys_semget(key: i32, nsems: i32, flags: u32) -> Result<usize> {
     let nsems = usize::try_from(nsems).ok().filter(|&n| n <= limit(lim::SEMMSL)).ok_or(EINVAL)?;
-    let large_enough = |s: &SemArray| if nsems > s.len() { Err(EINVAL) } else { Ok(()) };
+    let large_enough = |s: &Ipc<SemArray>| if nsems > s.len() { Err(EINVAL) } else { Ok(()) };
     let id = SEM_IDS.lock().get(key, flags, large_enough, |ids| newary(ids, key, nsems, flags))?;
     Ok(id as usize)
 }
@@ -160,7 +154,7 @@ fn info(used: bool) -> ([i32; 10], usize) {
     let n = |which| limit(which) as i32;
     let all = n(lim::SEMMNS);
     let (usz, aem) = if used {
-        (ids.in_use() as i32, ids.iter().map(SemArray::len).sum::<usize>() as i32)
+        (ids.in_use() as i32, ids.iter().map(|s| s.len()).sum::<usize>() as i32)
     } else {
         (20, SEMVMX)
     };
@@ -169,17 +163,11 @@ fn info(used: bool) -> ([i32; 10], usize) {
     (words, ids.max_idx())
 }
 
-/// What `struct semid64_ds` has, and what the call returns.
-fn stat(id: i32, command: i32) -> Result<(usize, [u64; 13])> {
-    let mut ids = SEM_IDS.lock();
-    let s = if command == cmd::IPC_STAT { ids.find(id)? } else { ids.at_index(id)? };
-    if command != SEM_STAT_ANY {
-        s.perm.check(S_IRUGO)?;
-    }
+/// What `struct semid64_ds` has behind the permissions.
+fn words(s: &Ipc<SemArray>) -> [u64; 13] {
     let mut w = [0; 13];
-    w[..6].copy_from_slice(&s.perm.words());
     (w[6], w[8], w[10]) = (s.otime, s.ctime, s.len() as u64);
-    Ok((if command == cmd::IPC_STAT { 0 } else { s.perm.id as usize }, w))
+    w
 }
 
 /// `GETALL`.
@@ -254,8 +242,7 @@ fn get(id: i32, which: i32, command: i32) -> Result<usize> {
 fn set(id: i32, buf: usize) -> Result<usize> {
     let words: [u64; 13] = get_user(buf)?;
     let mut ids = SEM_IDS.lock();
-    let s = ids.find(id)?;
-    s.perm.check_owner()?;
+    let s = ids.find_owned(id)?;
     s.perm.update(&words)?;
     s.ctime = now();
     Ok(0)
@@ -272,11 +259,9 @@ pub fn sys_semctl(id: i32, which: i32, command: i32, arg: usize) -> Result<usize
             put_user(arg, &words)?;
             Ok(highest)
         }
-        cmd::IPC_STAT | SEM_STAT | SEM_STAT_ANY => {
-            let (ret, words) = stat(id, command)?;
-            put_user(arg, &words)?;
-            Ok(ret)
-        }
+        cmd::IPC_STAT => stat(&SEM_IDS, (id, By::Id), arg, words),
+        SEM_STAT => stat(&SEM_IDS, (id, By::Index), arg, words),
+        SEM_STAT_ANY => stat(&SEM_IDS, (id, By::AnyIndex), arg, words),
         GETALL => get_all(id, arg),
         SETALL => set_all(id, arg),
         GETVAL | GETPID | GETNCNT | GETZCNT => get(id, which, command),

@@ -6,7 +6,7 @@
 
 use super::{SEM_IDS, SEMVMX, SemArray};
 use crate::errno::{ENOMEM, Result};
-use crate::ipc::util::room;
+use crate::ipc::util::{Ipc, room};
 use crate::kernel::task::{Task, current};
 use crate::locking::SpinLock;
 use crate::mm::util::{kvcalloc, try_push};
@@ -43,7 +43,7 @@ impl SysvSem {
 }
 
 /// The place where `set` notes what the current task's list takes back, made if need be; its id.
-pub(super) fn find_alloc(set: &mut SemArray) -> Result<u64> {
+pub(super) fn find_alloc(set: &mut Ipc<SemArray>) -> Result<u64> {
     let list = current().sysvsem.get();
     if !set.undo.contains_key(&list.id) {
         room()?;

@@ -7,6 +7,7 @@
 //! reads words of the call's description and of its own sixteen words of memory that it has written.
 
 use crate::errno::{EINVAL, Result};
+use linux_raw_sys::ptrace::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `struct sock_filter`.
@@ -23,55 +24,10 @@ pub struct Insn {
     pub k: u32,
 }
 
-/// Most instructions of a program (`BPF_MAXINSNS`).
-pub const BPF_MAXINSNS: usize = 4096;
-/// Words of memory.
-const MEMWORDS: u32 = 16;
-
 /// What a filter sees (`struct seccomp_data`), as words.
 pub type Data = [u32; 16];
 /// Bytes of it.
 const DATA_SIZE: u32 = size_of::<Data>() as u32;
-
-/// Instruction codes.
-mod op {
-    // Classes.
-    pub const LD: u16 = 0;
-    pub const LDX: u16 = 1;
-    pub const ST: u16 = 2;
-    pub const STX: u16 = 3;
-    pub const ALU: u16 = 4;
-    pub const JMP: u16 = 5;
-    pub const RET: u16 = 6;
-    pub const MISC: u16 = 7;
-    // Modes of loads; the size is a word.
-    pub const IMM: u16 = 0;
-    pub const ABS: u16 = 0x20;
-    pub const MEM: u16 = 0x60;
-    pub const LEN: u16 = 0x80;
-    // Operations of ALU and JMP.
-    pub const ADD: u16 = 0;
-    pub const SUB: u16 = 0x10;
-    pub const MUL: u16 = 0x20;
-    pub const DIV: u16 = 0x30;
-    pub const OR: u16 = 0x40;
-    pub const AND: u16 = 0x50;
-    pub const LSH: u16 = 0x60;
-    pub const RSH: u16 = 0x70;
-    pub const NEG: u16 = 0x80;
-    pub const XOR: u16 = 0xa0;
-    pub const JA: u16 = 0;
-    pub const JEQ: u16 = 0x10;
-    pub const JGT: u16 = 0x20;
-    pub const JGE: u16 = 0x30;
-    pub const JSET: u16 = 0x40;
-    // Sources of ALU and JMP, and of RET.
-    pub const X: u16 = 8;
-    pub const A: u16 = 0x10;
-    // MISC.
-    pub const TAX: u16 = 0;
-    pub const TXA: u16 = 0x80;
-}
 
 /// A decoded instruction: what seccomp allows, and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +39,10 @@ enum Op {
     /// A or X becomes a word of memory.
     LoadMem(Reg, u32),
     Store(Reg, u32),
-    Alu(u16, Source),
+    Alu(u32, Source),
     Neg,
     Jump(u32),
-    Branch(u16, Source),
+    Branch(u32, Source),
     Return(Source),
     Tax,
     Txa,
@@ -109,39 +65,39 @@ impl Insn {
     /// What it does; `None`: it is not allowed.
     #[inline]
     fn decode(self) -> Option<Op> {
-        let (code, k) = (self.code, self.k);
+        let (code, k) = (u32::from(self.code), self.k);
         let class = code & 7;
-        let source = if code & op::X != 0 { Source::X } else { Source::K(k) };
+        let source = if code & BPF_X != 0 { Source::X } else { Source::K(k) };
         let operation = code & 0xf0;
         Some(match class {
-            op::LD | op::LDX => {
-                let reg = if class == op::LD { Reg::A } else { Reg::X };
+            BPF_LD | BPF_LDX => {
+                let reg = if class == BPF_LD { Reg::A } else { Reg::X };
                 match code & !7 {
-                    op::IMM => Op::Load(reg, k),
-                    op::MEM => Op::LoadMem(reg, k),
-                    op::LEN => Op::Load(reg, DATA_SIZE),
-                    op::ABS if reg == Reg::A => Op::LoadData(k),
+                    BPF_IMM => Op::Load(reg, k),
+                    BPF_MEM => Op::LoadMem(reg, k),
+                    BPF_LEN => Op::Load(reg, DATA_SIZE),
+                    BPF_ABS if reg == Reg::A => Op::LoadData(k),
                     _ => return None,
                 }
             }
-            op::ST if code == op::ST => Op::Store(Reg::A, k),
-            op::STX if code == op::STX => Op::Store(Reg::X, k),
-            op::ALU if code == op::ALU | op::NEG => Op::Neg,
-            op::ALU if code >> 8 == 0 => match operation {
-                op::ADD | op::SUB | op::MUL | op::DIV | op::OR | op::AND | op::LSH | op::RSH | op::XOR => {
+            BPF_ST if code == BPF_ST => Op::Store(Reg::A, k),
+            BPF_STX if code == BPF_STX => Op::Store(Reg::X, k),
+            BPF_ALU if code == BPF_ALU | BPF_NEG => Op::Neg,
+            BPF_ALU if code >> 8 == 0 => match operation {
+                BPF_ADD | BPF_SUB | BPF_MUL | BPF_DIV | BPF_OR | BPF_AND | BPF_LSH | BPF_RSH | BPF_XOR => {
                     Op::Alu(operation, source)
                 }
                 _ => return None,
             },
-            op::JMP if code == op::JMP | op::JA => Op::Jump(k),
-            op::JMP if code >> 8 == 0 => match operation {
-                op::JEQ | op::JGT | op::JGE | op::JSET => Op::Branch(operation, source),
+            BPF_JMP if code == BPF_JMP | BPF_JA => Op::Jump(k),
+            BPF_JMP if code >> 8 == 0 => match operation {
+                BPF_JEQ | BPF_JGT | BPF_JGE | BPF_JSET => Op::Branch(operation, source),
                 _ => return None,
             },
-            op::RET if code == op::RET => Op::Return(Source::K(k)),
-            op::RET if code == op::RET | op::A => Op::Return(Source::A),
-            op::MISC if code == op::MISC | op::TAX => Op::Tax,
-            op::MISC if code == op::MISC | op::TXA => Op::Txa,
+            BPF_RET if code == BPF_RET => Op::Return(Source::K(k)),
+            BPF_RET if code == BPF_RET | BPF_A => Op::Return(Source::A),
+            BPF_MISC if code == BPF_MISC | BPF_TAX => Op::Tax,
+            BPF_MISC if code == BPF_MISC | BPF_TXA => Op::Txa,
             _ => return None,
         })
     }
@@ -153,16 +109,16 @@ impl Insn {
 /// `EINVAL`.
 pub fn check(program: &[Insn]) -> Result {
     let n = program.len();
-    if n == 0 || n > BPF_MAXINSNS {
+    if n == 0 || n > BPF_MAXINSNS as usize {
         return Err(EINVAL);
     }
     for (pc, insn) in program.iter().enumerate() {
         let left = n - pc - 1;
         let fine = match insn.decode().ok_or(EINVAL)? {
             Op::LoadData(k) => k < DATA_SIZE && k.is_multiple_of(4),
-            Op::LoadMem(_, k) | Op::Store(_, k) => k < MEMWORDS,
-            Op::Alu(op::DIV, Source::K(k)) => k != 0,
-            Op::Alu(op::LSH | op::RSH, Source::K(k)) => k < 32,
+            Op::LoadMem(_, k) | Op::Store(_, k) => k < BPF_MEMWORDS,
+            Op::Alu(BPF_DIV, Source::K(k)) => k != 0,
+            Op::Alu(BPF_LSH | BPF_RSH, Source::K(k)) => k < 32,
             Op::Jump(k) => (k as usize) < left,
             Op::Branch(..) => usize::from(insn.jt) < left && usize::from(insn.jf) < left,
             _ => true,
@@ -206,7 +162,7 @@ fn check_load_and_stores(program: &[Insn]) -> Result {
 
 /// Runs a checked program.
 pub fn run(program: &[Insn], data: &Data) -> u32 {
-    let (mut a, mut x, mut mem) = (0u32, 0u32, [0u32; MEMWORDS as usize]);
+    let (mut a, mut x, mut mem) = (0u32, 0u32, [0u32; BPF_MEMWORDS as usize]);
     let mut pc = 0;
     while let Some(insn) = program.get(pc) {
         pc += 1;
@@ -243,27 +199,27 @@ pub fn run(program: &[Insn], data: &Data) -> u32 {
 }
 
 #[inline]
-fn alu(operation: u16, a: u32, b: u32) -> Option<u32> {
+fn alu(operation: u32, a: u32, b: u32) -> Option<u32> {
     Some(match operation {
-        op::ADD => a.wrapping_add(b),
-        op::SUB => a.wrapping_sub(b),
-        op::MUL => a.wrapping_mul(b),
-        op::DIV => a.checked_div(b)?,
-        op::OR => a | b,
-        op::AND => a & b,
+        BPF_ADD => a.wrapping_add(b),
+        BPF_SUB => a.wrapping_sub(b),
+        BPF_MUL => a.wrapping_mul(b),
+        BPF_DIV => a.checked_div(b)?,
+        BPF_OR => a | b,
+        BPF_AND => a & b,
         // As the x86 instruction counts.
-        op::LSH => a.wrapping_shl(b),
-        op::RSH => a.wrapping_shr(b),
+        BPF_LSH => a.wrapping_shl(b),
+        BPF_RSH => a.wrapping_shr(b),
         _ => a ^ b,
     })
 }
 
 #[inline]
-fn holds(operation: u16, a: u32, b: u32) -> bool {
+fn holds(operation: u32, a: u32, b: u32) -> bool {
     match operation {
-        op::JEQ => a == b,
-        op::JGT => a > b,
-        op::JGE => a >= b,
+        BPF_JEQ => a == b,
+        BPF_JGT => a > b,
+        BPF_JGE => a >= b,
         _ => a & b != 0,
     }
 }
@@ -275,14 +231,14 @@ mod tests {
     use alloc::vec::Vec;
     use proptest::prelude::*;
 
-    fn insn(code: u16, k: u32) -> Insn {
-        Insn { code, jt: 0, jf: 0, k }
+    fn insn(code: u32, k: u32) -> Insn {
+        Insn { code: code as u16, jt: 0, jf: 0, k }
     }
     fn ret(k: u32) -> Insn {
-        insn(op::RET, k)
+        insn(BPF_RET, k)
     }
-    fn branch(code: u16, k: u32, jt: u8, jf: u8) -> Insn {
-        Insn { code: op::JMP | code, jt, jf, k }
+    fn branch(code: u32, k: u32, jt: u8, jf: u8) -> Insn {
+        Insn { code: (BPF_JMP | code) as u16, jt, jf, k }
     }
 
     #[test]
@@ -290,32 +246,32 @@ mod tests {
         let bad = |p: &[Insn]| assert_eq!(check(p), Err(EINVAL), "{p:?}");
         bad(&[]);
         bad(&vec![ret(0); 4097]);
-        bad(&[insn(op::LD | op::IMM, 1)]);
-        bad(&[insn(op::LD | op::ABS, 64), ret(0)]);
-        bad(&[insn(op::LD | op::ABS, 2), ret(0)]);
-        bad(&[insn(op::LDX | op::ABS, 0), ret(0)]);
-        bad(&[insn(op::LD | op::MEM, 0), ret(0)]);
-        bad(&[insn(op::ST, 16), ret(0)]);
-        bad(&[insn(op::ALU | op::DIV, 0), ret(0)]);
-        bad(&[insn(op::ALU | 0x90, 3), ret(0)]);
-        bad(&[insn(op::ALU | op::LSH, 32), ret(0)]);
-        bad(&[insn(op::JMP | op::JA, 1), ret(0)]);
-        bad(&[branch(op::JEQ, 0, 1, 0), ret(0)]);
-        bad(&[insn(op::RET | op::X, 0)]);
+        bad(&[insn(BPF_LD | BPF_IMM, 1)]);
+        bad(&[insn(BPF_LD | BPF_ABS, 64), ret(0)]);
+        bad(&[insn(BPF_LD | BPF_ABS, 2), ret(0)]);
+        bad(&[insn(BPF_LDX | BPF_ABS, 0), ret(0)]);
+        bad(&[insn(BPF_LD | BPF_MEM, 0), ret(0)]);
+        bad(&[insn(BPF_ST, 16), ret(0)]);
+        bad(&[insn(BPF_ALU | BPF_DIV, 0), ret(0)]);
+        bad(&[insn(BPF_ALU | 0x90, 3), ret(0)]);
+        bad(&[insn(BPF_ALU | BPF_LSH, 32), ret(0)]);
+        bad(&[insn(BPF_JMP | BPF_JA, 1), ret(0)]);
+        bad(&[branch(BPF_JEQ, 0, 1, 0), ret(0)]);
+        bad(&[insn(BPF_RET | BPF_X, 0)]);
         bad(&[insn(0xffff, 0), ret(0)]);
         // One way does not write what is read.
-        bad(&[branch(op::JEQ, 0, 1, 0), insn(op::ST, 3), insn(op::LD | op::MEM, 3), ret(0)]);
+        bad(&[branch(BPF_JEQ, 0, 1, 0), insn(BPF_ST, 3), insn(BPF_LD | BPF_MEM, 3), ret(0)]);
         assert_eq!(check(&vec![ret(0); 4096]), Ok(()));
     }
 
     #[test]
     fn a_filter_as_programs_write_them() {
         let p = [
-            insn(op::LD | op::ABS, 4),
-            branch(op::JEQ, 0xc000_003e, 1, 0),
+            insn(BPF_LD | BPF_ABS, 4),
+            branch(BPF_JEQ, 0xc000_003e, 1, 0),
             ret(0x8000_0000),
-            insn(op::LD | op::ABS, 0),
-            branch(op::JEQ, 39, 0, 1),
+            insn(BPF_LD | BPF_ABS, 0),
+            branch(BPF_JEQ, 39, 0, 1),
             ret(0x0005_0000 | 1),
             ret(0x7fff_0000),
         ];
@@ -328,13 +284,13 @@ mod tests {
 
     #[test]
     fn division_by_nothing_ends_it() {
-        let p = [insn(op::LD | op::IMM, 7), insn(op::ALU | op::DIV | op::X, 0), ret(5)];
+        let p = [insn(BPF_LD | BPF_IMM, 7), insn(BPF_ALU | BPF_DIV | BPF_X, 0), ret(5)];
         assert_eq!((check(&p), run(&p, &[0; 16])), (Ok(()), 0));
     }
 
     /// Codes that mean something, more often than not.
     fn any_insn() -> impl Strategy<Value = Insn> {
-        let codes: Vec<u16> = (0..=255u16).filter(|c| insn(*c, 1).decode().is_some()).collect();
+        let codes: Vec<u16> = (0..=255u16).filter(|c| insn((*c).into(), 1).decode().is_some()).collect();
         let code = prop_oneof![20 => prop::sample::select(codes), 1 => any::<u16>()];
         let k = prop_oneof![3 => 0u32..70, 1 => any::<u32>()];
         (code, 0u8..6, 0u8..6, k).prop_map(|(code, jt, jf, k)| Insn { code, jt, jf, k })
@@ -391,7 +347,7 @@ mod tests {
             mut p in prop::collection::vec(any_insn(), 1..24),
             data in any::<[u32; 16]>(),
         ) {
-            p.push(insn(op::RET | op::A, 0));
+            p.push(insn(BPF_RET | BPF_A, 0));
             if check(&p).is_ok() {
                 prop_assert_eq!(Some(run(&p, &data)), model(&p, &data));
             }

@@ -140,11 +140,7 @@ impl Ntp {
     /// be set (`second_overflow`).
     fn second_overflow(&mut self, secs: i64) -> i64 {
         let step = self.next_leap_state(secs);
-        self.maxerror += MAXFREQ / NSEC_PER_USEC;
-        if self.maxerror > NTP_PHASE_LIMIT {
-            self.maxerror = NTP_PHASE_LIMIT;
-            self.status |= sta::UNSYNC;
-        }
+        self.grow_error(1);
         let chunk = shift_right(self.offset, SHIFT_PLL + self.constant as u32);
         self.offset -= chunk;
         let adjust = self.adjust.clamp(-MAX_TICKADJ, MAX_TICKADJ);
@@ -184,7 +180,12 @@ impl Ntp {
         }
         let passed = (secs - self.second).clamp(0, NTP_PHASE_LIMIT);
         self.second = secs;
-        self.maxerror += passed * (MAXFREQ / NSEC_PER_USEC);
+        self.grow_error(passed);
+    }
+
+    /// So many seconds make the error larger by what the clock may be off in them.
+    fn grow_error(&mut self, secs: i64) {
+        self.maxerror += secs * (MAXFREQ / NSEC_PER_USEC);
         if self.maxerror > NTP_PHASE_LIMIT {
             self.maxerror = NTP_PHASE_LIMIT;
             self.status |= sta::UNSYNC;

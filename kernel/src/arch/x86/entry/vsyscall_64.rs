@@ -126,6 +126,26 @@ pub fn copy_gate_page(_to: &Page) -> bool {
     false
 }
 
+/// The page's entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Vsyscall {
+    Gettimeofday,
+    Time,
+    Getcpu,
+}
+
+impl Vsyscall {
+    /// The one at this offset in the page (`addr_to_vsyscall_nr`).
+    fn at(offset: u64) -> Option<Self> {
+        match offset {
+            0 => Some(Self::Gettimeofday),
+            0x400 => Some(Self::Time),
+            0x800 => Some(Self::Getcpu),
+            _ => None,
+        }
+    }
+}
+
 /// What is to be done about a fault in the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Plan {
@@ -134,7 +154,7 @@ enum Plan {
     /// It is refused: a SIGSEGV, with a line in the log.
     Segv(&'static str),
     /// It is call 0, 1 or 2.
-    Call(u8),
+    Call(Vsyscall),
 }
 
 fn plan(mode: Mode, error_code: u64, address: u64) -> Plan {
@@ -149,9 +169,9 @@ fn plan(mode: Mode, error_code: u64, address: u64) -> Plan {
     if mode == Mode::None {
         return Plan::Fault(Some("vsyscall attempted with vsyscall=none"));
     }
-    match (address & 0xfff, address >> 10 & 3) {
-        (0 | 0x400 | 0x800, nr) => Plan::Call(nr as u8),
-        _ => Plan::Segv(
+    match Vsyscall::at(address & 0xfff) {
+        Some(call) => Plan::Call(call),
+        None => Plan::Segv(
             "misaligned vsyscall (exploit attempt or buggy program) -- look up the vsyscall kernel parameter if you need a workaround",
         ),
     }
@@ -178,17 +198,17 @@ fn warn_bad_vsyscall(level: u8, regs: &PtRegs, message: &str) {
     );
 }
 
-/// Whether call `nr` would write to user space. If not, there is a page fault to see, which the
+/// Whether a call would write to user space. If not, there is a page fault to see, which the
 /// call's own code would have had (`write_ok_or_segv`).
-fn results_in_user_space(nr: u8, di: usize, si: usize) -> bool {
+fn results_in_user_space(which: Vsyscall, di: usize, si: usize) -> bool {
     const TIMEVAL: usize = 16;
     const TIMEZONE: usize = 8;
     const TIME_T: usize = 8;
     const UNSIGNED: usize = 4;
-    let results = match nr {
-        0 => [(di, TIMEVAL), (si, TIMEZONE)],
-        1 => [(di, TIME_T), (0, 0)],
-        _ => [(di, UNSIGNED), (si, UNSIGNED)],
+    let results = match which {
+        Vsyscall::Gettimeofday => [(di, TIMEVAL), (si, TIMEZONE)],
+        Vsyscall::Time => [(di, TIME_T), (0, 0)],
+        Vsyscall::Getcpu => [(di, UNSIGNED), (si, UNSIGNED)],
     };
     let Some((ptr, _)) = results.into_iter().find(|&(ptr, size)| !access_ok(ptr, size)) else { return true };
     let cur = current();
@@ -200,19 +220,19 @@ fn results_in_user_space(nr: u8, di: usize, si: usize) -> bool {
     false
 }
 
-/// Makes call `nr`, and returns from it as `ret` would. False for a SIGSEGV.
-fn call(nr: u8, regs: &mut PtRegs) -> bool {
+/// Makes a call, and returns from it as `ret` would. False for a SIGSEGV.
+fn call(which: Vsyscall, regs: &mut PtRegs) -> bool {
     let Ok(caller) = get_user::<u64>(regs.sp as usize) else {
         warn_bad_vsyscall(4, regs, "vsyscall with bad stack (exploit attempt?)");
         return false;
     };
     let (di, si) = (regs.di as usize, regs.si as usize);
-    let r = if results_in_user_space(nr, di, si) {
+    let r = if results_in_user_space(which, di, si) {
         regs.ax = ENOSYS.as_ret() as u64;
-        match nr {
-            0 => crate::kernel::time::clock::sys_gettimeofday(di, si),
-            1 => crate::kernel::time::clock::sys_time(di),
-            _ => crate::kernel::sched::syscalls::sys_getcpu(di, si, 0),
+        match which {
+            Vsyscall::Gettimeofday => crate::kernel::time::clock::sys_gettimeofday(di, si),
+            Vsyscall::Time => crate::kernel::time::clock::sys_time(di),
+            Vsyscall::Getcpu => crate::kernel::sched::syscalls::sys_getcpu(di, si, 0),
         }
     } else {
         Err(EFAULT)
@@ -238,7 +258,7 @@ pub fn emulate_vsyscall(error_code: u64, regs: &mut PtRegs, address: u64) -> boo
             warn_bad_vsyscall(6, regs, message);
             return false;
         }
-        Plan::Call(nr) if call(nr, regs) => return true,
+        Plan::Call(which) if call(which, regs) => return true,
         Plan::Call(_) => {}
         Plan::Segv(message) => warn_bad_vsyscall(4, regs, message),
     }
@@ -261,8 +281,9 @@ mod tests {
         );
         assert_eq!(plan(Mode::Emulate, read, at(0)), Plan::Fault(None));
         assert_eq!(plan(Mode::Xonly, write, at(0)), Plan::Fault(None));
-        for (offset, nr) in [(0, 0), (0x400, 1), (0x800, 2)] {
-            assert_eq!(plan(Mode::Xonly, jump, at(offset)), Plan::Call(nr));
+        let calls = [(0, Vsyscall::Gettimeofday), (0x400, Vsyscall::Time), (0x800, Vsyscall::Getcpu)];
+        for (offset, which) in calls {
+            assert_eq!(plan(Mode::Xonly, jump, at(offset)), Plan::Call(which));
         }
         for offset in [1, 0x10, 0x401, 0xc00] {
             assert!(matches!(plan(Mode::Emulate, jump, at(offset)), Plan::Segv(_)));

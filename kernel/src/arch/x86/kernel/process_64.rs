@@ -312,6 +312,18 @@ pub unsafe fn switch_to(_prev: &Task, _next: *const Task) {
     unreachable!("the host has no tasks to switch")
 }
 
+/// Options of `arch_prctl(2)` (`arch/x86/include/uapi/asm/prctl.h`).
+#[allow(missing_docs)]
+pub mod prctl {
+    pub const ARCH_SET_GS: u32 = 0x1001;
+    pub const ARCH_SET_FS: u32 = 0x1002;
+    pub const ARCH_GET_FS: u32 = 0x1003;
+    pub const ARCH_GET_GS: u32 = 0x1004;
+    pub const ARCH_GET_CPUID: u32 = 0x1011;
+    pub const ARCH_SET_CPUID: u32 = 0x1012;
+    pub const ARCH_MAP_VDSO_64: u32 = 0x2003;
+}
+
 /// User segment registers: selectors and bases (without FSGSBASE, so that user mode
 /// cannot make `MSR_GS_BASE` look like the kernel's to `paranoid_entry`).
 pub mod segments {

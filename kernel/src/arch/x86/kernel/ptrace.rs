@@ -18,6 +18,7 @@ pub use ia32::ia32_arch_ptrace;
 use crate::arch::x86::kernel::hw_breakpoint::{ptrace_get_debugreg, ptrace_set_debugreg};
 use crate::arch::x86::kernel::ldt::UserDesc;
 use crate::arch::x86::kernel::process_64::Thread;
+use crate::arch::x86::kernel::process_64::prctl::*;
 use crate::arch::x86::kernel::tls::{ptrace_get_thread_area, ptrace_set_thread_area};
 use crate::arch::x86::lib::insn_eval::descriptor_of;
 use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, put_user};
@@ -232,11 +233,7 @@ fn pokeusr(t: &Tracee, addr: usize, value: u64) -> Result {
 }
 
 /// `PTRACE_ARCH_PRCTL` (`do_arch_prctl_64` of another task).
-fn arch_prctl(t: &Tracee, option: usize, arg: usize) -> Result<usize> {
-    const ARCH_SET_GS: usize = 0x1001;
-    const ARCH_SET_FS: usize = 0x1002;
-    const ARCH_GET_FS: usize = 0x1003;
-    const ARCH_GET_GS: usize = 0x1004;
+fn arch_prctl(t: &Tracee, option: u32, arg: usize) -> Result<usize> {
     let thread = t.arch_thread();
     let (base, index) = match option {
         ARCH_SET_FS | ARCH_GET_FS => (&thread.fsbase, &thread.fsindex),
@@ -256,24 +253,17 @@ fn arch_prctl(t: &Tracee, option: usize, arg: usize) -> Result<usize> {
 
 /// The requests that only this architecture has; `None` for others (`arch_ptrace`).
 pub fn arch_ptrace(t: &Tracee, request: u32, addr: usize, data: usize) -> Option<Result<usize>> {
-    const GETREGS: u32 = 12;
-    const SETREGS: u32 = 13;
-    const GETFPREGS: u32 = 14;
-    const SETFPREGS: u32 = 15;
-    const GET_THREAD_AREA: u32 = 25;
-    const SET_THREAD_AREA: u32 = 26;
-    const ARCH_PRCTL: u32 = 30;
     let done = |r: Result| r.map(|()| 0);
     Some(match request {
         nr::PTRACE_PEEKUSR => peekusr(t, addr).and_then(|v| done(put_user(data, &v))),
         nr::PTRACE_POKEUSR => done(pokeusr(t, addr, data as u64)),
-        GETREGS => done(regset::X86_64.get(t, regset::NT_PRSTATUS, data)),
-        SETREGS => done(regset::X86_64.set(t, regset::NT_PRSTATUS, data)),
-        GETFPREGS => done(regset::X86_64.get(t, regset::NT_PRFPREG, data)),
-        SETFPREGS => done(regset::X86_64.set(t, regset::NT_PRFPREG, data)),
-        GET_THREAD_AREA => done(ptrace_get_thread_area(t.arch_thread(), addr as i32, data)),
-        SET_THREAD_AREA => done(ptrace_set_thread_area(t.arch_thread(), addr as i32, data)),
-        ARCH_PRCTL => arch_prctl(t, data, addr),
+        nr::PTRACE_GETREGS => done(regset::X86_64.get(t, regset::NT_PRSTATUS, data)),
+        nr::PTRACE_SETREGS => done(regset::X86_64.set(t, regset::NT_PRSTATUS, data)),
+        nr::PTRACE_GETFPREGS => done(regset::X86_64.get(t, regset::NT_PRFPREG, data)),
+        nr::PTRACE_SETFPREGS => done(regset::X86_64.set(t, regset::NT_PRFPREG, data)),
+        nr::PTRACE_GET_THREAD_AREA => done(ptrace_get_thread_area(t.arch_thread(), addr as i32, data)),
+        nr::PTRACE_SET_THREAD_AREA => done(ptrace_set_thread_area(t.arch_thread(), addr as i32, data)),
+        nr::PTRACE_ARCH_PRCTL => arch_prctl(t, data as u32, addr),
         _ => return None,
     })
 }

@@ -109,24 +109,18 @@ fn pokeusr32(t: &Tracee, offset: usize, value: u32) -> Result {
 
 /// The requests that i386 has in its own way; `None` for others.
 pub fn ia32_arch_ptrace(t: &Tracee, request: u32, addr: usize, data: usize) -> Option<Result<usize>> {
-    const GETREGS: u32 = 12;
-    const SETREGS: u32 = 13;
-    const GETFPREGS: u32 = 14;
-    const SETFPREGS: u32 = 15;
-    const GETFPXREGS: u32 = 18;
-    const SETFPXREGS: u32 = 19;
-    const GET_THREAD_AREA: u32 = 25;
-    const SET_THREAD_AREA: u32 = 26;
     let done = match request {
         nr::PTRACE_PEEKUSR => peekusr32(t, addr).and_then(|v| put_user(data, &v)),
         nr::PTRACE_POKEUSR => pokeusr32(t, addr, data as u32),
-        GETREGS => X86_32.get(t, NT_PRSTATUS, data),
-        SETREGS => X86_32.set(t, NT_PRSTATUS, data),
-        GETFPREGS => X86_32.get(t, NT_PRFPREG, data),
-        SETFPREGS => X86_32.set(t, NT_PRFPREG, data),
-        GETFPXREGS => X86_32.get(t, NT_PRXFPREG, data),
-        SETFPXREGS => X86_32.set(t, NT_PRXFPREG, data),
-        GET_THREAD_AREA | SET_THREAD_AREA => return arch_ptrace(t, request, addr, data),
+        nr::PTRACE_GETREGS => X86_32.get(t, NT_PRSTATUS, data),
+        nr::PTRACE_SETREGS => X86_32.set(t, NT_PRSTATUS, data),
+        nr::PTRACE_GETFPREGS => X86_32.get(t, NT_PRFPREG, data),
+        nr::PTRACE_SETFPREGS => X86_32.set(t, NT_PRFPREG, data),
+        nr::PTRACE_GETFPXREGS => X86_32.get(t, NT_PRXFPREG, data),
+        nr::PTRACE_SETFPXREGS => X86_32.set(t, NT_PRXFPREG, data),
+        nr::PTRACE_GET_THREAD_AREA | nr::PTRACE_SET_THREAD_AREA => {
+            return arch_ptrace(t, request, addr, data);
+        }
         _ => return None,
     };
     Some(done.map(|()| 0))
