@@ -146,7 +146,9 @@ mod kunit {
     use crate::locking::{local_irq_restore, local_irq_save};
     use crate::{kunit_assert, kunit_assert_eq, kunit_suite};
 
-    kunit_suite! { "watchdog": strikes_are_explained, a_hard_lockup_is_found_and_ends }
+    kunit_suite! { "watchdog":
+        strikes_are_explained, switching_off_at_a_strike_leaves_none, a_hard_lockup_is_found_and_ends,
+    }
 
     /// Busy for some time, with interrupts on or off.
     #[inline(never)]
@@ -184,6 +186,23 @@ mod kunit {
             kunit_assert!(test, (2..=9).contains(&strikes));
             kunit_assert_eq!(test, this_cpu().nmi_count.get() - before.2, strikes);
             kunit_assert_eq!(test, stats.unknown.get(), before.1);
+        });
+    }
+
+    /// The first strike and the end come at the same time, as near as can be: nobody is left without an
+    /// explanation.
+    fn switching_off_at_a_strike_leaves_none(test: &mut Kunit) {
+        with_detector(test, |test| {
+            let stats = &this_cpu().nmi.stats;
+            let before = (stats.normal.get(), stats.unknown.get());
+            for round in 0..20 {
+                kunit_assert_eq!(test, Switch::Nmi.set(0), Ok(()));
+                kunit_assert_eq!(test, Switch::Nmi.set(1), Ok(()));
+                busy(nmi_watchdog::PERIOD_NS - 100_000 + round * 10_000, false);
+            }
+            kunit_assert_eq!(test, stats.unknown.get(), before.1);
+            // With some the strike was first.
+            kunit_assert!(test, stats.normal.get() != before.0);
         });
     }
 
