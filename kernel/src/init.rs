@@ -58,7 +58,9 @@ pub fn start_kernel(info: &'static mut BootInfo) -> ! {
     extern "C" fn on_boot_stack(info: &'static mut BootInfo) -> ! {
         boot(info)
     }
-    let top = crate::arch::x86::boot::pvh::BOOT_STACK.top();
+    // Above it there is room for registers of user mode, as on every task's stack.
+    let top = crate::arch::x86::boot::pvh::BOOT_STACK.top()
+        - size_of::<crate::arch::x86::ptrace::PtRegs>().next_multiple_of(16);
     // SAFETY: nothing on the loader's stack is needed again; `info` is static.
     unsafe {
         core::arch::asm!("mov rsp, {}", "xor ebp, ebp", "call {}", "ud2", in(reg) top, sym on_boot_stack, in("rdi") info, options(noreturn));

@@ -316,9 +316,7 @@ pub fn load_elf_binary(b: &mut Binprm) -> Result {
     if current().personality.load(Ordering::Relaxed) & MMAP_PAGE_ZERO != 0 {
         map_page_zero(&mm);
     }
-    let regs = current().pt_regs();
-    // SAFETY: the current task's user registers, on its own stack.
-    start_thread(unsafe { &mut *regs }, entry, sp as u64);
+    start_thread(current().pt_regs(), entry, sp as u64);
     Ok(())
 }
 

@@ -459,8 +459,7 @@ pub fn elf_core_dump(cur: Current, info: &KernelSiginfo, dump: &mut Dump) -> Opt
     // The running thread's registers are not in its image yet.
     segments::save(cur.thread());
     cur.thread().fpu.sync();
-    // SAFETY: the own registers, as user mode was left.
-    let view = task_user_regset_view(unsafe { &*cur.pt_regs() });
+    let view = task_user_regset_view(cur.pt_regs());
     let notes = notes(cur, view, info, &mm, &vmas).ok()?;
     let (ehdr, phdrs) = headers(view.machine, &vmas, notes.len()).ok()?;
     let page = Page::alloc().ok()?;

@@ -10,6 +10,7 @@ use crate::arch::x86::kernel::process_64::{self, KernelStack, Thread};
 use crate::arch::x86::kernel::step;
 use crate::arch::x86::kernel::tls::set_new_tls;
 use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, put_user};
+use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::{EAGAIN, EEXIST, EINTR, EINVAL, EPERM, ERESTARTNOINTR, Result};
 use crate::fs::file::UnusedFd;
 use crate::fs::fs_struct::current_fs;
@@ -348,6 +349,8 @@ pub fn init_task(stack_top: usize) -> Result<Arc<Task>> {
             comm,
         },
     );
+    // SAFETY: boot has left that room (`start_kernel`).
+    unsafe { t.task_pt_regs().cast_mut().write(PtRegs::zeroed()) };
     t.state.store(crate::kernel::task::TASK_RUNNING, Ordering::Relaxed);
     Ok(t)
 }
@@ -375,7 +378,7 @@ pub fn user_mode_thread(f: extern "C" fn(u64)) -> Result<Arc<Task>> {
             comm,
         },
     );
-    process_64::init_stack(&t, crate::arch::x86::ptrace::PtRegs::default(), Some((f, 0)));
+    process_64::init_stack(&t, PtRegs::default(), Some((f, 0)));
     let mut list = TASKLIST.lock();
     with_siglock(&t, |l| t.signal.add_thread(l, &t));
     list.by_pid.insert(pid, t.clone());
@@ -419,13 +422,12 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
         stack: KernelStack::new()?,
         comm: *cur.comm.lock(),
     };
-    // SAFETY: the current task's user registers, which only it changes.
-    let mut regs = unsafe { *cur.pt_regs() };
-    regs.ax = 0;
+    let regs = cur.pt_regs().clone();
+    regs.ax.set(0);
     if args.stack != 0 {
-        regs.sp = args.stack;
+        regs.sp.set(args.stack);
     }
-    step::forget_single_step(&cur, &mut regs);
+    step::forget_single_step(&cur, &regs);
     if args.has(nr::CLONE_SETTLS) {
         if in_compat_syscall() {
             set_new_tls(&parts.thread, args.tls as usize)?;

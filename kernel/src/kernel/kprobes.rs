@@ -37,11 +37,11 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 pub trait KprobeHandler: Send + Sync {
     /// Before the instruction; `regs` are at it. Returning true says that the handler has set
     /// where to go on: the instruction is not executed, and nobody else is called.
-    fn pre_handler(&self, _p: &Kprobe, _regs: &mut PtRegs) -> bool {
+    fn pre_handler(&self, _p: &Kprobe, _regs: &PtRegs) -> bool {
         false
     }
     /// Behind the instruction.
-    fn post_handler(&self, _p: &Kprobe, _regs: &mut PtRegs) {}
+    fn post_handler(&self, _p: &Kprobe, _regs: &PtRegs) {}
 }
 
 /// Where a probe is to be.
@@ -129,8 +129,8 @@ impl ProbePoint {
     /// Tells the probes, until one goes elsewhere; returns whether one did
     /// (`aggr_pre_handler`).
     #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-    pub fn call_pre_handlers(&self, regs: &mut PtRegs, addr: u64) -> bool {
-        regs.ip = addr;
+    pub fn call_pre_handlers(&self, regs: &PtRegs, addr: u64) -> bool {
+        regs.ip.set(addr);
         let mut link = &self.probes;
         while let Some(n) = deref(link) {
             if !n.probe.disabled() && n.probe.handler.pre_handler(&n.probe, regs) {
@@ -143,7 +143,7 @@ impl ProbePoint {
 
     /// Tells the probes that the instruction was executed (`aggr_post_handler`).
     #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-    pub fn call_post_handlers(&self, regs: &mut PtRegs) {
+    pub fn call_post_handlers(&self, regs: &PtRegs) {
         let mut link = &self.probes;
         while let Some(n) = deref(link) {
             if !n.probe.disabled() {

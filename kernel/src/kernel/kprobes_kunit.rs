@@ -42,16 +42,16 @@ struct Seen {
 struct Watch(Arc<Seen>);
 
 impl KprobeHandler for Watch {
-    fn pre_handler(&self, _: &Kprobe, regs: &mut PtRegs) -> bool {
+    fn pre_handler(&self, _: &Kprobe, regs: &PtRegs) -> bool {
         self.0.pre.fetch_add(1, Ordering::Relaxed);
-        self.0.pre_ip.store(regs.ip, Ordering::Relaxed);
-        self.0.flags.store(regs.flags, Ordering::Relaxed);
-        self.0.argument.store(regs.di, Ordering::Relaxed);
+        self.0.pre_ip.store(regs.ip.get(), Ordering::Relaxed);
+        self.0.flags.store(regs.flags.get(), Ordering::Relaxed);
+        self.0.argument.store(regs.di.get(), Ordering::Relaxed);
         false
     }
-    fn post_handler(&self, _: &Kprobe, regs: &mut PtRegs) {
+    fn post_handler(&self, _: &Kprobe, regs: &PtRegs) {
         self.0.post.fetch_add(1, Ordering::Relaxed);
-        self.0.post_ip.store(regs.ip, Ordering::Relaxed);
+        self.0.post_ip.store(regs.ip.get(), Ordering::Relaxed);
     }
 }
 
@@ -172,11 +172,11 @@ fn several_at_one_place(test: &mut Kunit) {
 /// Answers for the function.
 struct Instead;
 impl KprobeHandler for Instead {
-    fn pre_handler(&self, _: &Kprobe, regs: &mut PtRegs) -> bool {
-        regs.ax = regs.di * 3;
+    fn pre_handler(&self, _: &Kprobe, regs: &PtRegs) -> bool {
+        regs.ax.set(regs.di.get() * 3);
         // SAFETY: at a function's first instruction its return address is on top of the stack.
-        regs.ip = unsafe { *(regs.sp as *const u64) };
-        regs.sp += 8;
+        regs.ip.set(unsafe { *(regs.sp.get() as *const u64) });
+        regs.sp.update(|v| v + 8);
         true
     }
 }
@@ -223,11 +223,11 @@ fn called_by_handlers(x: u64) -> u64 {
 /// Calls a function that is probed, too.
 struct Nesting(Arc<AtomicU64>);
 impl KprobeHandler for Nesting {
-    fn pre_handler(&self, _: &Kprobe, _: &mut PtRegs) -> bool {
+    fn pre_handler(&self, _: &Kprobe, _: &PtRegs) -> bool {
         self.0.fetch_add(called_by_handlers(1), Ordering::Relaxed);
         false
     }
-    fn post_handler(&self, _: &Kprobe, _: &mut PtRegs) {
+    fn post_handler(&self, _: &Kprobe, _: &PtRegs) {
         self.0.fetch_add(called_by_handlers(1), Ordering::Relaxed);
     }
 }
@@ -335,6 +335,8 @@ const MAY_BE_CALLED: &[&str] = &[
     "context_tracking_enter",
     "context_tracking_exit",
     "decide",
+    "debug_user",
+    "do_trap",
     "send_decision",
     "force_sig",
     "show_signal",
@@ -399,9 +401,9 @@ fn faults_are_the_originals(test: &mut Kunit) {
         if val != DieVal::Trap || args.trapnr != 0 {
             return NotifyResult::Done;
         }
-        AT.store(args.regs.ip, Ordering::Relaxed);
-        args.regs.ip += 3;
-        args.regs.ax = args.regs.flags & (eflags::TF | eflags::IF);
+        AT.store(args.regs.ip.get(), Ordering::Relaxed);
+        args.regs.ip.update(|v| v + 3);
+        args.regs.ax.set(args.regs.flags.get() & (eflags::TF | eflags::IF));
         NotifyResult::Stop
     }
     static RECOVER: NotifierBlock<DieNotifier> = NotifierBlock::new(recover, 0);

@@ -159,7 +159,7 @@ pub enum DieVal {
 /// What is known of the event (`struct die_args`).
 pub struct DieArgs<'a> {
     /// The interrupted context, which a notifier may change.
-    pub regs: &'a mut PtRegs,
+    pub regs: &'a PtRegs,
     /// What the log would call it.
     pub str: &'a str,
     /// The error code.
@@ -179,14 +179,7 @@ pub static DIE_CHAIN: AtomicNotifierHead<DieNotifier> = AtomicNotifierHead::new(
 /// Asks the die chain about an exception. [`NotifyResult::Stop`] means that it has been
 /// dealt with.
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-pub fn notify_die(
-    val: DieVal,
-    str: &str,
-    regs: &mut PtRegs,
-    err: u64,
-    trapnr: u8,
-    signr: i32,
-) -> NotifyResult {
+pub fn notify_die(val: DieVal, str: &str, regs: &PtRegs, err: u64, trapnr: u8, signr: i32) -> NotifyResult {
     let mut args = DieArgs { regs, str, err, trapnr, signr };
     DIE_CHAIN.call_chain(|call| call(val, &mut args))
 }

@@ -83,13 +83,13 @@ pub fn rseq_preempt(t: &Task) {
 /// A handler is about to run in a thread that has registered: what it interrupted has to begin
 /// again (`rseq_signal_deliver`).
 #[cold]
-pub fn rseq_signal_deliver(cur: Current, sig: i32, regs: &mut PtRegs) {
+pub fn rseq_signal_deliver(cur: Current, sig: i32, regs: &PtRegs) {
     cur.rseq.events.fetch_or(event::SIGNAL, Relaxed);
     rseq_handle_notify_resume(cur, sig, regs);
 }
 
 /// User mode is about to run. `sig`: in this signal's handler, or 0.
-pub fn rseq_handle_notify_resume(cur: Current, sig: i32, regs: &mut PtRegs) {
+pub fn rseq_handle_notify_resume(cur: Current, sig: i32, regs: &PtRegs) {
     if cur.pf.load(Relaxed) & pf::EXITING != 0 {
         return;
     }
@@ -181,9 +181,9 @@ fn warn_flags(what: &str, flags: u32) -> bool {
 }
 
 /// In a section, and something happened: it goes on where the section says (`rseq_ip_fixup`).
-fn ip_fixup(cur: Current, at: usize, regs: &mut PtRegs) -> Result {
+fn ip_fixup(cur: Current, at: usize, regs: &PtRegs) -> Result {
     let s = current_section(cur, at)?;
-    if s.contains(regs.ip) {
+    if s.contains(regs.ip.get()) {
         if warn_flags("rseq_cs", s.flags) || warn_flags("rseq", get_user(at + FLAGS)?) {
             return Err(EINVAL);
         }
@@ -191,7 +191,7 @@ fn ip_fixup(cur: Current, at: usize, regs: &mut PtRegs) -> Result {
             return Ok(());
         }
         put_user(at + RSEQ_CS, &0u64)?;
-        regs.ip = s.abort_ip;
+        regs.ip.set(s.abort_ip);
         return Ok(());
     }
     put_user(at + RSEQ_CS, &0u64)

@@ -122,9 +122,9 @@ fn describe(cur: Current, regs: &PtRegs) -> Data {
     let compat = cur.thread().compat_syscall.get();
     let args = syscall_get_arguments(regs, compat);
     let mut d = [0; 16];
-    d[0] = regs.orig_ax as u32;
+    d[0] = regs.orig_ax.get() as u32;
     d[1] = ARCHS[usize::from(compat)];
-    for (to, from) in d[2..].chunks_exact_mut(2).zip([regs.ip].iter().chain(&args)) {
+    for (to, from) in d[2..].chunks_exact_mut(2).zip([regs.ip.get()].iter().chain(&args)) {
         to.copy_from_slice(&[*from as u32, (*from >> 32) as u32]);
     }
     d
@@ -148,11 +148,11 @@ fn run_filters(cur: Current, data: &Data) -> u32 {
 /// The current task is about to make a system call: whether it may. If not, the registers hold
 /// its result, or a signal is on its way (`__secure_computing`).
 #[cold]
-pub fn secure_computing(regs: &mut PtRegs) -> bool {
+pub fn secure_computing(regs: &PtRegs) -> bool {
     let cur = current();
     match cur.seccomp.mode() {
         Mode::Strict => {
-            strict(cur, regs.orig_ax as u32);
+            strict(cur, regs.orig_ax.get() as u32);
             true
         }
         Mode::Filter => seccomp_filter(cur, regs, false),
@@ -177,21 +177,21 @@ fn strict(cur: Current, call: u32) {
 
 /// Does what the filters say. `again`: the tracer has changed the call
 /// (`__seccomp_filter`).
-fn seccomp_filter(cur: Current, regs: &mut PtRegs, again: bool) -> bool {
+fn seccomp_filter(cur: Current, regs: &PtRegs, again: bool) -> bool {
     let answer = run_filters(cur, &describe(cur, regs));
     let data = answer & SECCOMP_RET_DATA;
     match answer & SECCOMP_RET_ACTION_FULL {
         SECCOMP_RET_ALLOW | SECCOMP_RET_LOG => return true,
-        SECCOMP_RET_ERRNO => regs.ax = u64::from(data.min(MAX_ERRNO)).wrapping_neg(),
+        SECCOMP_RET_ERRNO => regs.ax.set(u64::from(data.min(MAX_ERRNO)).wrapping_neg()),
         SECCOMP_RET_TRAP => {
             let info = sigsys(cur, regs, data);
-            regs.ax = regs.orig_ax;
+            regs.ax.set(regs.orig_ax.get());
             force_sig_info(&info);
         }
         SECCOMP_RET_TRACE if again => return true,
         SECCOMP_RET_TRACE => return ask_tracer(cur, regs, data),
         // There is nobody who listens.
-        SECCOMP_RET_USER_NOTIF => regs.ax = ENOSYS.as_ret() as u64,
+        SECCOMP_RET_USER_NOTIF => regs.ax.set(ENOSYS.as_ret() as u64),
         action => kill(cur, regs, action, data),
     }
     false
@@ -200,33 +200,36 @@ fn seccomp_filter(cur: Current, regs: &mut PtRegs, again: bool) -> bool {
 /// `SIGSYS` about this call.
 fn sigsys(cur: Current, regs: &PtRegs, reason: u32) -> KernelSiginfo {
     let compat = cur.thread().compat_syscall.get();
-    let (syscall, arch) = (regs.orig_ax as i32, ARCHS[usize::from(compat)]);
-    let mut info =
-        KernelSiginfo::new(SIGSYS, SYS_SECCOMP as i32, SigFields::Sys { call_addr: regs.ip, syscall, arch });
+    let (syscall, arch) = (regs.orig_ax.get() as i32, ARCHS[usize::from(compat)]);
+    let mut info = KernelSiginfo::new(
+        SIGSYS,
+        SYS_SECCOMP as i32,
+        SigFields::Sys { call_addr: regs.ip.get(), syscall, arch },
+    );
     info.si_errno = reason.cast_signed();
     info
 }
 
 /// The thread dies, or with the last one the process, with a core dump.
-fn kill(cur: Current, regs: &mut PtRegs, action: u32, data: u32) {
+fn kill(cur: Current, regs: &PtRegs, action: u32, data: u32) {
     cur.seccomp.set_mode(Mode::Dead);
     if action == SECCOMP_RET_KILL_THREAD && others_live(&cur) {
         do_exit(SIGSYS);
     }
     let info = sigsys(cur, regs, data);
-    regs.ax = regs.orig_ax;
+    regs.ax.set(regs.orig_ax.get());
     force_exit_sig_info(&info);
 }
 
 /// The tracer decides, and may change the call.
-fn ask_tracer(cur: Current, regs: &mut PtRegs, data: u32) -> bool {
+fn ask_tracer(cur: Current, regs: &PtRegs, data: u32) -> bool {
     if !cur.ptrace.event_enabled(PTRACE_EVENT_SECCOMP) {
-        regs.ax = ENOSYS.as_ret() as u64;
+        regs.ax.set(ENOSYS.as_ret() as u64);
         return false;
     }
     ptrace_event(PTRACE_EVENT_SECCOMP, data.into());
     // A tracer that says -1 has set the result itself.
-    let skipped = (regs.orig_ax as i32).is_negative();
+    let skipped = (regs.orig_ax.get() as i32).is_negative();
     !fatal_signal_pending(&cur) && !skipped && seccomp_filter(cur, regs, true)
 }
 

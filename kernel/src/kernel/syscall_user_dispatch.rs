@@ -32,9 +32,9 @@ pub struct SyscallUserDispatch {
 
 /// Whether the call goes to the program instead.
 #[cold]
-pub fn syscall_user_dispatch(cur: Current, regs: &mut PtRegs) -> bool {
+pub fn syscall_user_dispatch(cur: Current, regs: &PtRegs) -> bool {
     let sd = &cur.thread().syscall_dispatch;
-    if regs.ip.wrapping_sub(sd.offset.get()) < sd.len.get() {
+    if regs.ip.get().wrapping_sub(sd.offset.get()) < sd.len.get() {
         return false;
     }
     if sd.selector.get() != 0 {
@@ -53,9 +53,9 @@ pub fn syscall_user_dispatch(cur: Current, regs: &mut PtRegs) -> bool {
     }
     sd.on_dispatch.set(true);
     let compat = cur.thread().compat_syscall.get();
-    let (syscall, arch) = (regs.orig_ax as i32, ARCHS[usize::from(compat)]);
-    regs.ax = regs.orig_ax;
-    let fields = SigFields::Sys { call_addr: regs.ip, syscall, arch };
+    let (syscall, arch) = (regs.orig_ax.get() as i32, ARCHS[usize::from(compat)]);
+    regs.ax.set(regs.orig_ax.get());
+    let fields = SigFields::Sys { call_addr: regs.ip.get(), syscall, arch };
     force_sig_info(&KernelSiginfo::new(SIGSYS, SYS_USER_DISPATCH, fields));
     true
 }

@@ -231,10 +231,11 @@ impl Task {
     pub fn pid(&self) -> i32 {
         self.tid.load(Ordering::Relaxed)
     }
-    /// The registers user mode was left with (`task_pt_regs`).
+    /// Where the registers are that user mode was left with. To look at them is sound while the task does not run,
+    /// and for itself ([`Current::pt_regs`]).
     #[inline]
-    pub fn pt_regs(&self) -> *mut PtRegs {
-        (self.stack.top() - size_of::<PtRegs>()) as *mut PtRegs
+    pub fn task_pt_regs(&self) -> *const PtRegs {
+        (self.stack.top() - size_of::<PtRegs>()) as *const PtRegs
     }
     /// Whether any of `bits` (`TIF_*`) is set.
     #[inline]
@@ -315,6 +316,12 @@ impl Current {
     pub fn thread(&self) -> &Thread {
         // SAFETY: only the running task reaches its own `Thread`, whose fields are cells.
         unsafe { &*self.thread.get() }
+    }
+    /// The registers that user mode was left with, last.
+    #[inline]
+    pub fn pt_regs(&self) -> &PtRegs {
+        // SAFETY: at the top of the own stack, and cells.
+        unsafe { &*self.task_pt_regs() }
     }
 }
 

@@ -81,7 +81,7 @@ impl fmt::Display for Record<'_> {
         write!(f, r#"{{"pid":{},"tid":{},"comm":"{}","#, self.pid, self.tid, JsonStr(self.comm))?;
         write!(f, r#""sig":{},"errno":{},"code":{},"#, i.si_signo, i.si_errno, i.si_code)?;
         write!(f, r#""addr":"{:#x}","trapno":{trapno},"err":"{err:#x}","cr2":"{cr2:#x}","#, i.fields[0])?;
-        write!(f, r#""ip":"{:#x}","sp":"{:#x}","flags":"{:#x}","#, r.ip, r.sp, r.flags)?;
+        write!(f, r#""ip":"{:#x}","sp":"{:#x}","flags":"{:#x}","#, r.ip.get(), r.sp.get(), r.flags.get())?;
         writeln!(f, r#""action":"{}"}}"#, self.action.name())
     }
 }
@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn a_record_is_a_line_of_json() {
         let info = KernelSiginfo::fault(8, 1, 0x401000);
-        let regs = PtRegs { ip: 0x401000, sp: 0x7fff0, flags: 0x202, ..PtRegs::default() };
+        let regs =
+            PtRegs { ip: 0x401000.into(), sp: 0x7fff0.into(), flags: 0x202.into(), ..PtRegs::default() };
         let r = Record {
             pid: 12,
             tid: 13,

@@ -75,13 +75,13 @@ impl BugEntry {
 /// behind the instruction (`report_bug`).
 pub fn report_bug(regs: &PtRegs) -> bool {
     let mut insn = [0; 2];
-    let Ok(()) = crate::mm::maccess::copy_from_kernel_nofault(&mut insn, regs.ip as usize) else {
+    let Ok(()) = crate::mm::maccess::copy_from_kernel_nofault(&mut insn, regs.ip.get() as usize) else {
         return false;
     };
     if insn != INSN_UD2 {
         return false;
     }
-    let Some(bug) = bug_entry_at(regs.di) else {
+    let Some(bug) = bug_entry_at(regs.di.get()) else {
         return false;
     };
     match bug.kind {
@@ -109,7 +109,7 @@ fn bug_entry_at(addr: u64) -> Option<&'static BugEntry> {
 /// A warning's dump (`__warn`).
 fn __warn(bug: &BugEntry, regs: &PtRegs) {
     let (cpu, pid) = (this_cpu().cpu_number.get(), current_id().0);
-    pr_warn!("WARNING: CPU: {cpu} PID: {pid} at {}:{} {}\n", bug.file, bug.line, Symbol(regs.ip));
+    pr_warn!("WARNING: CPU: {cpu} PID: {pid} at {}:{} {}\n", bug.file, bug.line, Symbol(regs.ip.get()));
     print_modules();
     show_regs(regs);
     if PANIC_ON_WARN.load(Ordering::Relaxed) {

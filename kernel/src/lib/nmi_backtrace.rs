@@ -52,8 +52,8 @@ pub fn nmi_cpu_backtrace(regs: Option<&PtRegs>) -> bool {
         return false;
     }
     match regs {
-        Some(regs) if sections::cpuidle_text().contains(&regs.ip) => {
-            pr_warn!("NMI backtrace for cpu {cpu} skipped: idling at {}\n", Symbol(regs.ip));
+        Some(regs) if sections::cpuidle_text().contains(&regs.ip.get()) => {
+            pr_warn!("NMI backtrace for cpu {cpu} skipped: idling at {}\n", Symbol(regs.ip.get()));
         }
         Some(regs) => {
             pr_warn!("NMI backtrace for cpu {cpu}\n");

@@ -4,37 +4,44 @@
 //! Layout as in Linux 6.1, `arch/x86/include/asm/ptrace.h`: 21 words, 168 bytes,
 //! the last five being what the CPU itself pushed.
 
+use core::cell::Cell;
 use core::mem::offset_of;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, IntoBytes, KnownLayout};
 
 /// The saved registers of the interrupted context, lowest address first.
+///
+/// More than one may know of them at a time: the entry that saved them and all that it calls, the
+/// tracer while the thread stops in the middle of that, a breakpoint's handler. So they are cells,
+/// and everybody has a `&PtRegs`; `&mut` would promise the compiler that nobody else writes while
+/// the thread sleeps. Nobody can get one: the entries hand out shared references (proven beside
+/// `idtentry!`), and [`task_pt_regs`](crate::kernel::task::Task::task_pt_regs) is a `*const`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout)]
 #[allow(missing_docs)]
 pub struct PtRegs {
-    pub r15: u64,
-    pub r14: u64,
-    pub r13: u64,
-    pub r12: u64,
-    pub bp: u64,
-    pub bx: u64,
-    pub r11: u64,
-    pub r10: u64,
-    pub r9: u64,
-    pub r8: u64,
-    pub ax: u64,
-    pub cx: u64,
-    pub dx: u64,
-    pub si: u64,
-    pub di: u64,
+    pub r15: Cell<u64>,
+    pub r14: Cell<u64>,
+    pub r13: Cell<u64>,
+    pub r12: Cell<u64>,
+    pub bp: Cell<u64>,
+    pub bx: Cell<u64>,
+    pub r11: Cell<u64>,
+    pub r10: Cell<u64>,
+    pub r9: Cell<u64>,
+    pub r8: Cell<u64>,
+    pub ax: Cell<u64>,
+    pub cx: Cell<u64>,
+    pub dx: Cell<u64>,
+    pub si: Cell<u64>,
+    pub di: Cell<u64>,
     /// The system call's number, or an exception's error code on entry; -1 when
     /// no system call is to be restarted.
-    pub orig_ax: u64,
-    pub ip: u64,
-    pub cs: u64,
-    pub flags: u64,
-    pub sp: u64,
-    pub ss: u64,
+    pub orig_ax: Cell<u64>,
+    pub ip: Cell<u64>,
+    pub cs: Cell<u64>,
+    pub flags: Cell<u64>,
+    pub sp: Cell<u64>,
+    pub ss: Cell<u64>,
 }
 
 const _: () = {
@@ -45,14 +52,34 @@ const _: () = {
 };
 
 impl PtRegs {
+    /// How many words they are.
+    pub const WORDS: usize = size_of::<Self>() / 8;
+
+    /// All zero.
+    pub const fn zeroed() -> Self {
+        zerocopy::transmute!([0u64; Self::WORDS])
+    }
+    /// The registers as a row of words, the lowest address first; `user_regs_struct` begins with them.
+    pub fn words(&self) -> &[Cell<u64>; Self::WORDS] {
+        // SAFETY: the structure is a row of so many cells, without anything between them.
+        unsafe { &*core::ptr::from_ref(self).cast() }
+    }
+    /// Replaces all of them.
+    pub fn copy_from(&self, from: &Self) {
+        self.words().iter().zip(from.words()).for_each(|(to, from)| to.set(from.get()));
+    }
+    /// Replaces the five words that the CPU itself takes back.
+    pub fn set_iret_frame(&self, frame: [u64; 5]) {
+        self.words()[Self::WORDS - 5..].iter().zip(frame).for_each(|(to, word)| to.set(word));
+    }
     /// Whether the interrupted context was user mode (`user_mode(regs)`).
     #[inline]
     pub fn user_mode(&self) -> bool {
-        self.cs & 3 != 0
+        self.cs.get() & 3 != 0
     }
     /// Whether it was 64-bit user code (`user_64bit_mode(regs)`).
     pub fn user_64bit_mode(&self) -> bool {
-        self.cs == crate::arch::x86::segment::USER_CS as u64
+        self.cs.get() == crate::arch::x86::segment::USER_CS as u64
     }
 }
 

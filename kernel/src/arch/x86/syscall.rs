@@ -7,8 +7,8 @@ use crate::arch::x86::ptrace::PtRegs;
 /// takes halves of them (`syscall_get_arguments`).
 pub fn syscall_get_arguments(regs: &PtRegs, compat: bool) -> [u64; 6] {
     if compat {
-        [regs.bx, regs.cx, regs.dx, regs.si, regs.di, regs.bp]
+        [regs.bx.get(), regs.cx.get(), regs.dx.get(), regs.si.get(), regs.di.get(), regs.bp.get()]
     } else {
-        [regs.di, regs.si, regs.dx, regs.r10, regs.r8, regs.r9]
+        [regs.di.get(), regs.si.get(), regs.dx.get(), regs.r10.get(), regs.r8.get(), regs.r9.get()]
     }
 }

@@ -366,16 +366,16 @@ fn syscall(t: &Task, o: &mut SeqFile) -> Result {
     }
     // SAFETY: its own state, and its user registers, on its kernel stack; it sleeps in the kernel, or is the one who
     // asks.
-    let (r, compat) = unsafe { (&*t.pt_regs(), (*t.thread.get()).compat_syscall.get()) };
+    let (r, compat) = unsafe { (&*t.task_pt_regs(), (*t.thread.get()).compat_syscall.get()) };
     // An `int` (`syscall_get_nr`).
-    let nr = r.orig_ax as i32;
+    let nr = r.orig_ax.get() as i32;
     write!(o, "{nr}");
     if nr >= 0 {
         for a in syscall_get_arguments(r, compat) {
             write!(o, " {a:#x}");
         }
     }
-    writeln!(o, " {:#x} {:#x}", r.sp, r.ip);
+    writeln!(o, " {:#x} {:#x}", r.sp.get(), r.ip.get());
     Ok(())
 }
 

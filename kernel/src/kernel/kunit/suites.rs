@@ -175,7 +175,7 @@ static INT3_HITS: AtomicU32 = AtomicU32::new(0);
 
 fn on_int3(val: DieVal, args: &mut DieArgs<'_>) -> NotifyResult {
     // RIP is behind the instruction.
-    if val == DieVal::Int3 && args.regs.ip == INT3_AT.load(Ordering::Relaxed) + 1 {
+    if val == DieVal::Int3 && args.regs.ip.get() == INT3_AT.load(Ordering::Relaxed) + 1 {
         INT3_HITS.fetch_add(1, Ordering::Relaxed);
         return NotifyResult::Stop;
     }

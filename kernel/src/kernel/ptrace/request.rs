@@ -321,8 +321,8 @@ fn get_syscall_info(t: &Tracee, room: usize, to: usize) -> Result<usize> {
     let compat = t.arch_thread().compat_syscall.get();
     let mut info = SyscallInfo {
         arch: if compat { AUDIT_ARCH_I386 } else { AUDIT_ARCH_X86_64 },
-        ip: regs.ip,
-        sp: regs.sp,
+        ip: regs.ip.get(),
+        sp: regs.sp.get(),
         ..SyscallInfo::default()
     };
     let code = last_siginfo(t).map_or(0, |i| i.si_code);
@@ -334,17 +334,17 @@ fn get_syscall_info(t: &Tracee, room: usize, to: usize) -> Result<usize> {
             let op = if by_filter { PTRACE_SYSCALL_INFO_SECCOMP } else { nr::PTRACE_SYSCALL_INFO_ENTRY };
             info.op = op as u8;
             // The number is an `int` (`syscall_get_nr`).
-            info.rest[0] = i64::from(regs.orig_ax as i32) as u64;
-            info.rest[1..7].copy_from_slice(&syscall_get_arguments(&regs, compat));
+            info.rest[0] = i64::from(regs.orig_ax.get() as i32) as u64;
+            info.rest[1..7].copy_from_slice(&syscall_get_arguments(regs, compat));
             info.rest[7] = message.into();
             size = if by_filter { 84 } else { 80 };
         }
         nr::PTRACE_EVENTMSG_SYSCALL_EXIT if in_call => {
             info.op = nr::PTRACE_SYSCALL_INFO_EXIT as u8;
             // Of i386's calls only the lower half is looked at (`syscall_get_error`).
-            let error = if compat { i64::from(regs.ax as i32) } else { regs.ax as i64 };
+            let error = if compat { i64::from(regs.ax.get() as i32) } else { regs.ax.get() as i64 };
             let failed = (-4095..0).contains(&error);
-            info.rest[0] = if failed { error as u64 } else { regs.ax };
+            info.rest[0] = if failed { error as u64 } else { regs.ax.get() };
             info.rest[1] = u64::from(failed);
             size = 33;
         }

@@ -146,8 +146,7 @@ pub fn set_altstack(new: &StackT, sp: u64) -> Result {
 /// `sigaltstack(2)`.
 pub fn sys_sigaltstack(uss: usize, uoss: usize) -> Result<usize> {
     let cur = current();
-    // SAFETY: the registers that this very call saved.
-    let sp = unsafe { (*cur.pt_regs()).sp };
+    let sp = cur.pt_regs().sp.get();
     let new: Option<StackT> = if uss == 0 { None } else { Some(get_user(uss)?) };
     let mut old = cur.sig.altstack.get();
     old.flags = old.mode(sp) | old.flags & SS_FLAG_BITS;

@@ -220,8 +220,7 @@ fn tracer_sees(l: &Siglock, cur: Current, sig: i32) -> bool {
 
 #[inline]
 fn trace_deliver(cur: Current, info: &KernelSiginfo, action: SignalAction) {
-    // SAFETY: the user registers of the current task, which is in the kernel.
-    trace::signal_deliver(&cur, info, unsafe { &*cur.pt_regs() }, action);
+    trace::signal_deliver(&cur, info, cur.pt_regs(), action);
 }
 
 /// Takes the current thread's next signal that has a handler into `k`; default actions

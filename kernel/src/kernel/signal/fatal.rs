@@ -34,8 +34,7 @@ pub fn print_fatal_signal(cur: Current, sig: i32) {
         return;
     }
     pr_info!("potentially unexpected fatal signal {sig}.\n");
-    // SAFETY: the user registers of the current task, which is in the kernel.
-    show_regs(unsafe { &*cur.pt_regs() });
+    show_regs(cur.pt_regs());
 }
 
 static DROPPED: Ratelimit = Ratelimit::new(5000, 10);

@@ -19,52 +19,35 @@ use crate::kernel::task::{current, tif};
 use crate::locking::{local_irq_disable, local_irq_enable};
 
 /// The `syscall` instruction. Returns whether `sysret` may be used to go back.
-///
-/// # Safety
-/// For the entry assembly: `regs` is the frame that it has just saved.
-pub unsafe extern "C" fn do_syscall_64(regs: *mut PtRegs, nr: i64) -> bool {
+pub extern "C" fn do_syscall_64(regs: &PtRegs, nr: i64) -> bool {
     context_tracking::user_exit();
     local_irq_enable();
     if current().test_flag(tif::SYSCALL_WORK_ENTER) {
-        // SAFETY: by the caller.
-        return unsafe { do_traced_syscall(regs) };
+        return do_traced_syscall(regs);
     }
-    // SAFETY: by the caller.
-    unsafe { do_syscall(regs, nr) }
+    do_syscall(regs, nr)
 }
 
 /// A system call that somebody looks at before it happens.
-///
-/// # Safety
-/// As for [`do_syscall_64`].
 #[cold]
 #[inline(never)]
-unsafe fn do_traced_syscall(regs: *mut PtRegs) -> bool {
-    // SAFETY: the entry's own frame.
-    let nr = syscall_trace_enter(unsafe { &mut *regs });
-    // SAFETY: by the caller.
-    unsafe { do_syscall(regs, nr) }
+fn do_traced_syscall(regs: &PtRegs) -> bool {
+    let nr = syscall_trace_enter(regs);
+    do_syscall(regs, nr)
 }
 
 /// Calls, and prepares the way back.
-///
-/// # Safety
-/// As for [`do_syscall_64`].
 #[inline(always)]
-unsafe fn do_syscall(regs: *mut PtRegs, nr: i64) -> bool {
+fn do_syscall(regs: &PtRegs, nr: i64) -> bool {
     // Linux compares as unsigned: a negative number is out of range.
     if (nr as u64) < NR_SYSCALLS as u64 {
         let ret = SYS_CALL_TABLE[nr as usize](regs);
-        // SAFETY: the entry's own frame; no call keeps a reference to it.
-        unsafe { (*regs).ax = ret as u64 };
+        regs.ax.set(ret as u64);
     } else if nr != -1 {
         // -1 is what a tracer writes that has set the result itself; with any other number it loses what it
         // has set (Linux 6.1, `arch/x86/entry/common.c`, `do_syscall_64`).
-        // SAFETY: as above.
-        unsafe { (*regs).ax = sys_ni_syscall(nr as i32, false) as u64 };
+        regs.ax.set(sys_ni_syscall(nr as i32, false) as u64);
     }
-    // SAFETY: as above.
-    let regs = unsafe { &mut *regs };
     syscall_exit_to_user_mode(regs);
     sysret_is_safe(regs)
 }
@@ -74,16 +57,16 @@ unsafe fn do_syscall(regs: *mut PtRegs, nr: i64) -> bool {
 /// RIP (Intel), and cannot set RF or TF (Linux 6.1, `do_syscall_64`).
 #[inline]
 fn sysret_is_safe(regs: &PtRegs) -> bool {
-    regs.cx == regs.ip
-        && regs.r11 == regs.flags
-        && regs.cs == u64::from(USER_CS)
-        && regs.ss == u64::from(USER_DS)
-        && regs.ip < TASK_SIZE_MAX as u64
-        && regs.flags & (eflags::RF | eflags::TF) == 0
+    regs.cx.get() == regs.ip.get()
+        && regs.r11.get() == regs.flags.get()
+        && regs.cs.get() == u64::from(USER_CS)
+        && regs.ss.get() == u64::from(USER_DS)
+        && regs.ip.get() < TASK_SIZE_MAX as u64
+        && regs.flags.get() & (eflags::RF | eflags::TF) == 0
 }
 
 /// Before user mode runs again after a system call.
-pub extern "C" fn syscall_exit_to_user_mode(regs: &mut PtRegs) {
+pub extern "C" fn syscall_exit_to_user_mode(regs: &PtRegs) {
     local_irq_disable();
     if current().test_flag(tif::EXIT_PREPARE | tif::SYSCALL_WORK_EXIT) {
         syscall_exit_to_user_mode_work(regs);
@@ -95,7 +78,7 @@ pub extern "C" fn syscall_exit_to_user_mode(regs: &mut PtRegs) {
 /// after.
 #[cold]
 #[inline(never)]
-fn syscall_exit_to_user_mode_work(regs: &mut PtRegs) {
+fn syscall_exit_to_user_mode_work(regs: &PtRegs) {
     let cur = current();
     if cur.test_flag(tif::SYSCALL_WORK_EXIT) {
         local_irq_enable();
@@ -116,7 +99,7 @@ fn syscall_exit_to_user_mode_work(regs: &mut PtRegs) {
 /// its number, which the tracer may have changed; -1 if there is to be none
 /// (`syscall_trace_enter`).
 #[cold]
-pub fn syscall_trace_enter(regs: &mut PtRegs) -> i64 {
+pub fn syscall_trace_enter(regs: &PtRegs) -> i64 {
     let cur = current();
     if cur.test_flag(tif::SYSCALL_USER_DISPATCH) && syscall_user_dispatch(cur, regs) {
         return -1;
@@ -131,17 +114,17 @@ pub fn syscall_trace_enter(regs: &mut PtRegs) -> i64 {
     if cur.test_flag(tif::SECCOMP) && !secure_computing(regs) {
         return -1;
     }
-    i64::from(regs.orig_ax as i32)
+    i64::from(regs.orig_ax.get() as i32)
 }
 
 /// Before user mode runs again after an exception or interrupt; interrupts are off.
-pub extern "C" fn prepare_exit_to_usermode(regs: &mut PtRegs) {
+pub extern "C" fn prepare_exit_to_usermode(regs: &PtRegs) {
     exit_to_user_mode_prepare(regs);
 }
 
 /// What is to be done before user mode runs, for a call whose kind still matters to it;
 /// the way out finds nothing left to do. Interrupts are off afterwards.
-pub fn exit_to_user_mode_work(regs: &mut PtRegs) {
+pub fn exit_to_user_mode_work(regs: &PtRegs) {
     local_irq_disable();
     if current().test_flag(tif::EXIT_PREPARE | tif::SYSCALL_WORK_EXIT) {
         syscall_exit_to_user_mode_work(regs);
@@ -151,7 +134,7 @@ pub fn exit_to_user_mode_work(regs: &mut PtRegs) {
 /// The same after a call that was none: no tracer hears of its end. Interrupts are off afterwards
 /// (`irqentry_exit_to_user_mode`).
 #[cold]
-pub fn exit_without_call(regs: &mut PtRegs) {
+pub fn exit_without_call(regs: &PtRegs) {
     local_irq_disable();
     if current().test_flag(tif::EXIT_PREPARE) {
         exit_to_user_mode_loop(regs);
@@ -159,7 +142,7 @@ pub fn exit_without_call(regs: &mut PtRegs) {
 }
 
 #[inline]
-fn exit_to_user_mode_prepare(regs: &mut PtRegs) {
+fn exit_to_user_mode_prepare(regs: &PtRegs) {
     if current().test_flag(tif::EXIT_PREPARE) {
         exit_to_user_mode_loop(regs);
     }
@@ -169,7 +152,7 @@ fn exit_to_user_mode_prepare(regs: &mut PtRegs) {
 /// Handles what the `TIF_*` flags ask for until none does. Interrupts are off
 /// before and after, and whenever the flags are looked at.
 #[cold]
-fn exit_to_user_mode_loop(regs: &mut PtRegs) {
+fn exit_to_user_mode_loop(regs: &PtRegs) {
     while current().test_flag(tif::EXIT_WORK) {
         local_irq_enable();
         if current().test_flag(tif::NEED_RESCHED) {
@@ -190,7 +173,7 @@ fn exit_to_user_mode_loop(regs: &mut PtRegs) {
 }
 
 /// What waits for a moment at which no lock is held (`resume_user_mode_work`).
-fn resume_user_mode_work(regs: &mut PtRegs) {
+fn resume_user_mode_work(regs: &PtRegs) {
     let cur = current();
     cur.thread().i386_regs_poked.set(false);
     if cur.test_flag(tif::RSEQ) {
@@ -200,7 +183,7 @@ fn resume_user_mode_work(regs: &mut PtRegs) {
 }
 
 /// A page fault. CR2 is read before anything else can fault (`exc_page_fault`).
-pub extern "C" fn do_page_fault(regs: &mut PtRegs, error_code: u64) {
+pub extern "C" fn do_page_fault(regs: &PtRegs, error_code: u64) {
     let cr2 = x86_64::registers::control::Cr2::read_raw();
     crate::arch::x86::mm::fault::exc_page_fault(regs, error_code, cr2);
 }

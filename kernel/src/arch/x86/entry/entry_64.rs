@@ -348,6 +348,12 @@ macro_rules! idtentry {
             user_ds = const USER_DS,
         );
 
+        // Whoever is called gets the registers as what they are: shared with a tracer (`PtRegs`).
+        const _: &[extern "C" fn(&crate::arch::x86::ptrace::PtRegs, u64)] = &[$($handler,)* irq::do_irq, traps::do_nmi];
+        const _: extern "C" fn(&crate::arch::x86::ptrace::PtRegs, i64) -> bool = common::do_syscall_64;
+        const _: [extern "C" fn(&crate::arch::x86::ptrace::PtRegs) -> bool; 2] = [syscall_32::do_SYSENTER_32, syscall_32::do_fast_syscall_32];
+        const _: [extern "C" fn(&crate::arch::x86::ptrace::PtRegs); 2] = [common::prepare_exit_to_usermode, common::syscall_exit_to_user_mode];
+
         /// The entries' addresses, for the IDT.
         #[allow(missing_docs)]
         pub mod entry {

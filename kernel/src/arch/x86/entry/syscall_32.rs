@@ -22,9 +22,8 @@ use crate::mm::mm_struct::with_current_mm;
 /// One more than the highest number of the table.
 const IA32_NR_SYSCALLS: usize = 451;
 
-fn sys_ni_syscall(regs: *const PtRegs) -> i64 {
-    // SAFETY: the caller's registers.
-    sys_ni::sys_ni_syscall(unsafe { (*regs).orig_ax } as i32, true)
+fn sys_ni_syscall(regs: &PtRegs) -> i64 {
+    sys_ni::sys_ni_syscall(regs.orig_ax.get() as i32, true)
 }
 
 macro_rules! ia32_syscalls {
@@ -32,10 +31,7 @@ macro_rules! ia32_syscalls {
         /// The table, indexed by i386's number.
         static IA32_SYS_CALL_TABLE: [SyscallFn; IA32_NR_SYSCALLS] = {
             let mut t: [SyscallFn; IA32_NR_SYSCALLS] = [sys_ni_syscall; IA32_NR_SYSCALLS];
-            $(t[$nr] = |_r: *const PtRegs| {
-                // SAFETY: the caller's registers, read before the call may replace them.
-                to_ret($f($(unsafe { (*_r).$arg } as u32 as _),*))
-            };)*
+            $(t[$nr] = |_r: &PtRegs| to_ret($f($(_r.$arg.get() as u32 as _),*));)*
             t
         };
         /// Number and name, for tests.
@@ -376,14 +372,14 @@ fn compat_sys_mmap2(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, pag
 }
 
 /// `int $0x80`.
-pub extern "C" fn do_int80_syscall_32(regs: &mut PtRegs, _error_code: u64) {
+pub extern "C" fn do_int80_syscall_32(regs: &PtRegs, _error_code: u64) {
     context_tracking::user_exit();
     local_irq_enable();
-    let mut nr = i64::from(regs.ax as u32);
-    regs.orig_ax = nr as u64;
+    let mut nr = i64::from(regs.ax.get() as u32);
+    regs.orig_ax.set(nr as u64);
     current().thread().compat_syscall.set(true);
     if current().test_flag(tif::SYSCALL_WORK_ENTER) {
-        regs.ax = ENOSYS.as_ret() as u64;
+        regs.ax.set(ENOSYS.as_ret() as u64);
         nr = syscall_trace_enter(regs);
     }
     do_syscall_32_irqs_on(regs, nr);
@@ -393,22 +389,22 @@ pub extern "C" fn do_int80_syscall_32(regs: &mut PtRegs, _error_code: u64) {
 }
 
 /// Makes call `nr`; -1 is none.
-fn do_syscall_32_irqs_on(regs: &mut PtRegs, nr: i64) {
+fn do_syscall_32_irqs_on(regs: &PtRegs, nr: i64) {
     if nr != -1 {
         let ret = match IA32_SYS_CALL_TABLE.get(nr as u32 as usize) {
             Some(call) => call(regs),
             None => sys_ni::sys_ni_syscall(nr as i32, true),
         };
-        regs.ax = ret as u64;
+        regs.ax.set(ret as u64);
     }
 }
 
 /// SYSENTER, which keeps neither RSP nor IF: the vDSO has left the one in EBP, and programs run with
 /// the other set. Returns as [`do_fast_syscall_32`].
 #[allow(non_snake_case)]
-pub extern "C" fn do_SYSENTER_32(regs: &mut PtRegs) -> bool {
-    regs.sp = regs.bp;
-    regs.flags |= eflags::IF;
+pub extern "C" fn do_SYSENTER_32(regs: &PtRegs) -> bool {
+    regs.sp.set(regs.bp.get());
+    regs.flags.update(|v| v | eflags::IF);
     do_fast_syscall_32(regs)
 }
 
@@ -419,27 +415,27 @@ pub extern "C" fn do_SYSENTER_32(regs: &mut PtRegs) -> bool {
 const INT80_LANDING_PAD: usize = 0x559;
 
 /// SYSENTER and 32-bit SYSCALL. Returns whether `sysret` restores all that is to be restored.
-pub extern "C" fn do_fast_syscall_32(regs: &mut PtRegs) -> bool {
+pub extern "C" fn do_fast_syscall_32(regs: &PtRegs) -> bool {
     context_tracking::user_exit();
     let vdso = with_current_mm(|mm| mm.lock().layout.vdso).unwrap_or(0);
     let landing_pad = vdso.wrapping_add(INT80_LANDING_PAD) as u64;
-    regs.ip = landing_pad;
+    regs.ip.set(landing_pad);
     local_irq_enable();
     current().thread().compat_syscall.set(true);
     // EBP is on the vDSO's stack.
-    let called = match get_user::<u32>(regs.sp as u32 as usize) {
+    let called = match get_user::<u32>(regs.sp.get() as u32 as usize) {
         Ok(bp) => {
-            regs.bp = regs.bp & !0xffff_ffff | u64::from(bp);
+            regs.bp.set(regs.bp.get() & !0xffff_ffff | u64::from(bp));
             let traced = current().test_flag(tif::SYSCALL_WORK_ENTER);
-            let nr = if traced { syscall_trace_enter(regs) } else { i64::from(regs.orig_ax as u32) };
+            let nr = if traced { syscall_trace_enter(regs) } else { i64::from(regs.orig_ax.get() as u32) };
             do_syscall_32_irqs_on(regs, nr);
             exit_to_user_mode_work(regs);
             true
         }
         Err(e) => {
             // Half of it is lost, as `__get_user` has it.
-            regs.bp &= !0xffff_ffff;
-            regs.ax = e.as_ret() as u64;
+            regs.bp.update(|v| v & !0xffff_ffff);
+            regs.ax.set(e.as_ret() as u64);
             exit_without_call(regs);
             false
         }
@@ -447,10 +443,10 @@ pub extern "C" fn do_fast_syscall_32(regs: &mut PtRegs) -> bool {
     current().thread().compat_syscall.set(false);
     context_tracking::user_enter();
     called
-        && regs.cs == u64::from(USER32_CS)
-        && regs.ss == u64::from(USER_DS)
-        && regs.ip == landing_pad
-        && regs.flags & (eflags::RF | eflags::TF) == 0
+        && regs.cs.get() == u64::from(USER32_CS)
+        && regs.ss.get() == u64::from(USER_DS)
+        && regs.ip.get() == landing_pad
+        && regs.flags.get() & (eflags::RF | eflags::TF) == 0
 }
 
 #[cfg(test)]

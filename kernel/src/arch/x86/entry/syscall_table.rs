@@ -9,16 +9,15 @@ use crate::errno::to_ret;
 use crate::kernel::sys_ni;
 use linux_raw_sys::general as nr;
 
-/// A table entry: runs the call, and returns the value for RAX. The registers come as
-/// a pointer, for some calls (`rt_sigreturn`, `execve`) replace them.
-pub type SyscallFn = fn(*const PtRegs) -> i64;
+/// A table entry: runs the call, and returns the value for RAX. Some calls (`rt_sigreturn`,
+/// `execve`) replace the registers.
+pub type SyscallFn = fn(&PtRegs) -> i64;
 
 /// One more than the highest number of the table.
 pub const NR_SYSCALLS: usize = 451;
 
-fn sys_ni_syscall(regs: *const PtRegs) -> i64 {
-    // SAFETY: the caller's registers.
-    sys_ni::sys_ni_syscall(unsafe { (*regs).orig_ax } as i32, false)
+fn sys_ni_syscall(regs: &PtRegs) -> i64 {
+    sys_ni::sys_ni_syscall(regs.orig_ax.get() as i32, false)
 }
 
 macro_rules! syscalls {
@@ -26,10 +25,7 @@ macro_rules! syscalls {
         /// The table, indexed by number.
         pub static SYS_CALL_TABLE: [SyscallFn; NR_SYSCALLS] = {
             let mut t: [SyscallFn; NR_SYSCALLS] = [sys_ni_syscall; NR_SYSCALLS];
-            $(t[nr::$nr as usize] = |_r: *const PtRegs| {
-                // SAFETY: the caller's registers, read before the call may replace them.
-                to_ret($f($(unsafe { (*_r).$arg } as _),*))
-            };)*
+            $(t[nr::$nr as usize] = |_r: &PtRegs| to_ret($f($(_r.$arg.get() as _),*));)*
             t
         };
     };

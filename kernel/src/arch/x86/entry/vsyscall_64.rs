@@ -189,12 +189,12 @@ fn warn_bad_vsyscall(level: u8, regs: &PtRegs, message: &str) {
         "{}[{}] {message} ip:{:x} cs:{:x} sp:{:x} ax:{:x} si:{:x} di:{:x}\n",
         alloc::string::String::from_utf8_lossy(&comm),
         cur.pid(),
-        regs.ip,
-        regs.cs,
-        regs.sp,
-        regs.ax,
-        regs.si,
-        regs.di
+        regs.ip.get(),
+        regs.cs.get(),
+        regs.sp.get(),
+        regs.ax.get(),
+        regs.si.get(),
+        regs.di.get()
     );
 }
 
@@ -221,14 +221,14 @@ fn results_in_user_space(which: Vsyscall, di: usize, si: usize) -> bool {
 }
 
 /// Makes a call, and returns from it as `ret` would. False for a SIGSEGV.
-fn call(which: Vsyscall, regs: &mut PtRegs) -> bool {
-    let Ok(caller) = get_user::<u64>(regs.sp as usize) else {
+fn call(which: Vsyscall, regs: &PtRegs) -> bool {
+    let Ok(caller) = get_user::<u64>(regs.sp.get() as usize) else {
         warn_bad_vsyscall(4, regs, "vsyscall with bad stack (exploit attempt?)");
         return false;
     };
-    let (di, si) = (regs.di as usize, regs.si as usize);
+    let (di, si) = (regs.di.get() as usize, regs.si.get() as usize);
     let r = if results_in_user_space(which, di, si) {
-        regs.ax = ENOSYS.as_ret() as u64;
+        regs.ax.set(ENOSYS.as_ret() as u64);
         match which {
             Vsyscall::Gettimeofday => crate::kernel::time::clock::sys_gettimeofday(di, si),
             Vsyscall::Time => crate::kernel::time::clock::sys_time(di),
@@ -241,17 +241,17 @@ fn call(which: Vsyscall, regs: &mut PtRegs) -> bool {
         warn_bad_vsyscall(6, regs, "vsyscall fault (exploit attempt?)");
         return false;
     }
-    regs.ax = to_ret(r) as u64;
+    regs.ax.set(to_ret(r) as u64);
     // No call is restarted here.
-    regs.orig_ax = u64::MAX;
-    regs.ip = caller;
-    regs.sp += 8;
+    regs.orig_ax.set(u64::MAX);
+    regs.ip.set(caller);
+    regs.sp.update(|v| v + 8);
     true
 }
 
 /// A fault of user mode's in the page. Returns whether that was all there is to it.
 #[cold]
-pub fn emulate_vsyscall(error_code: u64, regs: &mut PtRegs, address: u64) -> bool {
+pub fn emulate_vsyscall(error_code: u64, regs: &PtRegs, address: u64) -> bool {
     match plan(mode(), error_code, address) {
         Plan::Fault(None) => return false,
         Plan::Fault(Some(message)) => {

@@ -36,7 +36,7 @@ pub fn setup(name: &str, value: Option<&str>) -> bool {
 /// Tells where the program is: the address at which it was interrupted, then those to which its
 /// functions return, the innermost first (`perf_callchain_user`). Good in any context.
 pub fn perf_callchain_user(regs: &PtRegs, mut store: impl FnMut(u64)) {
-    store(regs.ip);
+    store(regs.ip.get());
     let mut left = PERF_MAX_STACK_DEPTH - 1;
     let mut tell = |addr| {
         store(addr);
@@ -44,10 +44,10 @@ pub fn perf_callchain_user(regs: &PtRegs, mut store: impl FnMut(u64)) {
         if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     if regs.user_64bit_mode() {
-        walk64(regs.bp, read, &mut tell);
+        walk64(regs.bp.get(), read, &mut tell);
     } else {
         let base = |selector: u64| u64::from(get_segment_base(selector as u16));
-        walk32((base(regs.cs), base(regs.ss)), regs.bp, read, &mut tell);
+        walk32((base(regs.cs.get()), base(regs.ss.get())), regs.bp.get(), read, &mut tell);
     }
 }
 
@@ -108,14 +108,10 @@ fn get_segment_base(selector: u16) -> u32 {
 pub fn show_user_stack(interrupted: Option<&PtRegs>) {
     #[cfg(target_os = "none")]
     if SHOWN.load(Relaxed) && crate::arch::x86::percpu::this_cpu().has_current() {
-        let own = current().pt_regs();
-        let regs = match interrupted {
-            Some(regs) if regs.user_mode() => *regs,
-            // SAFETY: the top of the task's stack, which is mapped; by a copy, since the interrupted code
-            // may be about to write there.
-            _ => unsafe { own.read_volatile() },
-        };
-        show(&regs);
+        match interrupted {
+            Some(regs) if regs.user_mode() => show(regs),
+            _ => show(current().pt_regs()),
+        }
     }
     #[cfg(not(target_os = "none"))]
     let _ = (interrupted, SHOWN.load(Relaxed), show);

@@ -156,10 +156,11 @@ fn place(sp: u64, size: usize, fp_size: usize) -> Place {
 /// programs on a stack segment of their own, the restorer's.
 fn stack_top(k: &KSignal, regs: &PtRegs, alt: &StackT) -> u64 {
     if k.ka.flags & sa::ONSTACK != 0 {
-        return if alt.mode(regs.sp) == 0 { alt.sp.wrapping_add(alt.size) } else { regs.sp };
+        return if alt.mode(regs.sp.get()) == 0 { alt.sp.wrapping_add(alt.size) } else { regs.sp.get() };
     }
-    let old_switch = regs.ss != u64::from(USER_DS) && k.ka.flags & sa::RESTORER == 0 && k.ka.restorer != 0;
-    if old_switch { k.ka.restorer as u64 } else { regs.sp }
+    let old_switch =
+        regs.ss.get() != u64::from(USER_DS) && k.ka.flags & sa::RESTORER == 0 && k.ka.restorer != 0;
+    if old_switch { k.ka.restorer as u64 } else { regs.sp.get() }
 }
 
 /// The interrupted context (`__unsafe_setup_sigcontext32`).
@@ -170,21 +171,21 @@ fn save_sigcontext(cur: Current, regs: &PtRegs, s: &Selectors, fpstate: u64, mas
         fs: s.fs.into(),
         es: s.es.into(),
         ds: s.ds.into(),
-        di: regs.di as u32,
-        si: regs.si as u32,
-        bp: regs.bp as u32,
-        sp: regs.sp as u32,
-        bx: regs.bx as u32,
-        dx: regs.dx as u32,
-        cx: regs.cx as u32,
-        ax: regs.ax as u32,
+        di: regs.di.get() as u32,
+        si: regs.si.get() as u32,
+        bp: regs.bp.get() as u32,
+        sp: regs.sp.get() as u32,
+        bx: regs.bx.get() as u32,
+        dx: regs.dx.get() as u32,
+        cx: regs.cx.get() as u32,
+        ax: regs.ax.get() as u32,
         trapno: thread.trap_nr.get() as u32,
         err: thread.error_code.get() as u32,
-        ip: regs.ip as u32,
-        cs: regs.cs as u32,
-        flags: regs.flags as u32,
-        sp_at_signal: regs.sp as u32,
-        ss: regs.ss as u32,
+        ip: regs.ip.get() as u32,
+        cs: regs.cs.get() as u32,
+        flags: regs.flags.get() as u32,
+        sp_at_signal: regs.sp.get() as u32,
+        ss: regs.ss.get() as u32,
         fpstate: fpstate as u32,
         oldmask: mask.0 as u32,
         cr2: thread.cr2.get() as u32,
@@ -195,13 +196,13 @@ fn save_sigcontext(cur: Current, regs: &PtRegs, s: &Selectors, fpstate: u64, mas
 ///
 /// # Errors
 /// `EFAULT`: there is no room for it.
-pub fn setup_frame(cur: Current, k: &KSignal, regs: &mut PtRegs) -> Result {
+pub fn setup_frame(cur: Current, k: &KSignal, regs: &PtRegs) -> Result {
     let with_info = k.ka.flags & sa::SIGINFO != 0;
     let size = if with_info { size_of::<RtSigframe32>() } else { size_of::<Sigframe32>() };
     let (format, segs, alt) = (FrameFormat::current(), selectors(), cur.sig.altstack.get());
     let p = place(stack_top(k, regs, &alt), size, format.frame_size());
     let mask = sigmask_to_save(cur);
-    if !copy_fpstate_to_sigframe32(p.fpstate as usize, &format, regs.cs as u16, segs.ds) {
+    if !copy_fpstate_to_sigframe32(p.fpstate as usize, &format, regs.cs.get() as u16, segs.ds) {
         return Err(EFAULT);
     }
     let sc = save_sigcontext(cur, regs, &segs, p.fpstate, mask);
@@ -261,52 +262,51 @@ fn put_rt_frame(k: &KSignal, frame: u64, sc: Sigcontext32, alt: &StackT, mask: S
 }
 
 /// The arguments are on the stack and, for `regparm` handlers, in EAX, EDX, ECX.
-fn enter_handler(regs: &mut PtRegs, k: &KSignal, frame: u64, with_info: bool) {
+fn enter_handler(regs: &PtRegs, k: &KSignal, frame: u64, with_info: bool) {
     let arg = |offset: usize| if with_info { frame + offset as u64 } else { 0 };
-    regs.sp = frame;
-    regs.ip = k.ka.handler as u64;
-    regs.ax = k.sig() as u64;
-    regs.dx = arg(offset_of!(RtSigframe32, info));
-    regs.cx = arg(offset_of!(RtSigframe32, uc));
+    regs.sp.set(frame);
+    regs.ip.set(k.ka.handler as u64);
+    regs.ax.set(k.sig() as u64);
+    regs.dx.set(arg(offset_of!(RtSigframe32, info)));
+    regs.cx.set(arg(offset_of!(RtSigframe32, uc)));
     load_data_segments(USER_DS, USER_DS);
-    regs.cs = u64::from(USER32_CS);
-    regs.ss = u64::from(USER_DS);
+    regs.cs.set(u64::from(USER32_CS));
+    regs.ss.set(u64::from(USER_DS));
 }
 
 /// Puts the context back; R8 to R15 stay. Selectors are user's whatever the frame says
 /// (`ia32_restore_sigcontext`).
-fn restore_sigcontext(cur: Current, regs: &mut PtRegs, sc: &Sigcontext32) -> Result {
+fn restore_sigcontext(cur: Current, regs: &PtRegs, sc: &Sigcontext32) -> Result {
     cur.sig.restart_block.lock().func = RestartBlock::NONE.func;
-    regs.di = sc.di.into();
-    regs.si = sc.si.into();
-    regs.bp = sc.bp.into();
-    regs.bx = sc.bx.into();
-    regs.dx = sc.dx.into();
-    regs.ax = sc.ax.into();
-    regs.cx = sc.cx.into();
-    regs.sp = sc.sp.into();
-    regs.ip = sc.ip.into();
-    regs.cs = u64::from(sc.cs as u16 | 3);
-    regs.ss = u64::from(sc.ss as u16 | 3);
-    regs.flags = regs.flags & !FIX_EFLAGS | u64::from(sc.flags) & FIX_EFLAGS;
-    regs.orig_ax = u64::MAX;
+    regs.di.set(sc.di.into());
+    regs.si.set(sc.si.into());
+    regs.bp.set(sc.bp.into());
+    regs.bx.set(sc.bx.into());
+    regs.dx.set(sc.dx.into());
+    regs.ax.set(sc.ax.into());
+    regs.cx.set(sc.cx.into());
+    regs.sp.set(sc.sp.into());
+    regs.ip.set(sc.ip.into());
+    regs.cs.set(u64::from(sc.cs as u16 | 3));
+    regs.ss.set(u64::from(sc.ss as u16 | 3));
+    regs.flags.set(regs.flags.get() & !FIX_EFLAGS | u64::from(sc.flags) & FIX_EFLAGS);
+    regs.orig_ax.set(u64::MAX);
     let user = |s: u32| s as u16 | 3;
     reload_segments(&Selectors { ds: user(sc.ds), es: user(sc.es), fs: user(sc.fs), gs: user(sc.gs) });
     if fpu_restore_sig32(sc.fpstate as usize) { Ok(()) } else { Err(EFAULT) }
 }
 
 /// Ends a handler: finds its frame `popped` bytes below the stack pointer.
-fn end_handler(popped: u64, which: &str, ret: fn(Current, &mut PtRegs, usize) -> Result) -> Result<usize> {
+fn end_handler(popped: u64, which: &str, ret: fn(Current, &PtRegs, usize) -> Result) -> Result<usize> {
     let cur = current();
-    // SAFETY: the registers that this very call saved; the entry code reads them again
-    // after the call.
-    let regs = unsafe { &mut *cur.pt_regs() };
-    let frame = regs.sp.wrapping_sub(popped) as usize;
+    // Those that this very call saved; the entry code reads them again after the call.
+    let regs = cur.pt_regs();
+    let frame = regs.sp.get().wrapping_sub(popped) as usize;
     if ret(cur, regs, frame).is_err() {
         signal_fault(cur, regs, frame, which);
         return Ok(0);
     }
-    Ok(regs.ax as usize)
+    Ok(regs.ax.get() as usize)
 }
 
 /// i386's `sigreturn`: the handler's `ret` and the restorer's `pop` have taken two words.
@@ -326,7 +326,7 @@ pub fn sys32_rt_sigreturn() -> Result<usize> {
         set_current_blocked(set_of(uc.sigmask));
         restore_sigcontext(cur, regs, &uc.mcontext)?;
         // A stack that sigaltstack would refuse is not restored.
-        let _ = set_altstack(&uc.stack.to_native(), regs.sp);
+        let _ = set_altstack(&uc.stack.to_native(), regs.sp.get());
         Ok(())
     })
 }
@@ -412,8 +412,7 @@ pub fn compat_sys_sigaction(sig: i32, act: usize, oact: usize) -> Result<usize> 
 /// i386's `sigaltstack`.
 pub fn compat_sys_sigaltstack(uss: usize, uoss: usize) -> Result<usize> {
     let cur = current();
-    // SAFETY: the registers that this very call saved.
-    let sp = unsafe { (*cur.pt_regs()).sp };
+    let sp = cur.pt_regs().sp.get();
     let new: Option<CompatStack> = if uss == 0 { None } else { Some(get_user(uss)?) };
     let mut old = cur.sig.altstack.get();
     old.flags = old.mode(sp) | old.flags & SS_FLAG_BITS;

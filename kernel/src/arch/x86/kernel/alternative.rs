@@ -68,14 +68,14 @@ static SELFTEST_ASKED_ON: AtomicU64 = AtomicU64::new(0);
 const SELFTEST_ANSWER: u64 = 0x1d1e_c4a1;
 
 fn is_selftest(val: DieVal, args: &DieArgs<'_>) -> bool {
-    val == DieVal::Int3 && args.regs.ip == SELFTEST_AT.load(Ordering::Relaxed) + 1
+    val == DieVal::Int3 && args.regs.ip.get() == SELFTEST_AT.load(Ordering::Relaxed) + 1
 }
 
 fn int3_exception_notify(val: DieVal, args: &mut DieArgs<'_>) -> NotifyResult {
     if !is_selftest(val, args) {
         return NotifyResult::Done;
     }
-    args.regs.ax = SELFTEST_ANSWER;
+    args.regs.ax.set(SELFTEST_ANSWER);
     NotifyResult::Stop
 }
 

@@ -18,7 +18,6 @@ use crate::kernel::panic::{oops_begin, oops_end, show_regs_print_info};
 use crate::kernel::printk::KERN_DEFAULT;
 use crate::kernel::task::{Task, current};
 use crate::mm::maccess::{copy_from_kernel_nofault, read_kernel_nofault};
-use core::cell::UnsafeCell;
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -43,7 +42,7 @@ impl fmt::Display for Opcodes<'_> {
 /// Prints the code around `regs.ip`. User code is only shown of the current task's own
 /// registers.
 pub fn show_opcodes(regs: &PtRegs, level: u8) {
-    let from = regs.ip.wrapping_sub(PROLOGUE_SIZE as u64);
+    let from = regs.ip.get().wrapping_sub(PROLOGUE_SIZE as u64);
     let mut buf = [0; OPCODE_BUFSIZE];
     let copied = if regs.user_mode() {
         if !BOOT_CPU.has_current() || !is_task_pt_regs(regs) {
@@ -63,14 +62,14 @@ pub fn show_opcodes(regs: &PtRegs, level: u8) {
 /// Whether these are the registers that the current task's user mode was left with, or a
 /// copy of them.
 fn is_task_pt_regs(regs: &PtRegs) -> bool {
-    let own = current().pt_regs();
-    // SAFETY: a task's `pt_regs` lie at the top of its own stack, which is mapped.
-    core::ptr::eq(regs, own) || unsafe { &*own } == regs
+    let cur = current();
+    let own = cur.pt_regs();
+    core::ptr::eq(regs, own) || own == regs
 }
 
 /// Prints where `regs` is (`show_ip`).
 fn show_ip(regs: &PtRegs, level: u8) {
-    printk!(level, "RIP: {:04x}:{}\n", regs.cs as u32, Symbol(regs.ip));
+    printk!(level, "RIP: {:04x}:{}\n", regs.cs.get() as u32, Symbol(regs.ip.get()));
     show_opcodes(regs, level);
 }
 
@@ -88,18 +87,18 @@ pub enum ShowRegs {
 /// Prints registers (`__show_regs`).
 pub fn __show_regs(regs: &PtRegs, mode: ShowRegs, level: u8) {
     show_ip(regs, level);
-    let (ss, sp, flags) = (regs.ss as u32, regs.sp, regs.flags);
-    if regs.orig_ax == u64::MAX {
+    let (ss, sp, flags) = (regs.ss.get() as u32, regs.sp.get(), regs.flags.get());
+    if regs.orig_ax.get() == u64::MAX {
         printk!(level, "RSP: {ss:04x}:{sp:016x} EFLAGS: {flags:08x}\n");
     } else {
-        printk!(level, "RSP: {ss:04x}:{sp:016x} EFLAGS: {flags:08x} ORIG_RAX: {:016x}\n", regs.orig_ax);
+        printk!(level, "RSP: {ss:04x}:{sp:016x} EFLAGS: {flags:08x} ORIG_RAX: {:016x}\n", regs.orig_ax.get());
     }
     let r = regs;
-    printk!(level, "RAX: {:016x} RBX: {:016x} RCX: {:016x}\n", r.ax, r.bx, r.cx);
-    printk!(level, "RDX: {:016x} RSI: {:016x} RDI: {:016x}\n", r.dx, r.si, r.di);
-    printk!(level, "RBP: {:016x} R08: {:016x} R09: {:016x}\n", r.bp, r.r8, r.r9);
-    printk!(level, "R10: {:016x} R11: {:016x} R12: {:016x}\n", r.r10, r.r11, r.r12);
-    printk!(level, "R13: {:016x} R14: {:016x} R15: {:016x}\n", r.r13, r.r14, r.r15);
+    printk!(level, "RAX: {:016x} RBX: {:016x} RCX: {:016x}\n", r.ax.get(), r.bx.get(), r.cx.get());
+    printk!(level, "RDX: {:016x} RSI: {:016x} RDI: {:016x}\n", r.dx.get(), r.si.get(), r.di.get());
+    printk!(level, "RBP: {:016x} R08: {:016x} R09: {:016x}\n", r.bp.get(), r.r8.get(), r.r9.get());
+    printk!(level, "R10: {:016x} R11: {:016x} R12: {:016x}\n", r.r10.get(), r.r11.get(), r.r12.get());
+    printk!(level, "R13: {:016x} R14: {:016x} R15: {:016x}\n", r.r13.get(), r.r14.get(), r.r15.get());
     #[cfg(target_os = "none")]
     match mode {
         ShowRegs::Short => {}
@@ -134,7 +133,7 @@ mod system {
         let (fsi, gsi) = (FS::get_reg().0, GS::get_reg().0);
         printk!(level, "FS:  {fs:016x}({fsi:04x}) GS:{gs:016x}({gsi:04x}) knlGS:{shadow:016x}\n");
         let (ds, es, cr0) = (DS::get_reg().0, ES::get_reg().0, Cr0::read_raw());
-        printk!(level, "CS:  {:04x} DS: {ds:04x} ES: {es:04x} CR0: {cr0:016x}\n", regs.cs);
+        printk!(level, "CS:  {:04x} DS: {ds:04x} ES: {es:04x} CR0: {cr0:016x}\n", regs.cs.get());
         let (frame, low) = Cr3::read_raw();
         let cr3 = frame.start_address().as_u64() | u64::from(low);
         printk!(level, "CR2: {:016x} CR3: {cr3:016x} CR4: {:016x}\n", Cr2::read_raw(), Cr4::read_raw());
@@ -217,12 +216,11 @@ pub fn is_kernel_text(addr: u64) -> bool {
 
 /// Reads the `pt_regs` that an entry left at `addr`.
 fn read_regs(addr: usize) -> Option<PtRegs> {
-    let mut words = [0u64; size_of::<PtRegs>() / 8];
-    for (i, w) in words.iter_mut().enumerate() {
-        *w = read_kernel_nofault(addr + 8 * i).ok()?;
+    let regs = PtRegs::zeroed();
+    for (i, word) in regs.words().iter().enumerate() {
+        word.set(read_kernel_nofault(addr + 8 * i).ok()?);
     }
-    // SAFETY: `PtRegs` is `repr(C)` and consists of exactly these words.
-    Some(unsafe { core::mem::transmute::<[u64; size_of::<PtRegs>() / 8], PtRegs>(words) })
+    Some(regs)
 }
 
 /// Where a walk stands.
@@ -252,7 +250,7 @@ impl Unwind {
                 return Frame::Broken;
             };
             self.at = at + size_of::<PtRegs>();
-            self.bp = regs.bp as usize;
+            self.bp = regs.bp.get() as usize;
             return Frame::Entry(regs);
         }
         if !self.bp.is_multiple_of(8) || self.bp < self.at || !self.stack.holds(self.bp, 16) {
@@ -271,15 +269,15 @@ impl Unwind {
 
     /// Goes on in the context that an exception interrupted, which may be on another stack.
     fn continue_at(&mut self, regs: &PtRegs, level: u8) -> bool {
-        if self.stack.holds(regs.sp as usize, 1) {
+        if self.stack.holds(regs.sp.get() as usize, 1) {
             return true;
         }
         printk!(level, " </{}>\n", self.stack.name);
-        let Some(stack) = get_stack_info(regs.sp as usize) else {
+        let Some(stack) = get_stack_info(regs.sp.get() as usize) else {
             return false;
         };
         self.stack = stack;
-        self.at = regs.sp as usize;
+        self.at = regs.sp.get() as usize;
         printk!(level, " <{}>\n", self.stack.name);
         true
     }
@@ -322,7 +320,7 @@ fn show_frames(mut u: Unwind, level: u8) {
         match u.next_frame() {
             Frame::Return(ret) => printk!(level, " {}\n", Backtrace(ret)),
             // A kernel thread's, which has never been to user mode.
-            Frame::Entry(regs) if regs.cs == 0 => break,
+            Frame::Entry(regs) if regs.cs.get() == 0 => break,
             Frame::Entry(regs) => {
                 __show_regs(&regs, ShowRegs::Short, level);
                 if regs.user_mode() {
@@ -390,7 +388,7 @@ pub fn show_stack(t: &Task, level: u8) {
 
 /// Prints the call trace of where kernel code was with these registers (`show_stack_regs`).
 pub fn show_stack_regs(regs: &PtRegs) {
-    show_trace(regs.bp as usize, regs.sp as usize, Some(regs.ip), KERN_DEFAULT);
+    show_trace(regs.bp.get() as usize, regs.sp.get() as usize, Some(regs.ip.get()), KERN_DEFAULT);
 }
 
 /// Prints registers and, for the kernel's, the call trace (`show_regs`).
@@ -399,60 +397,35 @@ pub fn show_regs(regs: &PtRegs) {
     let mode = if regs.user_mode() { ShowRegs::User } else { ShowRegs::All };
     __show_regs(regs, mode, KERN_DEFAULT);
     if !regs.user_mode() {
-        show_trace(regs.bp as usize, regs.sp as usize, Some(regs.ip), KERN_DEFAULT);
+        show_trace(regs.bp.get() as usize, regs.sp.get() as usize, Some(regs.ip.get()), KERN_DEFAULT);
     }
 }
 
 /// The first oops' registers, repeated after each (`exec_summary_regs`).
-struct ExecSummary(UnsafeCell<PtRegs>);
+struct ExecSummary(PtRegs);
 // SAFETY: written by the first oops only (see `DIE_COUNTER`), under the oops lock.
 unsafe impl Sync for ExecSummary {}
-static EXEC_SUMMARY: ExecSummary = ExecSummary(UnsafeCell::new(PtRegs {
-    r15: 0,
-    r14: 0,
-    r13: 0,
-    r12: 0,
-    bp: 0,
-    bx: 0,
-    r11: 0,
-    r10: 0,
-    r9: 0,
-    r8: 0,
-    ax: 0,
-    cx: 0,
-    dx: 0,
-    si: 0,
-    di: 0,
-    orig_ax: 0,
-    ip: 0,
-    cs: 0,
-    flags: 0,
-    sp: 0,
-    ss: 0,
-}));
+static EXEC_SUMMARY: ExecSummary = ExecSummary(PtRegs::zeroed());
 /// Oopses so far.
 static DIE_COUNTER: AtomicU32 = AtomicU32::new(0);
 
 /// Prints the first oops' registers, in case they have scrolled away.
 pub fn show_exec_summary() {
-    // SAFETY: written once, before the first call.
-    let regs = unsafe { &*EXEC_SUMMARY.0.get() };
-    __show_regs(regs, ShowRegs::All, KERN_DEFAULT);
+    __show_regs(&EXEC_SUMMARY.0, ShowRegs::All, KERN_DEFAULT);
 }
 
 /// Prints an oops' first line.
 pub fn __die_header(str: fmt::Arguments<'_>, regs: &PtRegs, err: u64) {
     let n = DIE_COUNTER.fetch_add(1, Ordering::Relaxed);
     if n == 0 {
-        // SAFETY: the first oops alone gets here, and nobody reads before it is over.
-        unsafe { *EXEC_SUMMARY.0.get() = *regs };
+        EXEC_SUMMARY.0.copy_from(regs);
     }
     printk!(KERN_DEFAULT, "{str}: {:04x} [#{}] PREEMPT SMP NOPTI\n", err & 0xffff, n + 1);
 }
 
 /// Prints an oops but for its first line; true if somebody on the die chain has dealt
 /// with it, so that the task lives on.
-fn __die_body(str: &str, regs: &mut PtRegs, err: u64) -> bool {
+fn __die_body(str: &str, regs: &PtRegs, err: u64) -> bool {
     show_regs(regs);
     crate::kernel::panic::print_modules();
     let trapnr = if BOOT_CPU.has_current() { current().thread().trap_nr.get() as u8 } else { 0 };
@@ -461,19 +434,19 @@ fn __die_body(str: &str, regs: &mut PtRegs, err: u64) -> bool {
 }
 
 /// Prints an oops; true if it has been dealt with (`__die`).
-pub fn __die(str: &str, regs: &mut PtRegs, err: u64) -> bool {
+pub fn __die(str: &str, regs: &PtRegs, err: u64) -> bool {
     __die_header(format_args!("{str}"), regs, err);
     __die_body(str, regs, err)
 }
 
 /// The kernel has made a mistake: prints an oops and kills the task
 /// (`die`). Returns only if the die chain has dealt with it.
-pub fn die(str: &str, regs: &mut PtRegs, err: u64) {
+pub fn die(str: &str, regs: &PtRegs, err: u64) {
     die_with(format_args!("{str}"), str, regs, err);
 }
 
 /// [`die`] with a first line that is composed of more than a name (`die_addr`).
-pub fn die_with(header: fmt::Arguments<'_>, str: &str, regs: &mut PtRegs, err: u64) {
+pub fn die_with(header: fmt::Arguments<'_>, str: &str, regs: &PtRegs, err: u64) {
     let flags = oops_begin();
     __die_header(header, regs, err);
     let dealt_with = __die_body(str, regs, err);

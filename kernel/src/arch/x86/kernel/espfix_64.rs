@@ -16,6 +16,7 @@ use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::arch::x86::segment::KERNEL_CS;
 use crate::errno::Result;
+use crate::kernel::task::current;
 use crate::mm::page_alloc::Page;
 use x86_64::PhysAddr;
 use x86_64::structures::paging::{PageTable, PageTableFlags as F};
@@ -58,22 +59,21 @@ pub fn init_espfix() -> Result {
 /// A double fault may be an `iret` from the small stack that faulted: then the task gets
 /// the #GP that it deserves, as if it had raised it in the state that could not be loaded.
 /// Returns whether it was (Linux 6.1, `arch/x86/kernel/traps.c`, `exc_double_fault`).
-pub fn fixup_espfix_fault(regs: &mut PtRegs) -> bool {
-    let on_small_stack = regs.sp >> 39 == ESPFIX_BASE_ADDR >> 39;
-    let at_iret = regs.ip == entry::native_irq_return_iret as *const () as u64;
-    if !on_small_stack || !at_iret || regs.cs != u64::from(KERNEL_CS) {
+pub fn fixup_espfix_fault(regs: &PtRegs) -> bool {
+    let on_small_stack = regs.sp.get() >> 39 == ESPFIX_BASE_ADDR >> 39;
+    let at_iret = regs.ip.get() == entry::native_irq_return_iret as *const () as u64;
+    if !on_small_stack || !at_iret || regs.cs.get() != u64::from(KERNEL_CS) {
         return false;
     }
     // SAFETY: the five words that `iret` refused are on the small stack, which is mapped.
-    let [ip, cs, flags, sp, ss] = unsafe { *(regs.sp as *const [u64; 5]) };
-    let gp = (this_cpu().top_of_stack.get() as usize - size_of::<PtRegs>()) as *mut PtRegs;
-    // SAFETY: the task was on its way to user mode: its stack is empty.
-    unsafe {
-        ((*gp).ip, (*gp).cs, (*gp).flags, (*gp).sp, (*gp).ss) = (ip, cs, flags, sp, ss);
-        // The error code.
-        (*gp).orig_ax = 0;
-        regs.sp = &raw const (*gp).orig_ax as u64;
-    }
-    regs.ip = entry::general_protection as *const () as u64;
+    let refused = unsafe { *(regs.sp.get() as *const [u64; 5]) };
+    // The task was on its way to user mode: its stack is empty.
+    let cur = current();
+    let gp = cur.pt_regs();
+    gp.set_iret_frame(refused);
+    // The error code.
+    gp.orig_ax.set(0);
+    regs.sp.set(&raw const gp.orig_ax as u64);
+    regs.ip.set(entry::general_protection as *const () as u64);
     true
 }

@@ -219,7 +219,7 @@ fn hw_breakpoint_handler(args: &mut DieArgs<'_>) -> NotifyResult {
         *dr6 &= !(1 << i);
         thread.virtual_dr6.set(thread.virtual_dr6.get() | 1 << i);
         if c.kind == EXECUTE {
-            args.regs.flags |= crate::arch::x86::ptrace::eflags::RF;
+            args.regs.flags.update(|v| v | crate::arch::x86::ptrace::eflags::RF);
         }
     }
     if thread.virtual_dr6.get() & DR_TRAP_BITS != 0 || hit & !DR_TRAP_BITS != 0 {

@@ -19,7 +19,7 @@ fn nmi_raise_cpu_backtrace(_mask: u64) {
     super::apic::send_nmi_to_self();
 }
 
-fn nmi_cpu_backtrace_handler(_: NmiType, regs: &mut PtRegs) -> u32 {
+fn nmi_cpu_backtrace_handler(_: NmiType, regs: &PtRegs) -> u32 {
     u32::from(nmi_cpu_backtrace(Some(regs)))
 }
 

@@ -227,7 +227,7 @@ pub fn sys_iopl(level: u32) -> Result<usize> {
 /// CLI and STI of a task with `iopl(3)` are skipped (Linux 6.1, `arch/x86/kernel/traps.c`,
 /// `fixup_iopl_exception`). Returns whether the #GP was one.
 #[cold]
-pub fn fixup_iopl_exception(regs: &mut PtRegs) -> bool {
+pub fn fixup_iopl_exception(regs: &PtRegs) -> bool {
     const CLI: u8 = 0xfa;
     const STI: u8 = 0xfb;
     let cur = current();
@@ -250,7 +250,7 @@ pub fn fixup_iopl_exception(regs: &mut PtRegs) -> bool {
         pr_cont!("\n");
         io.iopl_warn.set(true);
     }
-    regs.ip += 1;
+    regs.ip.update(|v| v + 1);
     true
 }
 

@@ -92,7 +92,7 @@ fn ack_8259a(irq: u8) {
 static NO_HANDLER: Ratelimit = Ratelimit::new(5_000, 10);
 
 /// A vector from 32 up (`common_interrupt`).
-pub extern "C" fn do_irq(regs: &mut PtRegs, vector: u64) {
+pub extern "C" fn do_irq(regs: &PtRegs, vector: u64) {
     if regs.user_mode() {
         crate::kernel::context_tracking::user_exit();
     }

@@ -191,7 +191,7 @@ pub fn arch_disarm_kprobe(addr: u64, opcode: u8) -> Result {
 
 /// Sends `regs` to the copy.
 #[inline(always)]
-fn setup_singlestep(hit: &mut Hit, regs: &mut PtRegs, status: Status) {
+fn setup_singlestep(hit: &mut Hit, regs: &PtRegs, status: Status) {
     hit.status = status;
     hit.saved_flags = Insn::prepare_singlestep(regs, hit.point.slot.addr);
     this_cpu().kprobe_ctlblk.current.set(Some(*hit));
@@ -199,8 +199,8 @@ fn setup_singlestep(hit: &mut Hit, regs: &mut PtRegs, status: Status) {
 
 /// A breakpoint in the kernel: is it one of ours?
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-fn kprobe_int3_handler(regs: &mut PtRegs) -> bool {
-    let addr = regs.ip - 1;
+fn kprobe_int3_handler(regs: &PtRegs) -> bool {
+    let addr = regs.ip.get() - 1;
     let ctl = &this_cpu().kprobe_ctlblk;
     let Some(point) = get_kprobe(addr) else {
         return removed_meanwhile(regs, addr);
@@ -221,7 +221,7 @@ fn kprobe_int3_handler(regs: &mut PtRegs) -> bool {
 
 /// Hit while another hit is dealt with: it is stepped over, and its handlers do not hear of it.
 #[inline(always)]
-fn reenter_kprobe(hit: &mut Hit, regs: &mut PtRegs, outer: Hit) -> bool {
+fn reenter_kprobe(hit: &mut Hit, regs: &PtRegs, outer: Hit) -> bool {
     if outer.status == Status::NestedStep {
         // In code that must not have a breakpoint: there is no third level.
         return false;
@@ -234,7 +234,7 @@ fn reenter_kprobe(hit: &mut Hit, regs: &mut PtRegs, outer: Hit) -> bool {
 
 /// The breakpoint that was hit is not there any more: the instruction is tried again.
 #[inline(always)]
-fn removed_meanwhile(regs: &mut PtRegs, addr: u64) -> bool {
+fn removed_meanwhile(regs: &PtRegs, addr: u64) -> bool {
     if !crate::arch::x86::mm::init::kernel_text_address(addr as usize) {
         return false;
     }
@@ -242,13 +242,13 @@ fn removed_meanwhile(regs: &mut PtRegs, addr: u64) -> bool {
     if unsafe { core::ptr::with_exposed_provenance::<u8>(addr as usize).read_volatile() } == INT3 {
         return false;
     }
-    regs.ip = addr;
+    regs.ip.set(addr);
     true
 }
 
 /// A single step in the kernel: is it over a copy?
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-fn kprobe_debug_handler(regs: &mut PtRegs) -> bool {
+fn kprobe_debug_handler(regs: &PtRegs) -> bool {
     let ctl = &this_cpu().kprobe_ctlblk;
     let Some(mut hit) = ctl.current.get() else { return false };
     if hit.status == Status::Handler {
@@ -259,7 +259,7 @@ fn kprobe_debug_handler(regs: &mut PtRegs) -> bool {
         return true;
     }
     // SAFETY: the kernel's own stack; in 64-bit mode every exception has pushed RSP.
-    let tos = unsafe { &mut *core::ptr::with_exposed_provenance_mut::<u64>(regs.sp as usize) };
+    let tos = unsafe { &mut *core::ptr::with_exposed_provenance_mut::<u64>(regs.sp.get() as usize) };
     point.slot.insn.resume_execution(regs, tos, point.addr, point.slot.addr, hit.saved_flags);
     if hit.status == Status::NestedStep {
         ctl.current.set(ctl.prev.take());
@@ -270,20 +270,20 @@ fn kprobe_debug_handler(regs: &mut PtRegs) -> bool {
         ctl.current.set(None);
     }
     // A TF of before the breakpoint was somebody else's, who is to hear of this step.
-    regs.flags & eflags::TF == 0
+    regs.flags.get() & eflags::TF == 0
 }
 
 /// The copy has raised an exception: it is the original's. The hit is over
 /// (`kprobe_fault_handler`).
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-fn kprobe_fault_handler(regs: &mut PtRegs) {
+fn kprobe_fault_handler(regs: &PtRegs) {
     let ctl = &this_cpu().kprobe_ctlblk;
     let Some(hit) = ctl.current.get() else { return };
-    if hit.status == Status::Handler || regs.ip != hit.point.slot.addr {
+    if hit.status == Status::Handler || regs.ip.get() != hit.point.slot.addr {
         return;
     }
-    regs.ip = hit.point.addr;
-    regs.flags = regs.flags & !eflags::TF | hit.saved_flags;
+    regs.ip.set(hit.point.addr);
+    regs.flags.set(regs.flags.get() & !eflags::TF | hit.saved_flags);
     ctl.current.set(ctl.prev.take());
 }
 

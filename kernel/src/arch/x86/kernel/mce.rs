@@ -122,7 +122,7 @@ impl Mce {
             status: st,
             addr: extra(status::ADDRV, 2),
             misc: extra(status::MISCV, 3),
-            at: known.then_some((regs.cs, regs.ip)),
+            at: known.then_some((regs.cs.get(), regs.ip.get())),
         }
     }
 
@@ -191,7 +191,7 @@ fn mce_panic(what: &str, last: Option<(&Mce, &str)>) -> ! {
 }
 
 /// #MC.
-pub extern "C" fn do_machine_check(regs: &mut PtRegs, _error_code: u64) {
+pub extern "C" fn do_machine_check(regs: &PtRegs, _error_code: u64) {
     if regs.user_mode() {
         // On the task's stack, as any other exception.
         let prev_state = exception_enter();

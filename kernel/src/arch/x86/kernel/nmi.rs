@@ -72,7 +72,7 @@ pub enum NmiType {
 }
 
 /// Looks at an NMI; returns how many events it has dealt with (`nmi_handler_t`).
-pub type NmiHandler = fn(NmiType, &mut PtRegs) -> u32;
+pub type NmiHandler = fn(NmiType, &PtRegs) -> u32;
 
 /// A handler to be registered (`struct nmiaction`).
 pub type NmiAction = NotifierBlock<NmiHandler>;
@@ -98,7 +98,7 @@ pub fn unregister_nmi_handler(kind: NmiType, action: &'static NmiAction) -> Resu
 
 /// Calls all handlers of a type, as one NMI may stand for several events (`nmi_handle`).
 #[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
-fn nmi_handle(kind: NmiType, regs: &mut PtRegs) -> u32 {
+fn nmi_handle(kind: NmiType, regs: &PtRegs) -> u32 {
     let mut handled = 0;
     NMI_DESC[kind as usize].call_chain(|handler| {
         handled += handler(kind, regs);
@@ -220,7 +220,7 @@ fn reason_of(byte: u8) -> Reason {
 /// program's RSP may be anything. Returns whether there is something to be undone.
 #[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn nmi_nesting_preprocess(regs: &PtRegs) -> bool {
-    let spared = !regs.user_mode() && is_debug_stack(regs.sp as usize);
+    let spared = !regs.user_mode() && is_debug_stack(regs.sp.get() as usize);
     if spared {
         debug_stack_set_zero();
     }
@@ -237,7 +237,7 @@ fn nmi_nesting_postprocess(spared: bool) {
 /// NMI. One from user mode is handled on the thread's stack, where the next finds no sign of it once
 /// an `iret` of its handlers has let that in: it only says that it was there (Linux 6.1, `exc_nmi`).
 #[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
-pub extern "C" fn do_nmi(regs: &mut PtRegs, _error_code: u64) {
+pub extern "C" fn do_nmi(regs: &PtRegs, _error_code: u64) {
     let state = &this_cpu().nmi.state;
     if state.load(Ordering::Relaxed) != NMI_NOT_RUNNING {
         state.store(NMI_LATCHED, Ordering::Relaxed);
@@ -254,7 +254,7 @@ pub extern "C" fn do_nmi(regs: &mut PtRegs, _error_code: u64) {
 }
 
 #[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
-fn handle_nmi(regs: &mut PtRegs) {
+fn handle_nmi(regs: &PtRegs) {
     // Handlers look at user memory, on which there may be breakpoints.
     let dr7 = local_db_save();
     let spared = nmi_nesting_preprocess(regs);
@@ -286,10 +286,10 @@ pub fn local_touch_nmi() {
 }
 
 #[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
-fn default_do_nmi(regs: &mut PtRegs) {
+fn default_do_nmi(regs: &PtRegs) {
     let nmi = &this_cpu().nmi;
     // The same instruction as last time: perhaps nothing ran between the two.
-    let b2b = regs.ip == nmi.last_nmi_rip.replace(regs.ip);
+    let b2b = regs.ip.get() == nmi.last_nmi_rip.replace(regs.ip.get());
     if !b2b {
         nmi.swallow_nmi.set(false);
     }
@@ -337,7 +337,7 @@ fn not_continuing() {
 }
 
 #[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
-fn pci_serr_error(reason: u8, regs: &mut PtRegs) {
+fn pci_serr_error(reason: u8, regs: &PtRegs) {
     if nmi_handle(NmiType::Serr, regs) != 0 {
         return;
     }
@@ -350,7 +350,7 @@ fn pci_serr_error(reason: u8, regs: &mut PtRegs) {
 }
 
 #[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
-fn io_check_error(reason: u8, regs: &mut PtRegs) {
+fn io_check_error(reason: u8, regs: &PtRegs) {
     if nmi_handle(NmiType::IoCheck, regs) != 0 {
         return;
     }
@@ -380,7 +380,7 @@ fn delay_ns(ns: u64) {
 }
 
 #[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
-fn unknown_nmi_error(reason: u8, regs: &mut PtRegs) {
+fn unknown_nmi_error(reason: u8, regs: &PtRegs) {
     let stats = &this_cpu().nmi.stats;
     let handled = nmi_handle(NmiType::Unknown, regs);
     if handled != 0 {

@@ -89,7 +89,7 @@ fn enter(entry: usize, error_code: bool) {
 
 /// Exceptions that no exception table helps against are over here.
 fn own(val: DieVal, args: &mut DieArgs<'_>) -> NotifyResult {
-    let here = args.regs.ip == &raw const nmi_test_entered as u64;
+    let here = args.regs.ip.get() == &raw const nmi_test_entered as u64;
     if here && matches!(val, DieVal::Trap | DieVal::Int3) { NotifyResult::Stop } else { NotifyResult::Done }
 }
 

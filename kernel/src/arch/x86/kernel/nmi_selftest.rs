@@ -37,7 +37,7 @@ static RUNS: AtomicU64 = AtomicU64::new(0);
 static FROM_USER: AtomicU64 = AtomicU64::new(0);
 static INSIDE: AtomicBool = AtomicBool::new(false);
 
-fn claim(_: NmiType, regs: &mut PtRegs) -> u32 {
+fn claim(_: NmiType, regs: &PtRegs) -> u32 {
     crate::warn_on_once!(INSIDE.swap(true, Ordering::Relaxed));
     let what = DO.load(Ordering::Relaxed);
     let run = RUNS.fetch_add(1, Ordering::Relaxed);
@@ -129,7 +129,7 @@ mod hits {
 
     fn own(val: DieVal, args: &mut DieArgs<'_>) -> NotifyResult {
         match val {
-            DieVal::Int3 if args.regs.ip == &raw const nmi_test_unblocked as u64 => NotifyResult::Stop,
+            DieVal::Int3 if args.regs.ip.get() == &raw const nmi_test_unblocked as u64 => NotifyResult::Stop,
             DieVal::Debug if STEPS.load(Ordering::Relaxed) & STEPPING != 0 => {
                 // SAFETY: for a debug exception it is the address of the handler's DR6.
                 let dr6 = unsafe { &mut *(args.err as *mut u64) };
@@ -137,7 +137,7 @@ mod hits {
                     return NotifyResult::Done;
                 }
                 *dr6 &= !DR_STEP;
-                args.regs.flags &= !eflags::TF;
+                args.regs.flags.update(|v| v & !eflags::TF);
                 STEPS.store((STEPS.load(Ordering::Relaxed) & !STEPPING) + 1, Ordering::Relaxed);
                 NotifyResult::Stop
             }
@@ -220,7 +220,7 @@ mod kunit {
     const STEP: u32 = 8;
     static LAST_FAULT: AtomicU64 = AtomicU64::new(0);
 
-    fn handler(_: NmiType, _: &mut PtRegs) -> u32 {
+    fn handler(_: NmiType, _: &PtRegs) -> u32 {
         let depth = INSIDE.fetch_add(1, Relaxed) + 1;
         DEEPEST.fetch_max(depth, Relaxed);
         let n = RUNS.fetch_add(1, Relaxed) as usize;
@@ -315,7 +315,7 @@ mod kunit {
     }
 
     /// Claims what nobody else has.
-    fn claim_unknown(_: NmiType, _: &mut PtRegs) -> u32 {
+    fn claim_unknown(_: NmiType, _: &PtRegs) -> u32 {
         1
     }
     static CLAIM_UNKNOWN: NmiAction = NmiAction::new(claim_unknown, 0);
@@ -331,7 +331,7 @@ mod kunit {
     }
 
     /// The first run claims two events and has a second NMI pending; the second claims none.
-    fn two_then_none(_: NmiType, _: &mut PtRegs) -> u32 {
+    fn two_then_none(_: NmiType, _: &PtRegs) -> u32 {
         if RUNS.fetch_add(1, Relaxed) == 0 {
             send_nmi_to_self();
             return 2;
@@ -361,7 +361,7 @@ mod kunit {
         };
         fn nested(val: DieVal, args: &mut DieArgs<'_>) -> NotifyResult {
             if val == DieVal::Int3 && RUNS.load(Relaxed) == 0 {
-                let before = *args.regs;
+                let before = args.regs.clone();
                 send_nmi_to_self();
                 wait_until(|| RUNS.load(Relaxed) != 0);
                 LAST_FAULT.store(u64::from(before == *args.regs), Relaxed);
@@ -418,7 +418,7 @@ mod kunit {
     }
 
     /// Deals with what it is called for.
-    fn deal(_: NmiType, _: &mut PtRegs) -> u32 {
+    fn deal(_: NmiType, _: &PtRegs) -> u32 {
         RUNS.fetch_add(1, Relaxed);
         1
     }

@@ -222,7 +222,7 @@ impl Strikes {
     }
 }
 
-fn handler(_: NmiType, regs: &mut PtRegs) -> u32 {
+fn handler(_: NmiType, regs: &PtRegs) -> u32 {
     if !STRIKES.explain(last_strike(), ktime_get()) {
         return 0;
     }

@@ -163,11 +163,11 @@ struct InactiveTaskFrame {
 /// with `arg`; when the function returns, the task goes to user mode.
 pub fn init_stack(t: &Task, regs: PtRegs, kernel_fn: Option<(extern "C" fn(u64), u64)>) {
     let (bx, r12) = kernel_fn.map_or((0, 0), |(f, a)| (f as *const () as u64, a));
-    let pt_regs = t.pt_regs();
+    let pt_regs = t.task_pt_regs();
     let frame = (pt_regs as usize - size_of::<InactiveTaskFrame>()) as *mut InactiveTaskFrame;
     // SAFETY: the task's own stack, before it first runs.
     unsafe {
-        pt_regs.write(regs);
+        pt_regs.cast_mut().write(regs);
         frame.write(InactiveTaskFrame {
             r15: 0,
             r14: 0,
@@ -191,16 +191,14 @@ fn ret_from_fork_address() -> u64 {
 }
 
 /// The registers with which a program starts (`start_thread`).
-pub fn start_thread(regs: &mut PtRegs, ip: u64, sp: u64) {
+pub fn start_thread(regs: &PtRegs, ip: u64, sp: u64) {
     use crate::arch::x86::segment::{USER_CS, USER_DS};
-    *regs = PtRegs {
-        ip,
-        sp,
-        cs: u64::from(USER_CS),
-        ss: u64::from(USER_DS),
-        flags: crate::arch::x86::ptrace::eflags::IF,
-        ..PtRegs::default()
-    };
+    regs.copy_from(&PtRegs::zeroed());
+    regs.ip.set(ip);
+    regs.sp.set(sp);
+    regs.cs.set(u64::from(USER_CS));
+    regs.ss.set(u64::from(USER_DS));
+    regs.flags.set(crate::arch::x86::ptrace::eflags::IF);
     segments::reset();
 }
 

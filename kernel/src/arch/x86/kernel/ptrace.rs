@@ -76,9 +76,9 @@ impl<'a> Stopped<'a> {
         Self(t)
     }
     /// The registers that user mode was left with.
-    pub fn regs(self) -> PtRegs {
-        // SAFETY: the thread does not run in user mode; its user registers are on its stack.
-        unsafe { *self.0.pt_regs() }
+    pub fn regs(self) -> &'a PtRegs {
+        // SAFETY: the thread does not run in user mode; its user registers are on its stack, and cells.
+        unsafe { &*self.0.task_pt_regs() }
     }
     /// Its architecture state, as it was saved when it was switched away.
     pub fn thread(self) -> &'a Thread {
@@ -89,8 +89,7 @@ impl<'a> Stopped<'a> {
     pub fn user_regs(self) -> [u64; USER_REGS] {
         let (t, s) = (self.0, self.thread());
         let mut all = [0; USER_REGS];
-        let words: [u64; 21] = zerocopy::transmute!(self.regs());
-        all[..21].copy_from_slice(&words);
+        all.iter_mut().zip(self.regs().words()).for_each(|(to, word)| *to = word.get());
         // The trap flag may be the tracer's (`get_flags`).
         if t.test_flag(tif::FORCED_TF) {
             all[word::FLAGS] &= !eflags::TF;
@@ -112,14 +111,9 @@ impl Tracee {
         // SAFETY: a frozen tracee is switched out.
         unsafe { Stopped::new(self) }
     }
-    /// The registers that user mode was left with.
-    pub fn regs(&self) -> PtRegs {
+    /// The registers that user mode was left with, and goes on with.
+    pub fn regs(&self) -> &PtRegs {
         self.stopped().regs()
-    }
-    /// Replaces them.
-    pub fn set_regs(&self, regs: &PtRegs) {
-        // SAFETY: a frozen task does not run; nothing of the kernel's depends on them.
-        unsafe { *self.pt_regs() = *regs }
     }
     /// Its architecture state.
     pub fn arch_thread(&self) -> &Thread {
@@ -153,7 +147,7 @@ const fn invalid_selector(v: u64) -> bool {
 /// `EIO` for what no register can hold.
 fn putreg(t: &Tracee, at: usize, value: u64) -> Result {
     let thread = t.arch_thread();
-    let mut regs = t.regs();
+    let regs = t.regs();
     match at {
         word::FS_BASE | word::GS_BASE => {
             if value >= TASK_SIZE_MAX as u64 {
@@ -179,17 +173,12 @@ fn putreg(t: &Tracee, at: usize, value: u64) -> Result {
             if invalid_selector(value) || value as u16 == 0 {
                 return Err(EIO);
             }
-            *(if at == word::CS { &mut regs.cs } else { &mut regs.ss }) = value & 0xffff;
+            if at == word::CS { &regs.cs } else { &regs.ss }.set(value & 0xffff);
         }
-        word::FLAGS => regs.flags = new_flags(t, regs.flags, value),
-        0..21 => {
-            let mut words: [u64; 21] = zerocopy::transmute!(regs);
-            words[at] = value;
-            regs = zerocopy::transmute!(words);
-        }
+        word::FLAGS => regs.flags.set(new_flags(t, regs.flags.get(), value)),
+        0..PtRegs::WORDS => regs.words()[at].set(value),
         _ => return Err(EIO),
     }
-    t.set_regs(&regs);
     Ok(())
 }
 

@@ -174,28 +174,28 @@ fn frame_uc_flags(xsave: bool, user_64bit: bool) -> u64 {
 fn save_sigcontext(cur: Current, regs: &PtRegs, fpstate: usize, mask: SigSet) -> Sigcontext {
     let thread = cur.thread();
     Sigcontext {
-        r8: regs.r8,
-        r9: regs.r9,
-        r10: regs.r10,
-        r11: regs.r11,
-        r12: regs.r12,
-        r13: regs.r13,
-        r14: regs.r14,
-        r15: regs.r15,
-        di: regs.di,
-        si: regs.si,
-        bp: regs.bp,
-        bx: regs.bx,
-        dx: regs.dx,
-        ax: regs.ax,
-        cx: regs.cx,
-        sp: regs.sp,
-        ip: regs.ip,
-        flags: regs.flags,
-        cs: regs.cs as u16,
+        r8: regs.r8.get(),
+        r9: regs.r9.get(),
+        r10: regs.r10.get(),
+        r11: regs.r11.get(),
+        r12: regs.r12.get(),
+        r13: regs.r13.get(),
+        r14: regs.r14.get(),
+        r15: regs.r15.get(),
+        di: regs.di.get(),
+        si: regs.si.get(),
+        bp: regs.bp.get(),
+        bx: regs.bx.get(),
+        dx: regs.dx.get(),
+        ax: regs.ax.get(),
+        cx: regs.cx.get(),
+        sp: regs.sp.get(),
+        ip: regs.ip.get(),
+        flags: regs.flags.get(),
+        cs: regs.cs.get() as u16,
         gs: 0,
         fs: 0,
-        ss: regs.ss as u16,
+        ss: regs.ss.get() as u16,
         err: thread.error_code.get(),
         trapno: thread.trap_nr.get(),
         oldmask: mask.0,
@@ -207,35 +207,35 @@ fn save_sigcontext(cur: Current, regs: &PtRegs, fpstate: usize, mask: SigSet) ->
 
 /// Puts the general registers back; not the selectors and flags.
 #[inline]
-fn restore_registers(regs: &mut PtRegs, sc: &Sigcontext) {
-    regs.r8 = sc.r8;
-    regs.r9 = sc.r9;
-    regs.r10 = sc.r10;
-    regs.r11 = sc.r11;
-    regs.r12 = sc.r12;
-    regs.r13 = sc.r13;
-    regs.r14 = sc.r14;
-    regs.r15 = sc.r15;
-    regs.di = sc.di;
-    regs.si = sc.si;
-    regs.bp = sc.bp;
-    regs.bx = sc.bx;
-    regs.dx = sc.dx;
-    regs.ax = sc.ax;
-    regs.cx = sc.cx;
-    regs.sp = sc.sp;
-    regs.ip = sc.ip;
+fn restore_registers(regs: &PtRegs, sc: &Sigcontext) {
+    regs.r8.set(sc.r8);
+    regs.r9.set(sc.r9);
+    regs.r10.set(sc.r10);
+    regs.r11.set(sc.r11);
+    regs.r12.set(sc.r12);
+    regs.r13.set(sc.r13);
+    regs.r14.set(sc.r14);
+    regs.r15.set(sc.r15);
+    regs.di.set(sc.di);
+    regs.si.set(sc.si);
+    regs.bp.set(sc.bp);
+    regs.bx.set(sc.bx);
+    regs.dx.set(sc.dx);
+    regs.ax.set(sc.ax);
+    regs.cx.set(sc.cx);
+    regs.sp.set(sc.sp);
+    regs.ip.set(sc.ip);
 }
 
 /// Puts selectors and flags back as far as user mode may choose them: privilege is
 /// always user's, and IF, IOPL, NT, VM, ID stay as they are.
 #[inline]
-fn restore_control(regs: &mut PtRegs, sc: &Sigcontext) {
-    regs.cs = u64::from(sc.cs | 3);
-    regs.ss = u64::from(sc.ss | 3);
-    regs.flags = regs.flags & !FIX_EFLAGS | sc.flags & FIX_EFLAGS;
+fn restore_control(regs: &PtRegs, sc: &Sigcontext) {
+    regs.cs.set(u64::from(sc.cs | 3));
+    regs.ss.set(u64::from(sc.ss | 3));
+    regs.flags.set(regs.flags.get() & !FIX_EFLAGS | sc.flags & FIX_EFLAGS);
     // Whatever call the context was in is over.
-    regs.orig_ax = u64::MAX;
+    regs.orig_ax.set(u64::MAX);
 }
 
 /// The descriptor that a selector names, as `lar` shows it, is writable user data.
@@ -269,9 +269,9 @@ fn lar(selector: u64) -> Option<u32> {
 
 /// Replaces a stack segment that `iret` would fault on (`force_valid_ss`).
 #[cold]
-fn force_valid_ss(regs: &mut PtRegs) {
-    if !is_user_data(lar(regs.ss)) {
-        regs.ss = u64::from(USER_DS);
+fn force_valid_ss(regs: &PtRegs) {
+    if !is_user_data(lar(regs.ss.get())) {
+        regs.ss.set(u64::from(USER_DS));
     }
 }
 
@@ -280,7 +280,7 @@ fn force_valid_ss(regs: &mut PtRegs) {
 fn get_sigframe(cur: Current, k: &KSignal, regs: &PtRegs, alt: &StackT) -> Result<FramePlace> {
     let format = FrameFormat::current();
     let onstack = k.ka.flags & sa::ONSTACK != 0;
-    let Some(place) = place_frame(regs.sp, onstack, alt, format.frame_size()) else {
+    let Some(place) = place_frame(regs.sp.get(), onstack, alt, format.frame_size()) else {
         report_overflow(cur);
         return Err(EFAULT);
     };
@@ -297,7 +297,7 @@ fn report_overflow(cur: Current) {
 /// Writes the frame for `k`, and points the registers at the handler
 /// (`__setup_rt_frame`).
 #[inline]
-fn setup_rt_frame(cur: Current, k: &KSignal, regs: &mut PtRegs) -> Result {
+fn setup_rt_frame(cur: Current, k: &KSignal, regs: &PtRegs) -> Result {
     if k.ka.flags & sa::RESTORER == 0 {
         return Err(EFAULT);
     }
@@ -328,15 +328,15 @@ fn setup_rt_frame(cur: Current, k: &KSignal, regs: &mut PtRegs) -> Result {
 
 /// The registers that a handler starts with; the others keep the interrupted values.
 #[inline]
-fn enter_handler(regs: &mut PtRegs, k: &KSignal, frame: usize) {
-    regs.di = k.sig() as u64;
-    regs.ax = 0;
-    regs.si = (frame + offset_of!(RtSigframe, info)) as u64;
-    regs.dx = (frame + offset_of!(RtSigframe, uc)) as u64;
-    regs.ip = k.ka.handler as u64;
-    regs.sp = frame as u64;
-    regs.cs = u64::from(USER_CS);
-    if regs.ss != u64::from(USER_DS) {
+fn enter_handler(regs: &PtRegs, k: &KSignal, frame: usize) {
+    regs.di.set(k.sig() as u64);
+    regs.ax.set(0);
+    regs.si.set((frame + offset_of!(RtSigframe, info)) as u64);
+    regs.dx.set((frame + offset_of!(RtSigframe, uc)) as u64);
+    regs.ip.set(k.ka.handler as u64);
+    regs.sp.set(frame as u64);
+    regs.cs.set(u64::from(USER_CS));
+    if regs.ss.get() != u64::from(USER_DS) {
         force_valid_ss(regs);
     }
 }
@@ -388,17 +388,17 @@ const SYSCALL_INSN_LEN: u64 = 2;
 /// `restart_syscall` for `int 0x80`.
 const IA32_NR_RESTART_SYSCALL: u64 = 0;
 
-fn apply_restart(regs: &mut PtRegs, r: Restart, compat: bool) {
+fn apply_restart(regs: &PtRegs, r: Restart, compat: bool) {
     match r {
         Restart::No => {}
-        Restart::Eintr => regs.ax = EINTR.as_ret() as u64,
+        Restart::Eintr => regs.ax.set(EINTR.as_ret() as u64),
         Restart::Again => {
-            regs.ax = regs.orig_ax;
-            regs.ip = regs.ip.wrapping_sub(SYSCALL_INSN_LEN);
+            regs.ax.set(regs.orig_ax.get());
+            regs.ip.set(regs.ip.get().wrapping_sub(SYSCALL_INSN_LEN));
         }
         Restart::ByBlock => {
-            regs.ax = if compat { IA32_NR_RESTART_SYSCALL } else { u64::from(__NR_restart_syscall) };
-            regs.ip = regs.ip.wrapping_sub(SYSCALL_INSN_LEN);
+            regs.ax.set(if compat { IA32_NR_RESTART_SYSCALL } else { u64::from(__NR_restart_syscall) });
+            regs.ip.set(regs.ip.get().wrapping_sub(SYSCALL_INSN_LEN));
         }
     }
 }
@@ -409,17 +409,17 @@ fn apply_restart(regs: &mut PtRegs, r: Restart, compat: bool) {
 fn call_result(cur: Current, regs: &PtRegs) -> u64 {
     let thread = cur.thread();
     let narrow = thread.compat_syscall.get() || thread.i386_regs_poked.get();
-    if narrow { regs.ax as i32 as u64 } else { regs.ax }
+    if narrow { regs.ax.get() as i32 as u64 } else { regs.ax.get() }
 }
 
 /// Whether the interrupted context is a system call's (`syscall_get_nr` is not -1).
 #[inline]
 fn in_syscall(regs: &PtRegs) -> bool {
-    regs.orig_ax as u32 != u32::MAX
+    regs.orig_ax.get() as u32 != u32::MAX
 }
 
 #[inline]
-fn handle_signal(cur: Current, k: &KSignal, regs: &mut PtRegs) {
+fn handle_signal(cur: Current, k: &KSignal, regs: &PtRegs) {
     if in_syscall(regs) {
         apply_restart(
             regs,
@@ -442,7 +442,7 @@ fn handle_signal(cur: Current, k: &KSignal, regs: &mut PtRegs) {
     };
     if !failed {
         // A clean start, by the ABI (DF) and for the handler's own debugging (RF, TF).
-        regs.flags &= !(eflags::DF | eflags::RF | eflags::TF);
+        regs.flags.update(|v| v & !(eflags::DF | eflags::RF | eflags::TF));
         fpu_clear_user_states();
     }
     signal_setup_done(failed, k, stepping);
@@ -450,7 +450,7 @@ fn handle_signal(cur: Current, k: &KSignal, regs: &mut PtRegs) {
 
 /// Delivers one signal before the return to user mode, or restarts the interrupted
 /// call if there is none to handle.
-pub fn arch_do_signal_or_restart(regs: &mut PtRegs) {
+pub fn arch_do_signal_or_restart(regs: &PtRegs) {
     let cur = current();
     let mut k = KSignal::default();
     if get_signal(&cur, &mut k) {
@@ -469,7 +469,7 @@ pub fn arch_do_signal_or_restart(regs: &mut PtRegs) {
 
 /// Puts the context back that a frame describes (`restore_sigcontext`).
 #[inline]
-fn restore_sigcontext(cur: Current, regs: &mut PtRegs, uc: &Ucontext) -> bool {
+fn restore_sigcontext(cur: Current, regs: &PtRegs, uc: &Ucontext) -> bool {
     // A call that was interrupted before the handler has failed by now.
     cur.sig.restart_block.lock().func = RestartBlock::NONE.func;
     let sc = &uc.uc_mcontext;
@@ -484,20 +484,19 @@ fn restore_sigcontext(cur: Current, regs: &mut PtRegs, uc: &Ucontext) -> bool {
 /// `rt_sigreturn(2)`: the end of a handler. Its result is the restored RAX.
 pub fn sys_rt_sigreturn() -> Result<usize> {
     let cur = current();
-    // SAFETY: the registers that this very call saved; the entry code reads them
-    // again after the call.
-    let regs = unsafe { &mut *cur.pt_regs() };
+    // Those that this very call saved; the entry code reads them again after the call.
+    let regs = cur.pt_regs();
     // The handler's `ret` has taken the first word.
-    let frame = regs.sp.wrapping_sub(8) as usize;
+    let frame = regs.sp.get().wrapping_sub(8) as usize;
     if return_from_frame(cur, regs, frame).is_err() {
         signal_fault(cur, regs, frame, "rt_sigreturn");
         return Ok(0);
     }
-    Ok(regs.ax as usize)
+    Ok(regs.ax.get() as usize)
 }
 
 #[inline]
-fn return_from_frame(cur: Current, regs: &mut PtRegs, frame: usize) -> Result {
+fn return_from_frame(cur: Current, regs: &PtRegs, frame: usize) -> Result {
     if !access_ok(frame, size_of::<RtSigframe>()) {
         return Err(EFAULT);
     }
@@ -507,7 +506,7 @@ fn return_from_frame(cur: Current, regs: &mut PtRegs, frame: usize) -> Result {
         return Err(EFAULT);
     }
     // A stack that sigaltstack would refuse is not restored, as in Linux.
-    let _ = set_altstack(&uc.uc_stack, regs.sp);
+    let _ = set_altstack(&uc.uc_stack, regs.sp.get());
     Ok(())
 }
 
@@ -523,11 +522,11 @@ pub(in crate::arch::x86) fn signal_fault(cur: Current, regs: &PtRegs, frame: usi
             comm(cur),
             cur.pid(),
             HashedPtr(frame),
-            regs.ip,
-            regs.sp,
-            regs.orig_ax,
+            regs.ip.get(),
+            regs.sp.get(),
+            regs.orig_ax.get(),
         );
-        print_vma_addr(" in ", regs.ip as usize);
+        print_vma_addr(" in ", regs.ip.get() as usize);
         crate::pr_cont!("\n");
     }
     force_sig(SIGSEGV);
@@ -630,10 +629,10 @@ mod tests {
     #[test]
     fn sigreturn_chooses_no_privilege() {
         let flags = |old: u64, new: u64| {
-            let mut r = PtRegs { flags: old, ..PtRegs::default() };
-            restore_control(&mut r, &Sigcontext { flags: new, cs: 0x10, ss: 0x18, ..Sigcontext::default() });
-            assert_eq!((r.cs, r.ss, r.orig_ax), (0x13, 0x1b, u64::MAX));
-            r.flags
+            let r = PtRegs { flags: old.into(), ..PtRegs::default() };
+            restore_control(&r, &Sigcontext { flags: new, cs: 0x10, ss: 0x18, ..Sigcontext::default() });
+            assert_eq!((r.cs.get(), r.ss.get(), r.orig_ax.get()), (0x13, 0x1b, u64::MAX));
+            r.flags.get()
         };
         // The oracle's fl_* frames.
         assert_eq!(flags(0x202, !0x100), 0x202 | FIX_EFLAGS & !0x100);
@@ -674,13 +673,13 @@ mod tests {
 
     #[test]
     fn restarting_backs_up_over_the_instruction() {
-        let mut r = PtRegs { ax: 1, orig_ax: 35, ip: 0x1002, ..PtRegs::default() };
-        apply_restart(&mut r, Restart::Again, false);
-        assert_eq!((r.ax, r.ip), (35, 0x1000));
-        apply_restart(&mut r, Restart::ByBlock, false);
-        assert_eq!((r.ax, r.ip), (219, 0xffe));
-        apply_restart(&mut r, Restart::Eintr, false);
-        assert_eq!((r.ax as i64, r.ip), (-4, 0xffe));
+        let r = PtRegs { ax: 1.into(), orig_ax: 35.into(), ip: 0x1002.into(), ..PtRegs::default() };
+        apply_restart(&r, Restart::Again, false);
+        assert_eq!((r.ax.get(), r.ip.get()), (35, 0x1000));
+        apply_restart(&r, Restart::ByBlock, false);
+        assert_eq!((r.ax.get(), r.ip.get()), (219, 0xffe));
+        apply_restart(&r, Restart::Eintr, false);
+        assert_eq!((r.ax.get() as i64, r.ip.get()), (-4, 0xffe));
     }
 
     #[test]

@@ -26,13 +26,13 @@ fn is_setting_trap_flag(t: &Tracee, regs: &PtRegs) -> bool {
 
 /// Where the instruction is: code of the LDT's may begin elsewhere than at 0, and be 16-bit code.
 fn convert_ip_to_linear(t: &Tracee, regs: &PtRegs) -> u64 {
-    let selector = regs.cs as u16;
+    let selector = regs.cs.get() as u16;
     if selector & TI_LDT == 0 {
-        return regs.ip;
+        return regs.ip.get();
     }
     descriptor_of(t, t.arch_thread(), selector).map_or(u64::MAX, |d| {
         let segment = UserDesc::from_descriptor(0, d);
-        let ip = if segment.seg_32bit() { regs.ip } else { regs.ip & 0xffff };
+        let ip = if segment.seg_32bit() { regs.ip.get() } else { regs.ip.get() & 0xffff };
         ip.wrapping_add(segment.base_addr.into())
     })
 }
@@ -54,17 +54,16 @@ fn sets_trap_flag(code: &[u8], long_mode: bool) -> bool {
 /// Sets the trap flag for the tracer. Returns whether it is not the program's own
 /// (`enable_single_step`).
 fn enable_single_step(t: &Tracee) -> bool {
-    let mut regs = t.regs();
+    let regs = t.regs();
     if t.test_flag(tif::SINGLESTEP) {
         // A step into the kernel has cleared it.
-        regs.flags |= eflags::TF;
+        regs.flags.update(|v| v | eflags::TF);
     }
     // A step over a system call ends before the program's next instruction.
     t.set_flag(tif::SINGLESTEP | tif::SYSCALL_EXIT_TRAP);
-    let before = regs.flags;
-    regs.flags |= eflags::TF;
-    t.set_regs(&regs);
-    if is_setting_trap_flag(t, &regs) {
+    let before = regs.flags.get();
+    regs.flags.update(|v| v | eflags::TF);
+    if is_setting_trap_flag(t, regs) {
         t.clear_flag(tif::FORCED_TF);
         return false;
     }
@@ -92,13 +91,11 @@ pub fn user_enable_block_step(t: &Tracee) {
 
 /// No steps any more.
 pub fn user_disable_single_step(t: &Tracee) {
-    let mut regs = t.regs();
-    disable(t, &mut regs);
-    t.set_regs(&regs);
+    disable(t, t.regs());
 }
 
 /// The same for the running task, with its user registers.
-pub fn disable_own_single_step(cur: Current, regs: &mut PtRegs) {
+pub fn disable_own_single_step(cur: Current, regs: &PtRegs) {
     if cur.test_flag(tif::BLOCKSTEP) {
         set_block_step(false);
     }
@@ -106,15 +103,15 @@ pub fn disable_own_single_step(cur: Current, regs: &mut PtRegs) {
 }
 
 /// A child does not step as its parent does.
-pub fn forget_single_step(parent: &Task, regs: &mut PtRegs) {
+pub fn forget_single_step(parent: &Task, regs: &PtRegs) {
     if parent.test_flag(tif::FORCED_TF) {
-        regs.flags &= !eflags::TF;
+        regs.flags.update(|v| v & !eflags::TF);
     }
 }
 
-fn disable(t: &Task, regs: &mut PtRegs) {
+fn disable(t: &Task, regs: &PtRegs) {
     if t.test_flag(tif::FORCED_TF) {
-        regs.flags &= !eflags::TF;
+        regs.flags.update(|v| v & !eflags::TF);
     }
     t.clear_flag(tif::SINGLESTEP | tif::SYSCALL_EXIT_TRAP | tif::FORCED_TF | tif::BLOCKSTEP);
 }
@@ -139,7 +136,7 @@ pub fn user_single_step_report(regs: &PtRegs) {
     let cur = current();
     cur.thread().trap_nr.set(u64::from(Vector::Debug.nr()));
     cur.thread().error_code.set(0);
-    force_sig_fault(SIGTRAP, TRAP_BRKPT, regs.ip);
+    force_sig_fault(SIGTRAP, TRAP_BRKPT, regs.ip.get());
 }
 
 #[cfg(test)]

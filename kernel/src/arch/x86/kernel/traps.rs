@@ -57,7 +57,7 @@ use decide::{Addr, Decision, Facts, LogLine, SI_KERNEL, Vector};
 /// Turns interrupts on if the interrupted context had them on.
 #[inline]
 fn conditional_sti(regs: &PtRegs) {
-    if regs.flags & eflags::IF != 0 {
+    if regs.flags.get() & eflags::IF != 0 {
         local_irq_enable();
     }
 }
@@ -65,7 +65,7 @@ fn conditional_sti(regs: &PtRegs) {
 /// Undoes [`conditional_sti`]: exceptions are left with interrupts off.
 #[inline]
 fn conditional_cli(regs: &PtRegs) {
-    if regs.flags & eflags::IF != 0 {
+    if regs.flags.get() & eflags::IF != 0 {
         local_irq_disable();
     }
 }
@@ -93,7 +93,7 @@ fn set_trap(tsk: Current, vector: Vector, error_code: u64) {
 /// Deals with an exception of kernel mode: continues where the exception table says, else dies.
 /// Returns whether it was one (virtual-8086 mode, the documents' other case, does not exist in
 /// 64-bit mode).
-fn do_trap_no_signal(vector: Vector, regs: &mut PtRegs, error_code: u64) -> bool {
+fn do_trap_no_signal(vector: Vector, regs: &PtRegs, error_code: u64) -> bool {
     let tsk = current();
     if !regs.user_mode() {
         if !fixup_exception(regs, vector.nr()) {
@@ -114,10 +114,10 @@ fn show_signal(tsk: &Task, sig: i32, kind: &str, desc: &str, regs: &PtRegs, erro
         pr_info!(
             "traps: {}[{pid}] {kind}{desc} ip:{:x} sp:{:x} error:{error_code:x}",
             Comm(&comm),
-            regs.ip,
-            regs.sp
+            regs.ip.get(),
+            regs.sp.get()
         );
-        print_vma_addr(" in ", regs.ip as usize);
+        print_vma_addr(" in ", regs.ip.get() as usize);
         pr_cont!("\n");
     }
 }
@@ -129,7 +129,7 @@ fn fill_trap_info(regs: &PtRegs, code: i32, addr: Addr) -> Option<(i32, u64)> {
         return None;
     }
     let addr = match addr {
-        Addr::Ip => regs.ip,
+        Addr::Ip => regs.ip.get(),
         Addr::None => 0,
     };
     Some((code, addr))
@@ -152,7 +152,7 @@ fn send_decision(vector: Vector, decision: Decision, regs: &PtRegs, error_code: 
 }
 
 /// Kernel mode: fixup or death. User mode: the signal.
-fn do_trap(vector: Vector, regs: &mut PtRegs, error_code: u64) {
+fn do_trap(vector: Vector, regs: &PtRegs, error_code: u64) {
     if do_trap_no_signal(vector, regs, error_code) {
         return;
     }
@@ -171,7 +171,7 @@ fn signr(vector: Vector) -> i32 {
 }
 
 /// What the handlers that [`do_error!`] defines have in common.
-fn do_error_trap(regs: &mut PtRegs, error_code: u64, vector: Vector) {
+fn do_error_trap(regs: &PtRegs, error_code: u64, vector: Vector) {
     let prev_state = exception_enter();
     if notify_die(DieVal::Trap, vector.name(), regs, error_code, vector.nr(), signr(vector))
         != NotifyResult::Stop
@@ -194,7 +194,7 @@ macro_rules! do_error {
             const _: () = assert!(Vector::$vector.has_error_code() == do_error!(@has $err));
             #[doc = concat!("Handles `", stringify!($vector), "`.")]
             #[allow(non_snake_case)]
-            pub extern "C" fn $handler(regs: &mut PtRegs, error_code: u64) {
+            pub extern "C" fn $handler(regs: &PtRegs, error_code: u64) {
                 do_error_trap(regs, do_error!(@code $err, error_code), Vector::$vector);
             }
         )*
@@ -213,14 +213,14 @@ do_error! {
 }
 
 /// #UD. In the kernel it is how `BUG` and `WARN` speak up.
-pub extern "C" fn do_invalid_op(regs: &mut PtRegs, _error_code: u64) {
+pub extern "C" fn do_invalid_op(regs: &PtRegs, _error_code: u64) {
     if !regs.user_mode() {
         conditional_sti(regs);
         let warned = report_bug(regs);
         conditional_cli(regs);
         if warned {
             // Behind the `ud2`.
-            regs.ip += 2;
+            regs.ip.update(|v| v + 2);
             return;
         }
     }
@@ -230,7 +230,7 @@ pub extern "C" fn do_invalid_op(regs: &mut PtRegs, _error_code: u64) {
 /// #BP. In the kernel it may have been hit anywhere, and unless somebody on the die chain
 /// has placed it, it is fatal.
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-pub extern "C" fn do_int3(regs: &mut PtRegs, _error_code: u64) {
+pub extern "C" fn do_int3(regs: &PtRegs, _error_code: u64) {
     let v = Vector::Breakpoint;
     if !regs.user_mode() {
         ist_enter();
@@ -251,7 +251,7 @@ pub extern "C" fn do_int3(regs: &mut PtRegs, _error_code: u64) {
 }
 
 /// #GP. Most of user mode's illegal acts.
-pub extern "C" fn do_general_protection(regs: &mut PtRegs, error_code: u64) {
+pub extern "C" fn do_general_protection(regs: &PtRegs, error_code: u64) {
     let prev_state = exception_enter();
     conditional_sti(regs);
     let v = Vector::GeneralProtection;
@@ -273,7 +273,7 @@ pub extern "C" fn do_general_protection(regs: &mut PtRegs, error_code: u64) {
 
 /// A #GP of the kernel's own.
 #[cold]
-fn kernel_general_protection(regs: &mut PtRegs, error_code: u64) {
+fn kernel_general_protection(regs: &PtRegs, error_code: u64) {
     let v = Vector::GeneralProtection;
     if fixup_exception(regs, v.nr()) {
         return;
@@ -331,20 +331,20 @@ pub(super) fn local_db_restore(dr7: u64) {
 
 /// #DB: single step, breakpoint registers, `int1`.
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-pub extern "C" fn do_debug(regs: &mut PtRegs, _error_code: u64) {
+pub extern "C" fn do_debug(regs: &PtRegs, _error_code: u64) {
     let dr6 = debug_read_clear_dr6();
     if regs.user_mode() { debug_user(regs, dr6) } else { debug_kernel(regs, dr6) }
 }
 
 /// Asks the die chain, whose members clear the reasons that were theirs.
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-fn notify_debug(regs: &mut PtRegs, dr6: &mut u64) -> bool {
+fn notify_debug(regs: &PtRegs, dr6: &mut u64) -> bool {
     let at = core::ptr::from_mut(dr6) as u64;
     notify_die(DieVal::Debug, Vector::Debug.name(), regs, at, Vector::Debug.nr(), SIGTRAP)
         == NotifyResult::Stop
 }
 
-fn debug_user(regs: &mut PtRegs, mut dr6: u64) {
+fn debug_user(regs: &PtRegs, mut dr6: u64) {
     let prev_state = exception_enter();
     let tsk = current();
     tsk.thread().virtual_dr6.set(dr6 & decide::DR_STEP);
@@ -368,8 +368,8 @@ fn debug_user(regs: &mut PtRegs, mut dr6: u64) {
 /// An instruction of user mode's has been emulated: a step over it ends here. On its own the
 /// CPU would go one instruction further. (It does where Linux 6.1 emulates; a real x87
 /// instruction can be stepped over.)
-pub fn end_emulated_step(regs: &mut PtRegs) {
-    if regs.flags & eflags::TF != 0 && !current().test_flag(tif::BLOCKSTEP) {
+pub fn end_emulated_step(regs: &PtRegs) {
+    if regs.flags.get() & eflags::TF != 0 && !current().test_flag(tif::BLOCKSTEP) {
         debug_user(regs, decide::DR_STEP);
     }
 }
@@ -391,32 +391,32 @@ fn is_sysenter_singlestep(ip: u64) -> bool {
 }
 
 #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-fn debug_kernel(regs: &mut PtRegs, mut dr6: u64) {
+fn debug_kernel(regs: &PtRegs, mut dr6: u64) {
     let dr7 = local_db_save();
     ist_enter();
     if current().test_flag(tif::BLOCKSTEP) {
         // The CPU has forgotten that user mode's steps are whole blocks.
         set_block_step(true);
     }
-    if dr6 & decide::DR_STEP != 0 && is_sysenter_singlestep(regs.ip) {
+    if dr6 & decide::DR_STEP != 0 && is_sysenter_singlestep(regs.ip.get()) {
         // TF stays: the program's flags are being taken from the CPU's.
         dr6 &= !decide::DR_STEP;
     }
     // In the entry code a trap flag of user mode's may still be seen.
-    if dr6 & decide::DR_STEP != 0 && sections::entry_text().contains(&regs.ip) && !kprobes::stepping() {
+    if dr6 & decide::DR_STEP != 0 && sections::entry_text().contains(&regs.ip.get()) && !kprobes::stepping() {
         // User mode entered the kernel with TF set; it is user mode's step.
         dr6 &= !decide::DR_STEP;
-        regs.flags &= !eflags::TF;
+        regs.flags.update(|v| v & !eflags::TF);
     }
     if dr6 != 0 && !notify_debug(regs, &mut dr6) && warn_on_once!(dr6 & decide::DR_STEP != 0) {
-        regs.flags &= !eflags::TF;
+        regs.flags.update(|v| v & !eflags::TF);
     }
     ist_exit();
     local_db_restore(dr7);
 }
 
 /// #BR: a check of the memory protection extensions, or `bound`.
-pub extern "C" fn do_bounds(regs: &mut PtRegs, _error_code: u64) {
+pub extern "C" fn do_bounds(regs: &PtRegs, _error_code: u64) {
     let prev_state = exception_enter();
     let v = Vector::Bounds;
     if notify_die(DieVal::Trap, v.name(), regs, 0, v.nr(), SIGSEGV) != NotifyResult::Stop {
@@ -441,7 +441,7 @@ pub extern "C" fn do_bounds(regs: &mut PtRegs, _error_code: u64) {
 }
 
 /// #AC.
-pub extern "C" fn do_alignment_check(regs: &mut PtRegs, error_code: u64) {
+pub extern "C" fn do_alignment_check(regs: &PtRegs, error_code: u64) {
     let prev_state = exception_enter();
     let v = Vector::AlignmentCheck;
     if notify_die(DieVal::Trap, v.name(), regs, error_code, v.nr(), SIGBUS) != NotifyResult::Stop {
@@ -458,7 +458,7 @@ pub extern "C" fn do_alignment_check(regs: &mut PtRegs, error_code: u64) {
 /// #NM. Without an FPU the instruction is emulated. In lazy mode the task uses the FPU for the first time since it was switched to,
 /// or the kernel does on its behalf: it gets its registers. In eager mode it cannot come:
 /// if CR0.TS was set nevertheless, it is cleared and the instruction tried again.
-pub extern "C" fn do_device_not_available(regs: &mut PtRegs, _error_code: u64) {
+pub extern "C" fn do_device_not_available(regs: &PtRegs, _error_code: u64) {
     use x86_64::registers::control::{Cr0, Cr0Flags};
     let prev_state = exception_enter();
     let cr0 = Cr0::read();
@@ -501,7 +501,7 @@ fn pending_fpu_exceptions(vector: Vector) -> u16 {
 }
 
 /// What #MF and #XF have in common.
-fn math_error(regs: &mut PtRegs, vector: Vector) {
+fn math_error(regs: &PtRegs, vector: Vector) {
     if !regs.user_mode() {
         conditional_sti(regs);
         if !fixup_exception(regs, vector.nr()) {
@@ -541,24 +541,24 @@ pub fn emulation_failed() {
 }
 
 /// #MF.
-pub extern "C" fn do_coprocessor_error(regs: &mut PtRegs, _error_code: u64) {
+pub extern "C" fn do_coprocessor_error(regs: &PtRegs, _error_code: u64) {
     let prev_state = exception_enter();
     math_error(regs, Vector::CoprocessorError);
     exception_exit(prev_state);
 }
 
 /// #XF.
-pub extern "C" fn do_simd_coprocessor_error(regs: &mut PtRegs, _error_code: u64) {
+pub extern "C" fn do_simd_coprocessor_error(regs: &PtRegs, _error_code: u64) {
     let prev_state = exception_enter();
     math_error(regs, Vector::SimdCoprocessorError);
     exception_exit(prev_state);
 }
 
 /// Vector 15, which only an erratum of the Pentium Pro raises.
-pub extern "C" fn do_spurious_interrupt_bug(_regs: &mut PtRegs, _error_code: u64) {}
+pub extern "C" fn do_spurious_interrupt_bug(_regs: &PtRegs, _error_code: u64) {}
 
 /// Reports that a kernel stack has run into its guard page, and kills the task.
-fn handle_stack_overflow(regs: &mut PtRegs, address: u64, stack: &StackInfo) -> ! {
+fn handle_stack_overflow(regs: &PtRegs, address: u64, stack: &StackInfo) -> ! {
     let (at, begin, end) = (HashedPtr(address as usize), HashedPtr(stack.begin), HashedPtr(stack.end));
     pr_emerg!("BUG: {} stack guard page was hit at {at} (stack is {begin}..{end})\n", stack.name);
     die("stack guard page", regs, 0);
@@ -567,13 +567,13 @@ fn handle_stack_overflow(regs: &mut PtRegs, address: u64, stack: &StackInfo) -> 
 
 /// If `address`, which the kernel could not reach, lies in a stack's guard page: reports an overflow
 /// on the double-fault stack, as the task's own has no room left. Otherwise returns.
-pub fn check_stack_overflow(regs: &mut PtRegs, address: u64) {
+pub fn check_stack_overflow(regs: &PtRegs, address: u64) {
     let Some(stack) = get_stack_guard_info(address as usize) else {
         return;
     };
     #[cfg(target_os = "none")]
     {
-        extern "C" fn on_other_stack(regs: &mut PtRegs, address: u64, stack: &StackInfo) -> ! {
+        extern "C" fn on_other_stack(regs: &PtRegs, address: u64, stack: &StackInfo) -> ! {
             handle_stack_overflow(regs, address, stack)
         }
         // SAFETY: this CPU's TSS; its double-fault stack is not in use, and nothing returns to the
@@ -590,7 +590,7 @@ pub fn check_stack_overflow(regs: &mut PtRegs, address: u64) {
 
 /// #DF: an exception could not be delivered. Usually the kernel stack has overflowed into
 /// its guard page.
-pub extern "C" fn do_double_fault(regs: &mut PtRegs, error_code: u64) {
+pub extern "C" fn do_double_fault(regs: &PtRegs, error_code: u64) {
     let address = x86_64::registers::control::Cr2::read_raw();
     #[cfg(target_os = "none")]
     if crate::arch::x86::kernel::espfix_64::fixup_espfix_fault(regs) {
@@ -611,14 +611,12 @@ pub extern "C" fn do_double_fault(regs: &mut PtRegs, error_code: u64) {
 /// The `iret` to user mode could not load what it was given (a selector from `rt_sigreturn`,
 /// say). Makes the fault look as if user mode had raised it in the state that could not be
 /// loaded: returns the `pt_regs` to continue with, at the top of the task's stack.
-pub extern "C" fn fixup_bad_iret(bad_regs: &PtRegs) -> *mut PtRegs {
-    let to = (this_cpu().top_of_stack.get() as usize - size_of::<PtRegs>()) as *mut PtRegs;
-    // The two may overlap: through a copy.
-    let mut regs = *bad_regs;
+pub extern "C" fn fixup_bad_iret(bad_regs: &PtRegs) -> *const PtRegs {
+    // Where they go and where they are may overlap: through a copy.
+    let regs = bad_regs.clone();
     // SAFETY: RSP was on the five words that `iret` refused, on the task's stack.
-    let [ip, cs, flags, sp, ss] = unsafe { *(bad_regs.sp as *const [u64; 5]) };
-    regs = PtRegs { ip, cs, flags, sp, ss, ..regs };
-    // SAFETY: the top of the running task's stack is where its user registers belong.
-    unsafe { to.write(regs) };
-    to
+    regs.set_iret_frame(unsafe { *(bad_regs.sp.get() as *const [u64; 5]) });
+    let cur = current();
+    cur.pt_regs().copy_from(&regs);
+    cur.pt_regs()
 }

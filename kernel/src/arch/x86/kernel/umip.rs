@@ -91,7 +91,13 @@ fn umip_printk(regs: &PtRegs, level: u8, what: core::fmt::Arguments<'_>) {
         let cur = current();
         let comm = cur.comm();
         let name = crate::kernel::panic::Comm(&comm);
-        crate::printk!(level, "umip: {name}[{}] ip:{:x} sp:{:x}: {what}", cur.pid(), regs.ip, regs.sp);
+        crate::printk!(
+            level,
+            "umip: {name}[{}] ip:{:x} sp:{:x}: {what}",
+            cur.pid(),
+            regs.ip.get(),
+            regs.sp.get()
+        );
     }
 }
 
@@ -116,7 +122,7 @@ fn force_sig_info_umip_fault(regs: &PtRegs, addr: u64) {
 /// Emulates the instruction that raised a #GP, if it is one of these. Returns whether it
 /// was: then the program goes on behind it, or has a signal coming.
 #[cold]
-pub fn fixup_umip_exception(regs: &mut PtRegs) -> bool {
+pub fn fixup_umip_exception(regs: &PtRegs) -> bool {
     let Some(bytes) = fetch_from_user(regs) else { return false };
     // Most of what raises #GP is something else, and decoding takes a while.
     if !matches!(opcode_of(&bytes), Some((0x0f, Some(0x00 | 0x01)))) {
@@ -133,7 +139,7 @@ pub fn fixup_umip_exception(regs: &mut PtRegs) -> bool {
         let Some((n, mask)) = gpr_of(insn.op0_register()) else { return false };
         let Some(r) = gpr(regs, n) else { return false };
         // Only as many bytes as the operand has: what is above them stays.
-        *r = *r & !mask | which.value(has_ldt) & mask;
+        r.set(r.get() & !mask | which.value(has_ldt) & mask);
     } else {
         let Some(addr) = addr_ref(&insn, 0, regs, bits) else { return false };
         let (image, len) = which.memory_image(has_ldt, bits);
@@ -142,7 +148,7 @@ pub fn fixup_umip_exception(regs: &mut PtRegs) -> bool {
             return true;
         }
     }
-    regs.ip = regs.ip.wrapping_add(insn.len() as u64);
+    regs.ip.set(regs.ip.get().wrapping_add(insn.len() as u64));
     true
 }
 

@@ -8,6 +8,7 @@ use crate::arch::x86::lib::usercopy::{TASK_SIZE_MAX, copy_from_user_partial};
 use crate::arch::x86::ptrace::PtRegs;
 use crate::arch::x86::segment::{GDT_ENTRY_TLS_MIN, USER_CS, USER_DS, USER32_CS};
 use crate::kernel::task::{Task, current};
+use core::cell::Cell;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Register};
 
 /// Longest instruction (`MAX_INSN_SIZE`).
@@ -41,7 +42,7 @@ fn selector_base(selector: u16) -> Option<u64> {
 
 /// How wide the code at `regs` is: 64, 32 or 16 bits (`insn_get_code_seg_params`).
 pub fn code_bits(regs: &PtRegs) -> Option<u32> {
-    match regs.cs as u16 {
+    match regs.cs.get() as u16 {
         USER_CS => Some(64),
         USER32_CS => Some(32),
         s => program_descriptor(s).map(|d| if UserDesc::from_descriptor(0, d).seg_32bit() { 32 } else { 16 }),
@@ -50,8 +51,8 @@ pub fn code_bits(regs: &PtRegs) -> Option<u32> {
 
 /// Where the instruction at `regs` is (`insn_get_effective_ip`).
 pub fn effective_ip(regs: &PtRegs) -> Option<u64> {
-    let base = if code_bits(regs)? == 64 { 0 } else { selector_base(regs.cs as u16)? };
-    Some(base.wrapping_add(regs.ip))
+    let base = if code_bits(regs)? == 64 { 0 } else { selector_base(regs.cs.get() as u16)? };
+    Some(base.wrapping_add(regs.ip.get()))
 }
 
 /// The bytes at `regs`, as many as there are (`insn_fetch_from_user`).
@@ -81,7 +82,7 @@ pub fn decode_from_regs(regs: &PtRegs, bytes: &[u8]) -> Option<Instruction> {
 }
 
 fn decode_with(regs: &PtRegs, bytes: &[u8], options: u32) -> Option<Instruction> {
-    let insn = Decoder::with_ip(code_bits(regs)?, bytes, regs.ip, options).decode();
+    let insn = Decoder::with_ip(code_bits(regs)?, bytes, regs.ip.get(), options).decode();
     (!insn.is_invalid()).then_some(insn)
 }
 
@@ -94,7 +95,7 @@ pub fn decode_any_from_regs(regs: &PtRegs, bytes: &[u8]) -> Option<Instruction> 
 /// Whether the bytes fetched at `regs` end before their instruction does.
 pub fn ends_early(regs: &PtRegs, bytes: &[u8]) -> bool {
     let Some(bits) = code_bits(regs) else { return false };
-    let mut decoder = Decoder::with_ip(bits, bytes, regs.ip, DecoderOptions::MPX);
+    let mut decoder = Decoder::with_ip(bits, bytes, regs.ip.get(), DecoderOptions::MPX);
     let _ = decoder.decode();
     decoder.last_error() == DecoderError::NoMoreBytes
 }
@@ -111,8 +112,8 @@ fn segment_base(regs: &PtRegs, segment: Register, bits: u32) -> Option<u64> {
     }
     let t = segments::selectors();
     match segment {
-        Register::CS => selector_base(regs.cs as u16),
-        Register::SS => selector_base(regs.ss as u16),
+        Register::CS => selector_base(regs.cs.get() as u16),
+        Register::SS => selector_base(regs.ss.get() as u16),
         Register::DS => selector_base(t.ds),
         Register::ES => selector_base(t.es),
         Register::FS => selector_base(t.fs),
@@ -122,24 +123,24 @@ fn segment_base(regs: &PtRegs, segment: Register, bits: u32) -> Option<u64> {
 }
 
 /// The user register that a register number of 0 to 15 names.
-pub fn gpr(regs: &mut PtRegs, n: usize) -> Option<&mut u64> {
+pub fn gpr(regs: &PtRegs, n: usize) -> Option<&Cell<u64>> {
     Some(match n {
-        0 => &mut regs.ax,
-        1 => &mut regs.cx,
-        2 => &mut regs.dx,
-        3 => &mut regs.bx,
-        4 => &mut regs.sp,
-        5 => &mut regs.bp,
-        6 => &mut regs.si,
-        7 => &mut regs.di,
-        8 => &mut regs.r8,
-        9 => &mut regs.r9,
-        10 => &mut regs.r10,
-        11 => &mut regs.r11,
-        12 => &mut regs.r12,
-        13 => &mut regs.r13,
-        14 => &mut regs.r14,
-        15 => &mut regs.r15,
+        0 => &regs.ax,
+        1 => &regs.cx,
+        2 => &regs.dx,
+        3 => &regs.bx,
+        4 => &regs.sp,
+        5 => &regs.bp,
+        6 => &regs.si,
+        7 => &regs.di,
+        8 => &regs.r8,
+        9 => &regs.r9,
+        10 => &regs.r10,
+        11 => &regs.r11,
+        12 => &regs.r12,
+        13 => &regs.r13,
+        14 => &regs.r14,
+        15 => &regs.r15,
         _ => return None,
     })
 }
@@ -156,10 +157,9 @@ pub fn gpr_of(register: Register) -> Option<(usize, u64)> {
 /// The linear address of the instruction's memory operand `operand`
 /// (`insn_get_addr_ref`); `None` if a segment is not usable.
 pub fn addr_ref(insn: &Instruction, operand: u32, regs: &PtRegs, bits: u32) -> Option<u64> {
-    let mut copy = *regs;
     let addr = insn.virtual_address(operand, 0, |register, _, _| {
         let Some((n, mask)) = gpr_of(register) else { return segment_base(regs, register, bits) };
-        Some(*gpr(&mut copy, n)? & mask)
+        Some(gpr(regs, n)?.get() & mask)
     })?;
     Some(if bits == 64 { addr } else { addr & 0xffff_ffff })
 }

@@ -27,7 +27,7 @@ use iced_x86::{Instruction, Mnemonic};
 /// What the emulator is called with (`struct math_emu_info`).
 pub struct MathEmuInfo<'a> {
     /// The registers of the task that used the FPU.
-    pub regs: &'a mut PtRegs,
+    pub regs: &'a PtRegs,
 }
 
 /// Instructions that do not wait for an exception to be reported, but for `fwait`.
@@ -222,7 +222,7 @@ fn opcode(bytes: &[u8]) -> u16 {
 }
 
 /// Emulates the instruction. On success `regs` are those behind it.
-fn emulate(regs: &mut PtRegs, bytes: &[u8]) -> Result<(), Stop> {
+fn emulate(regs: &PtRegs, bytes: &[u8]) -> Result<(), Stop> {
     // CR0.EM makes MMX and SSE invalid. QEMU's TCG looks at CR0.TS first.
     if matches!(opcode_of(bytes), Some((0x0f, second)) if second != Some(0xae)) {
         return Err(Stop::Invalid);
@@ -234,19 +234,21 @@ fn emulate(regs: &mut PtRegs, bytes: &[u8]) -> Result<(), Stop> {
     let cur = current();
     let fpu_image = &cur.thread().fpu;
     let mut fpu = fpu_image.soft();
-    let mut m = Machine { flags: regs.flags, ax: regs.ax, memory: &mut operand };
+    let mut m = Machine { flags: regs.flags.get(), ax: regs.ax.get(), memory: &mut operand };
     fpu.execute(&insn, &mut m)?;
-    (regs.flags, regs.ax) = (m.flags, m.ax);
+    let Machine { flags, ax, .. } = m;
+    regs.flags.set(flags);
+    regs.ax.set(ax);
     if !is_control(insn.mnemonic()) {
-        (fpu.fop, fpu.fip) = (opcode(&bytes[..insn.len()]), regs.ip);
+        (fpu.fop, fpu.fip) = (opcode(&bytes[..insn.len()]), regs.ip.get());
         if has_memory(&insn) {
             fpu.fdp = addr;
         }
     }
     fpu_image.set_soft(&fpu);
-    regs.ip = regs.ip.wrapping_add(insn.len() as u64);
+    regs.ip.set(regs.ip.get().wrapping_add(insn.len() as u64));
     if bits != 64 {
-        regs.ip &= 0xffff_ffff;
+        regs.ip.update(|v| v & 0xffff_ffff);
     }
     Ok(())
 }
@@ -265,7 +267,7 @@ fn log_unknown(regs: &PtRegs, bytes: &[u8]) {
     }
     let (cur, comm) = (current(), current().comm());
     let name = crate::kernel::panic::Comm(&comm);
-    crate::pr_info!("math_emulate: {name}[{}] ip:{:x}: no emulation of", cur.pid(), regs.ip);
+    crate::pr_info!("math_emulate: {name}[{}] ip:{:x}: no emulation of", cur.pid(), regs.ip.get());
     for b in &bytes[..bytes.len().min(8)] {
         crate::pr_cont!(" {b:02x}");
     }

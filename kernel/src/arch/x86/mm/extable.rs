@@ -129,16 +129,16 @@ pub fn search_extable(table: &[ExceptionTableEntry], ip: usize) -> Option<(usize
 
 /// What to change in the saved registers so that the fault is recovered from:
 /// the decision alone, without touching anything.
-fn apply(regs: &mut PtRegs, fixup: usize, kind: ExType, trapnr: u8) {
+fn apply(regs: &PtRegs, fixup: usize, kind: ExType, trapnr: u8) {
     match kind {
         ExType::Default | ExType::Uaccess | ExType::Wrmsr | ExType::FpuRestore => {}
-        ExType::Fault => regs.ax = u64::from(trapnr),
+        ExType::Fault => regs.ax.set(u64::from(trapnr)),
         ExType::Rdmsr => {
-            regs.ax = 0;
-            regs.dx = 0;
+            regs.ax.set(0);
+            regs.dx.set(0);
         }
     }
-    regs.ip = fixup as u64;
+    regs.ip.set(fixup as u64);
 }
 
 /// What the log says of recoveries that nobody meant to happen, each kind once.
@@ -174,7 +174,7 @@ mod report {
     fn unchecked_rdmsr(regs: &PtRegs) {
         static SAID: AtomicBool = AtomicBool::new(false);
         if first(&SAID) {
-            let (msr, ip) = (regs.cx as u32, regs.ip);
+            let (msr, ip) = (regs.cx.get() as u32, regs.ip.get());
             crate::pr_warn!(
                 "unchecked MSR access error: RDMSR from 0x{msr:x} at rIP: 0x{ip:x} ({})\n",
                 Symbol(ip)
@@ -186,7 +186,8 @@ mod report {
     fn unchecked_wrmsr(regs: &PtRegs) {
         static SAID: AtomicBool = AtomicBool::new(false);
         if first(&SAID) {
-            let (msr, hi, lo, ip) = (regs.cx as u32, regs.dx as u32, regs.ax as u32, regs.ip);
+            let (msr, hi, lo, ip) =
+                (regs.cx.get() as u32, regs.dx.get() as u32, regs.ax.get() as u32, regs.ip.get());
             crate::pr_warn!(
                 "unchecked MSR access error: WRMSR to 0x{msr:x} (tried to write 0x{hi:08x}{lo:08x}) at rIP: 0x{ip:x} ({})\n",
                 Symbol(ip)
@@ -200,7 +201,7 @@ mod report {
         crate::warn_on!(
             first(&SAID),
             "Bad FPU state detected at {}, reinitializing FPU registers.",
-            Backtrace(regs.ip)
+            Backtrace(regs.ip.get())
         );
     }
 }
@@ -244,8 +245,8 @@ pub fn sort_main_extable() {}
 /// Recovers from a kernel-mode fault if its instruction is in the table.
 /// Returns false if it is not: then the fault is a bug.
 #[cfg(target_os = "none")]
-pub fn fixup_exception(regs: &mut PtRegs, trapnr: u8) -> bool {
-    match search_extable(main_table(), regs.ip as usize) {
+pub fn fixup_exception(regs: &PtRegs, trapnr: u8) -> bool {
+    match search_extable(main_table(), regs.ip.get() as usize) {
         Some((fixup, kind)) => {
             if matches!(kind, ExType::Rdmsr | ExType::Wrmsr | ExType::FpuRestore) {
                 report::unexpected_fixup(kind, regs);
@@ -259,7 +260,7 @@ pub fn fixup_exception(regs: &mut PtRegs, trapnr: u8) -> bool {
 
 /// Recovers from a kernel-mode fault; on the host there is no table.
 #[cfg(not(target_os = "none"))]
-pub fn fixup_exception(_regs: &mut PtRegs, _trapnr: u8) -> bool {
+pub fn fixup_exception(_regs: &PtRegs, _trapnr: u8) -> bool {
     false
 }
 
@@ -285,14 +286,14 @@ mod tests {
 
     #[test]
     fn kinds_change_what_they_say() {
-        let mut r = PtRegs { ax: 1, dx: 2, ip: 3, ..PtRegs::default() };
-        apply(&mut r, 0x99, ExType::Fault, 14);
-        assert_eq!((r.ax, r.dx, r.ip), (14, 2, 0x99));
-        apply(&mut r, 0x98, ExType::Rdmsr, 13);
-        assert_eq!((r.ax, r.dx, r.ip), (0, 0, 0x98));
-        let before = PtRegs { ax: 5, dx: 6, ..PtRegs::default() };
-        let mut r = before;
-        apply(&mut r, 0x97, ExType::Default, 14);
-        assert_eq!(r, PtRegs { ip: 0x97, ..before });
+        let r = PtRegs { ax: 1.into(), dx: 2.into(), ip: 3.into(), ..PtRegs::default() };
+        apply(&r, 0x99, ExType::Fault, 14);
+        assert_eq!((r.ax.get(), r.dx.get(), r.ip.get()), (14, 2, 0x99));
+        apply(&r, 0x98, ExType::Rdmsr, 13);
+        assert_eq!((r.ax.get(), r.dx.get(), r.ip.get()), (0, 0, 0x98));
+        let before = PtRegs { ax: 5.into(), dx: 6.into(), ..PtRegs::default() };
+        let r = before.clone();
+        apply(&r, 0x97, ExType::Default, 14);
+        assert_eq!(r, PtRegs { ip: 0x97.into(), ..before });
     }
 }

@@ -222,7 +222,7 @@ fn ask_mm(mm: &Mm, regs: &PtRegs, f: &Fault) -> MmAnswer {
         Some(st) => st,
         // Supervisor code outside the exception table faults by mistake, perhaps
         // with this very lock held.
-        None if !regs.user_mode() && !search_exception_tables(regs.ip) => return MmAnswer::Busy,
+        None if !regs.user_mode() && !search_exception_tables(regs.ip.get()) => return MmAnswer::Busy,
         None => mm.lock(),
     };
     let address = f.address as usize;
@@ -243,7 +243,7 @@ fn ask_mm(mm: &Mm, regs: &PtRegs, f: &Fault) -> MmAnswer {
 
 /// The page fault exception (`DEFINE_IDTENTRY_RAW_ERRORCODE(exc_page_fault)`).
 /// Interrupts are off on entry and on return.
-pub fn exc_page_fault(regs: &mut PtRegs, error_code: u64, address: u64) {
+pub fn exc_page_fault(regs: &PtRegs, error_code: u64, address: u64) {
     let prev = exception_enter();
     do_user_addr_fault(regs, error_code, address);
     local_irq_disable();
@@ -252,12 +252,12 @@ pub fn exc_page_fault(regs: &mut PtRegs, error_code: u64, address: u64) {
 
 /// Decides and delivers.
 #[inline]
-fn do_user_addr_fault(regs: &mut PtRegs, error_code: u64, address: u64) {
+fn do_user_addr_fault(regs: &PtRegs, error_code: u64, address: u64) {
     let f = Fault {
         error_code,
         address,
         user_mode: regs.user_mode(),
-        ac: regs.flags & eflags::AC != 0,
+        ac: regs.flags.get() & eflags::AC != 0,
         smap: crate::arch::x86::kernel::cpu::has_smap(),
         may_fault: this_cpu().has_current() && this_cpu().preempt_count.get() == 0,
     };
@@ -269,7 +269,7 @@ fn do_user_addr_fault(regs: &mut PtRegs, error_code: u64, address: u64) {
     }
     let r: &PtRegs = regs;
     let decision = decide(&f, || {
-        if f.user_mode || r.flags & eflags::IF != 0 {
+        if f.user_mode || r.flags.get() & eflags::IF != 0 {
             local_irq_enable();
         }
         with_current_mm(|mm| ask_mm(mm, r, &f)).unwrap_or(MmAnswer::NoVma)
@@ -282,7 +282,7 @@ fn do_user_addr_fault(regs: &mut PtRegs, error_code: u64, address: u64) {
 /// Does what was decided.
 #[cold]
 #[inline(never)]
-fn act(regs: &mut PtRegs, f: &Fault, decision: Decision) {
+fn act(regs: &PtRegs, f: &Fault, decision: Decision) {
     match decision {
         Decision::Handled => {}
         Decision::Signal(s) => bad_area_signal(regs, &s),
@@ -294,7 +294,7 @@ fn act(regs: &mut PtRegs, f: &Fault, decision: Decision) {
 }
 
 /// Recovers through the exception table, or reports a bug.
-fn kernelmode_fixup_or_oops(regs: &mut PtRegs, f: &Fault) {
+fn kernelmode_fixup_or_oops(regs: &PtRegs, f: &Fault) {
     if !fixup_exception(regs, X86_TRAP_PF) {
         page_fault_oops(regs, f.error_code, f.address);
     }
@@ -334,7 +334,7 @@ fn show_signal_msg(regs: &PtRegs, error_code: u64, address: u64) {
     let level = if cur.pid() > 1 { 6 } else { 0 };
     let comm = cur.comm();
     let comm = alloc::string::String::from_utf8_lossy(&comm);
-    let (pid, ip, sp) = (cur.pid(), regs.ip, regs.sp);
+    let (pid, ip, sp) = (cur.pid(), regs.ip.get(), regs.sp.get());
     printk!(level, "{comm}[{pid}]: segfault at {address:x} ip {ip:016x} sp {sp:016x} error {error_code:x}");
     print_vma_addr(" in ", ip as usize);
     let cpu = this_cpu().cpu_number.get();

@@ -137,7 +137,7 @@ fn show_fault_oops(regs: &PtRegs, error_code: u64, address: u64) {
 
 /// The kernel has made a mistake (or, see [`Fault`](super::fault::Fault), QEMU has made
 /// user mode look so): report it, and end the task with `SIGKILL`.
-pub fn page_fault_oops(regs: &mut PtRegs, error_code: u64, address: u64) {
+pub fn page_fault_oops(regs: &PtRegs, error_code: u64, address: u64) {
     // A stack may end in the middle of a function that has room for the fault itself. Only there:
     // the boot's stack lies in the image.
     if !regs.user_mode() && (VMALLOC_START..CPU_ENTRY_AREA_BASE).contains(&(address as usize)) {
@@ -156,7 +156,7 @@ pub fn page_fault_oops(regs: &mut PtRegs, error_code: u64, address: u64) {
 }
 
 /// A reserved bit is set in a page table: memory is corrupt.
-pub fn pgtable_bad(regs: &mut PtRegs, error_code: u64, address: u64) {
+pub fn pgtable_bad(regs: &PtRegs, error_code: u64, address: u64) {
     let flags = oops_begin();
     let comm = current().comm();
     pr_alert!("{}: Corrupted page table at address {address:x}\n", comm.escape_ascii());

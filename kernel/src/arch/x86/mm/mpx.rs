@@ -94,7 +94,7 @@ pub enum Bounds {
 }
 
 /// Why there was a #BR.
-pub fn handle_bounds(regs: &mut PtRegs) -> Bounds {
+pub fn handle_bounds(regs: &PtRegs) -> Bounds {
     let Some([cfg, bndstatus]) = bndcsr() else { return Bounds::Other };
     match bndstatus & BNDSTA_ERROR_CODE {
         1 => mpx_generate_siginfo(regs).map_or(Bounds::Other, Bounds::Violation),
@@ -114,16 +114,16 @@ fn checked_register(insn: &Instruction) -> Option<usize> {
 }
 
 /// What a check compares: the address of its operand, or the register.
-fn checked_address(insn: &Instruction, regs: &mut PtRegs) -> Option<u64> {
+fn checked_address(insn: &Instruction, regs: &PtRegs) -> Option<u64> {
     if insn.op1_kind() == OpKind::Register {
         let (n, mask) = gpr_of(insn.op1_register())?;
-        return Some(*gpr(regs, n)? & mask);
+        return Some(gpr(regs, n)?.get() & mask);
     }
     addr_ref(insn, 1, regs, code_bits(regs)?)
 }
 
 /// The signal for a pointer out of its bounds; `None` if there is no check at `regs`.
-fn mpx_generate_siginfo(regs: &mut PtRegs) -> Option<KernelSiginfo> {
+fn mpx_generate_siginfo(regs: &PtRegs) -> Option<KernelSiginfo> {
     let insn = decode_from_regs(regs, &fetch_from_user(regs)?)?;
     let n = checked_register(&insn)?;
     let mut b = [0; 16];
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn checks_and_what_they_check() {
-        let mut regs = PtRegs { cx: 0x1111, r9: 0x2222, ..PtRegs::default() };
+        let regs = PtRegs { cx: 0x1111.into(), r9: 0x2222.into(), ..PtRegs::default() };
         for (bytes, register, address) in [
             (&[0xf3, 0x0f, 0x1a, 0x01][..], Some(0), Some(0x1111)), // bndcl bnd0, [rcx]
             (&[0xf2, 0x0f, 0x1a, 0xd9], Some(3), Some(0x1111)),     // bndcu bnd3, rcx
@@ -222,7 +222,7 @@ mod tests {
             let insn = decode(bytes);
             assert_eq!(checked_register(&insn), register, "{bytes:02x?}");
             if register.is_some() && insn.op1_kind() == OpKind::Register {
-                assert_eq!(checked_address(&insn, &mut regs), address, "{bytes:02x?}");
+                assert_eq!(checked_address(&insn, &regs), address, "{bytes:02x?}");
             }
         }
     }

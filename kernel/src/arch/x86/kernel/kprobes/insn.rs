@@ -152,40 +152,40 @@ impl Insn {
     /// Sends `regs` to the copy at `copy` for one step, with interrupts off; returns the flags
     /// to be restored (`prepare_singlestep`).
     #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-    pub fn prepare_singlestep(regs: &mut PtRegs, copy: u64) -> u64 {
-        let saved = regs.flags & (eflags::TF | eflags::IF);
-        regs.flags = (regs.flags | eflags::TF) & !eflags::IF;
-        regs.ip = copy;
+    pub fn prepare_singlestep(regs: &PtRegs, copy: u64) -> u64 {
+        let saved = regs.flags.get() & (eflags::TF | eflags::IF);
+        regs.flags.set((regs.flags.get() | eflags::TF) & !eflags::IF);
+        regs.ip.set(copy);
         saved
     }
 
     /// Whether the step has not ended the instruction: a repeated one that stays where it is.
     #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
     pub fn goes_on(&self, regs: &PtRegs, copy: u64) -> bool {
-        self.special == Special::Repeats && regs.ip == copy
+        self.special == Special::Repeats && regs.ip.get() == copy
     }
 
     /// After the step: makes `regs` what they would be had the instruction been executed at
     /// `orig`. The word on top of the stack is `tos`; `saved` is what
     /// [`prepare_singlestep`](Self::prepare_singlestep) returned (`resume_execution`).
     #[cfg_attr(target_os = "none", unsafe(link_section = ".kprobes.text"))]
-    pub fn resume_execution(&self, regs: &mut PtRegs, tos: &mut u64, orig: u64, copy: u64, saved: u64) {
+    pub fn resume_execution(&self, regs: &PtRegs, tos: &mut u64, orig: u64, copy: u64, saved: u64) {
         let moved = orig.wrapping_sub(copy);
-        regs.flags &= !eflags::TF;
+        regs.flags.update(|v| v & !eflags::TF);
         match self.special {
-            Special::ModifiesIf => regs.flags |= saved & eflags::TF,
-            Special::None | Special::Repeats => regs.flags |= saved,
+            Special::ModifiesIf => regs.flags.update(|v| v | saved & eflags::TF),
+            Special::None | Special::Repeats => regs.flags.update(|v| v | saved),
             Special::Calls => {
-                regs.flags |= saved;
+                regs.flags.update(|v| v | saved);
                 *tos = tos.wrapping_add(moved);
             }
             Special::PushesFlags => {
-                regs.flags |= saved;
+                regs.flags.update(|v| v | saved);
                 *tos = *tos & !(eflags::TF | eflags::IF) | saved;
             }
         }
         match self.flow {
-            Flow::Relative => regs.ip = regs.ip.wrapping_add(moved),
+            Flow::Relative => regs.ip.set(regs.ip.get().wrapping_add(moved)),
             Flow::Absolute => {}
         }
     }
@@ -205,10 +205,10 @@ mod tests {
 
     /// Registers and stack as they are after the copy was stepped over, resumed.
     fn resumed(bytes: &[u8], ip: u64, flags: u64, tos: u64, saved: u64) -> (u64, u64, u64) {
-        let mut regs = PtRegs { ip, flags, ..PtRegs::default() };
+        let regs = PtRegs { ip: ip.into(), flags: flags.into(), ..PtRegs::default() };
         let mut tos = tos;
-        copy(bytes).unwrap().resume_execution(&mut regs, &mut tos, ORIG, COPY, saved);
-        (regs.ip, regs.flags, tos)
+        copy(bytes).unwrap().resume_execution(&regs, &mut tos, ORIG, COPY, saved);
+        (regs.ip.get(), regs.flags.get(), tos)
     }
 
     #[test]
@@ -241,9 +241,9 @@ mod tests {
         // cli and popfq say themselves what IF is.
         assert_eq!(resumed(&[0xfa], COPY + 1, 0x102, 0, 0x200).1, 0x002);
         assert_eq!(resumed(&[0x9d], COPY + 1, 0x202, 0, 0).1, 0x202);
-        let mut regs = PtRegs { ip: ORIG, flags: 0x246, ..PtRegs::default() };
-        assert_eq!(Insn::prepare_singlestep(&mut regs, COPY), 0x200);
-        assert_eq!((regs.ip, regs.flags), (COPY, 0x146));
+        let regs = PtRegs { ip: ORIG.into(), flags: 0x246.into(), ..PtRegs::default() };
+        assert_eq!(Insn::prepare_singlestep(&regs, COPY), 0x200);
+        assert_eq!((regs.ip.get(), regs.flags.get()), (COPY, 0x146));
     }
 
     #[test]
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn repeated_instructions_take_several_steps() {
         let i = copy(&[0xf3, 0xa4]).unwrap();
-        let at = |ip| PtRegs { ip, ..PtRegs::default() };
+        let at = |ip: u64| PtRegs { ip: ip.into(), ..PtRegs::default() };
         assert!(i.goes_on(&at(COPY), COPY));
         assert!(!i.goes_on(&at(COPY + 2), COPY));
         // A loop onto itself is a step each time.

@@ -98,7 +98,7 @@ pub(super) fn xfpregs_set(t: &Tracee, fx: &[u8]) -> Result {
 
 /// `fpregs_get`: the x87 state as FSAVE has it.
 pub(super) fn fpregs_get(t: Stopped<'_>) -> Result<Vec<u8>> {
-    let f = fxregs_of(t, xfeature::FP).to_fsave(t.regs().cs as u16, t.thread().ds.get());
+    let f = fxregs_of(t, xfeature::FP).to_fsave(t.regs().cs.get() as u16, t.thread().ds.get());
     super::regset::bytes(f.as_bytes())
 }
 

@@ -200,7 +200,7 @@ impl UserRegsetView {
 /// `PTRACE_GETREGSET` (or `PTRACE_SETREGSET`: `write`) with a buffer of `len` bytes; returns how many
 /// were looked at (`ptrace_regset`).
 pub fn ptrace_regset(t: &Tracee, write: bool, note: usize, buf: usize, len: usize) -> Result<usize> {
-    let set = task_user_regset_view(&t.regs()).find(note as u32)?;
+    let set = task_user_regset_view(t.regs()).find(note as u32)?;
     if !len.is_multiple_of(set.size) {
         return Err(EINVAL);
     }
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_code_decides() {
-        let view = |cs| task_user_regset_view(&PtRegs { cs, ..PtRegs::default() }).machine;
+        let view = |cs: u64| task_user_regset_view(&PtRegs { cs: cs.into(), ..PtRegs::default() }).machine;
         assert_eq!((view(0x33), view(0x23), view(7)), (62, 3, 3));
     }
 }

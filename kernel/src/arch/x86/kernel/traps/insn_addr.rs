@@ -15,7 +15,7 @@ const MAX_INSN_SIZE: usize = 15;
 /// address.
 pub fn gp_address(regs: &PtRegs) -> Option<(u64, bool)> {
     let mut insn = [0; MAX_INSN_SIZE];
-    copy_from_kernel_nofault(&mut insn, regs.ip as usize).ok()?;
+    copy_from_kernel_nofault(&mut insn, regs.ip.get() as usize).ok()?;
     let addr = operand_address(&insn, regs)?;
     let last = addr.wrapping_add(7);
     let noncanonical = |a: u64| (a as i64) << 16 >> 16 != a as i64;
@@ -77,8 +77,22 @@ fn immediate(op: u8, two_byte: bool, reg: u8, op16: bool) -> Option<u64> {
 /// The general register with a number.
 fn register(regs: &PtRegs, n: u8) -> u64 {
     let all = [
-        regs.ax, regs.cx, regs.dx, regs.bx, regs.sp, regs.bp, regs.si, regs.di, regs.r8, regs.r9, regs.r10,
-        regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
+        regs.ax.get(),
+        regs.cx.get(),
+        regs.dx.get(),
+        regs.bx.get(),
+        regs.sp.get(),
+        regs.bp.get(),
+        regs.si.get(),
+        regs.di.get(),
+        regs.r8.get(),
+        regs.r9.get(),
+        regs.r10.get(),
+        regs.r11.get(),
+        regs.r12.get(),
+        regs.r13.get(),
+        regs.r14.get(),
+        regs.r15.get(),
     ];
     all[usize::from(n & 15)]
 }
@@ -116,7 +130,7 @@ fn operand_address(insn: &[u8], regs: &PtRegs) -> Option<u64> {
     let modrm = b.next()?;
     let reg = modrm >> 3 & 7;
     memory_operand(&mut b, modrm, rex, regs, |end| {
-        let next = regs.ip.wrapping_add(end as u64).wrapping_add(immediate(op, two_byte, reg, op16)?);
+        let next = regs.ip.get().wrapping_add(end as u64).wrapping_add(immediate(op, two_byte, reg, op16)?);
         Some(next)
     })
 }
@@ -161,14 +175,14 @@ mod tests {
 
     fn regs() -> PtRegs {
         PtRegs {
-            ax: 0x8000_0000_0000_0000,
-            bx: 0x100,
-            cx: 3,
-            r12: 0x1200,
-            r13: 0x1300,
-            bp: 0xb0,
-            sp: 0x50,
-            ip: 0x1000,
+            ax: 0x8000_0000_0000_0000.into(),
+            bx: 0x100.into(),
+            cx: 3.into(),
+            r12: 0x1200.into(),
+            r13: 0x1300.into(),
+            bp: 0xb0.into(),
+            sp: 0x50.into(),
+            ip: 0x1000.into(),
             ..PtRegs::default()
         }
     }
