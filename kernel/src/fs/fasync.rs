@@ -6,7 +6,7 @@ use crate::errno::{EINVAL, ESRCH, Result};
 use crate::fs::file_table::{File, poll};
 use crate::kernel::cred::Cred;
 use crate::kernel::exit::ExitState;
-use crate::kernel::fork::{TASKLIST, for_each_process};
+use crate::kernel::fork::{TASKLIST, for_each_in_pgrp};
 use crate::kernel::signal::send::do_send_sig_info;
 use crate::kernel::signal::siginfo::{SI_SIGIO, SigFields, has_specific_codes};
 use crate::kernel::signal::sigset::{SIGIO, valid_signal};
@@ -123,7 +123,7 @@ pub fn f_getown_ex(f: &File) -> [i32; 2] {
         Owner::Thread(t) => thread(t).is_some(),
         // Who was named by the number of another thread than the first is told all the same.
         Owner::Process(p) => process(p).is_some_and(|t| t.tgid == s.number),
-        Owner::Group => TASKLIST.lock().iter().any(|t| t.signal.pgrp() == s.number),
+        Owner::Group => TASKLIST.lock().has_pgrp(s.number),
     };
     [s.kind as i32, if there { s.number } else { 0 }]
 }
@@ -203,11 +203,7 @@ impl State {
                     self.send_to(&t, PidType::Tgid, fd, band);
                 }
             }
-            Owner::Group => for_each_process(|t| {
-                if t.signal.pgrp() == self.number {
-                    self.send_to(t, PidType::Tgid, fd, band);
-                }
-            }),
+            Owner::Group => for_each_in_pgrp(self.number, |t| self.send_to(t, PidType::Tgid, fd, band)),
         }
     }
 }

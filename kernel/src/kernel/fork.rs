@@ -2,8 +2,10 @@
 //! Making tasks (Linux 6.1, `kernel/fork.c`, `kernel/pid.c`), and the list of all.
 
 mod clone3;
+mod groups;
 
 pub use clone3::sys_clone3;
+pub use groups::for_each_in_pgrp;
 
 use crate::arch::x86::ia32::in_compat_syscall;
 use crate::arch::x86::kernel::process_64::{self, KernelStack, Thread};
@@ -74,6 +76,7 @@ pub struct TaskList {
     /// Process groups and sessions whose leaders were released: their numbers are not given
     /// to new tasks. Some may have lost their last members since.
     leaderless: HashSet<i32, BuildHasherDefault<PidHasher>>,
+    groups: groups::Groups,
     last_pid: i32,
 }
 
@@ -81,6 +84,7 @@ pub struct TaskList {
 pub static TASKLIST: IrqLock<TaskList> = IrqLock::new(TaskList {
     by_pid: HashMap::with_hasher(BuildHasherDefault::new()),
     leaderless: HashSet::with_hasher(BuildHasherDefault::new()),
+    groups: groups::Groups::new(),
     last_pid: 0,
 });
 
@@ -111,6 +115,9 @@ impl TaskList {
     /// session has it.
     pub fn remove(&mut self, pid: i32) -> Option<Arc<Task>> {
         let t = self.by_pid.remove(&pid)?;
+        if t.is_leader() {
+            self.detach_pgrp(&t);
+        }
         if t.signal.led.load(Ordering::Relaxed) && self.is_group(pid) {
             with_reserve(|| self.leaderless.insert(pid));
         }
@@ -129,7 +136,7 @@ impl TaskList {
     }
     /// Whether a process group or a session has this number.
     fn is_group(&self, id: i32) -> bool {
-        self.by_pid.values().any(|t| t.signal.pgrp() == id || t.signal.session() == id)
+        self.has_pgrp(id) || self.by_pid.values().any(|t| t.signal.session() == id)
     }
     /// Whether a task, a process group or a session has this number.
     pub fn is_taken(&mut self, pid: i32) -> bool {
@@ -382,6 +389,7 @@ pub fn user_mode_thread(f: extern "C" fn(u64)) -> Result<Arc<Task>> {
     let mut list = TASKLIST.lock();
     with_siglock(&t, |l| t.signal.add_thread(l, &t));
     list.by_pid.insert(pid, t.clone());
+    list.attach_pgrp(&t);
     drop(list);
     wake_up_new_task(&t);
     Ok(t)
@@ -507,6 +515,10 @@ fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) -> bool {
             }
             l => (Some(cur.to_arc()), l, args.exit_signal, execs),
         };
+        // They may have changed since the copy was made.
+        t.signal.pgrp.store(cur.signal.pgrp(), Ordering::Relaxed);
+        t.signal.session.store(cur.signal.session(), Ordering::Relaxed);
+        list.attach_pgrp(t);
         t.rel.set_exit_signal(sig);
         t.rel.set_parent_execs(execs);
         if let Some(m) = maker {

@@ -204,14 +204,15 @@ pub fn sys_getsid(pid: i32) -> Result<usize> {
 pub fn sys_setsid() -> Result<usize> {
     let cur = current();
     let sig = &cur.signal;
-    let taken = TASKLIST.lock().iter().any(|t| t.signal.pgrp() == cur.tgid && t.tgid != cur.tgid);
+    let mut list = TASKLIST.lock();
+    let taken = list.pgrp_members(cur.tgid).any(|t| t.tgid != cur.tgid);
     if sig.leader.load(Relaxed) != 0 || sig.pgrp() == cur.tgid || taken {
         return Err(EPERM);
     }
     sig.led.store(true, Relaxed);
     sig.leader.store(1, Relaxed);
     sig.session.store(cur.tgid, Relaxed);
-    sig.pgrp.store(cur.tgid, Relaxed);
+    list.change_pgrp(&cur, cur.tgid);
     sig.tty.store(0, Relaxed);
     Ok(cur.tgid as usize)
 }
@@ -242,8 +243,9 @@ pub fn sys_setpgid(pid: i32, pgid: i32) -> Result<usize> {
     if t.signal.leader.load(Relaxed) != 0 {
         return Err(EPERM);
     }
+    let mut list = TASKLIST.lock();
     if pgid != pid {
-        let found = TASKLIST.lock().iter().any(|g| g.signal.pgrp() == pgid && g.signal.session() == session);
+        let found = list.pgrp_members(pgid).any(|g| g.signal.session() == session);
         if !found {
             return Err(EPERM);
         }
@@ -251,7 +253,7 @@ pub fn sys_setpgid(pid: i32, pgid: i32) -> Result<usize> {
     if pgid == t.tgid {
         t.signal.led.store(true, Relaxed);
     }
-    t.signal.pgrp.store(pgid, Relaxed);
+    list.change_pgrp(&t, pgid);
     Ok(0)
 }
 

@@ -6,8 +6,9 @@
 use user::bench::{Bench, Room, map_and_unmap, protect_pair, rdtsc};
 use user::memory::{PROT_READ, PROT_WRITE};
 use user::prelude::*;
-use user::program;
-use user::signal::{SIG_BLOCK, SIGKILL, SIGSEGV, SIGUSR1, SIGUSR2, sigprocmask, sigtimedwait};
+use user::process::setpgid;
+use user::signal::{SIG_BLOCK, SIGIO, SIGKILL, SIGSEGV, SIGUSR1, SIGUSR2, sigprocmask, sigtimedwait};
+use user::{Result, file, program, syscall};
 
 expect! { end: exit(0) }
 program!(run);
@@ -24,9 +25,9 @@ fn rows() {
     ] {
         with_mappings(&mut b, many, names);
     }
-    signal_pingpong(&mut b, 2, "signal_pingpong@2");
+    with_processes(&mut b, 2, ["signal_pingpong@2", "signal_group@2", "signal_sigio@2"]);
     let many = b.count(2000);
-    signal_pingpong(&mut b, many, "signal_pingpong@2000");
+    with_processes(&mut b, many, ["signal_pingpong@2000", "signal_group@2000", "signal_sigio@2000"]);
 }
 
 extern "C" fn skip(_: i32, _: &mut SigInfo, uc: &mut UContext) {
@@ -55,9 +56,24 @@ fn with_mappings(b: &mut Bench, many: usize, [fault, mmap, mprotect, segv]: [&st
     check!(room.unmap().is_ok(), "munmap of all");
 }
 
-/// A signal to one of `many` sleeping processes, and one back.
-fn signal_pingpong(b: &mut Bench, many: usize, name: &str) {
-    check!(sigprocmask(SIG_BLOCK, bit(SIGUSR1) | bit(SIGUSR2)).is_ok(), "mask");
+/// A pipe of whose input `owner` is told.
+fn told_of_input(owner: i32) -> Result<(i32, i32)> {
+    const F_SETFL: u32 = 4;
+    const F_SETOWN: u32 = 8;
+    const O_ASYNC: u32 = 0o20000;
+    let (r, w) = file::pipe(0)?;
+    // SAFETY: no memory is involved.
+    unsafe {
+        syscall!(__NR_fcntl, r, F_SETOWN, owner)?;
+        syscall!(__NR_fcntl, r, F_SETFL, O_ASYNC)?;
+    }
+    Ok((r, w))
+}
+
+/// A signal to one of `many` sleeping processes, and one back; to another process group than
+/// theirs; to that group by a file of which it is told.
+fn with_processes(b: &mut Bench, many: usize, [pingpong, group, sigio]: [&str; 3]) {
+    check!(sigprocmask(SIG_BLOCK, bit(SIGUSR1) | bit(SIGUSR2) | bit(SIGIO)).is_ok(), "mask");
     let me = getpid();
     let mut sleepers = [0i32; 2000];
     for sleeper in &mut sleepers[..many] {
@@ -70,10 +86,22 @@ fn signal_pingpong(b: &mut Bench, many: usize, name: &str) {
         check!(*sleeper > 0, "fork: {sleeper}");
     }
     let one = sleepers[many / 2];
-    b.row(name, 256, || {
+    b.row(pingpong, 256, || {
         let _ = kill(one, SIGUSR1);
         assert!(sigtimedwait(bit(SIGUSR2), None).is_ok());
     });
+    let other = sleepers[0];
+    check_eq!(setpgid(other, other), Ok(0), "a group of its own");
+    b.row(group, 256, || assert!(kill(-other, 0).is_ok()));
+    if let Ok((r, w)) = told_of_input(-other) {
+        b.row(sigio, 256, || {
+            assert!(file::write(w, b"x").is_ok());
+            assert!(file::read(r, &mut [0]).is_ok());
+        });
+        let _ = (file::close(r), file::close(w));
+    } else {
+        check!(false, "no pipe");
+    }
     for sleeper in &sleepers[..many] {
         let _ = (kill(*sleeper, SIGKILL), wait(*sleeper));
     }

@@ -148,7 +148,7 @@ impl Tty {
             return Err(ENOTTY);
         }
         let list = TASKLIST.lock();
-        let member = list.iter().find(|p| p.signal.pgrp() == pgrp).cloned();
+        let member = list.pgrp_members(pgrp).next().cloned();
         let of = member.or_else(|| list.find(pgrp)).ok_or(ESRCH)?;
         if of.signal.session() != session {
             return Err(EPERM);

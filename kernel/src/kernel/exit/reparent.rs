@@ -112,5 +112,5 @@ pub(super) fn kill_orphaned_pgrp(t: &Task, old_parent: Option<&Task>) {
 
 fn has_stopped_jobs(pgrp: i32) -> bool {
     let stopped = |t: &Arc<Task>| t.signal.flags() & signal_flags::STOP_STOPPED != 0;
-    TASKLIST.lock().iter().any(|t| t.signal.pgrp() == pgrp && stopped(t))
+    TASKLIST.lock().pgrp_members(pgrp).any(stopped)
 }

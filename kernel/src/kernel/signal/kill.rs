@@ -9,7 +9,7 @@ use super::sigset::{SIGCONT, valid_signal};
 use crate::errno::{EINVAL, EPERM, ESRCH, Result};
 use crate::kernel::cred::Cred;
 use crate::kernel::exit::parent_of;
-use crate::kernel::fork::{find_task, for_each_process};
+use crate::kernel::fork::{find_task, for_each_in_pgrp, for_each_process};
 use crate::kernel::task::{Task, current};
 use alloc::sync::Arc;
 use linux_raw_sys::general::CAP_KILL;
@@ -57,12 +57,10 @@ fn kill_pid_info(sig: i32, info: SendInfo<'_>, pid: i32) -> Result {
 /// (`__kill_pgrp_info`).
 fn kill_pgrp_info(sig: i32, info: SendInfo<'_>, pgrp: i32) -> Result {
     let mut result = Err(ESRCH);
-    for_each_process(|t| {
-        if t.signal.pgrp() == pgrp {
-            let r = checked_send(sig, info, t, PidType::Tgid);
-            if result.is_err() {
-                result = r;
-            }
+    for_each_in_pgrp(pgrp, |t| {
+        let r = checked_send(sig, info, t, PidType::Tgid);
+        if result.is_err() {
+            result = r;
         }
     });
     result
@@ -178,9 +176,9 @@ pub fn do_rt_tgsigqueueinfo(tgid: i32, pid: i32, sig: i32, info: &KernelSiginfo)
 /// so that nobody would continue it.
 pub fn will_become_orphaned_pgrp(pgrp: i32, ignored: Option<&Task>) -> bool {
     let mut orphaned = true;
-    for_each_process(|t| {
+    for_each_in_pgrp(pgrp, |t| {
         let alive = !t.rel.has_exited() || !t.signal.thread_group_empty();
-        if t.signal.pgrp() != pgrp || !alive || ignored.is_some_and(|i| core::ptr::eq(i, Arc::as_ptr(t))) {
+        if !alive || ignored.is_some_and(|i| core::ptr::eq(i, Arc::as_ptr(t))) {
             return;
         }
         if let Some(p) = parent_of(t)

@@ -283,7 +283,7 @@ pub struct SignalStruct {
     pub group_exec_task: AtomicI32,
     /// Thread id of the thread that got the last group-wide signal.
     pub curr_target: AtomicI32,
-    /// Process group.
+    /// Process group; `TaskList::change_pgrp` changes it.
     pub pgrp: AtomicI32,
     /// Session.
     pub session: AtomicI32,
