@@ -61,6 +61,8 @@ pub mod sendfile;
 pub mod seq_file;
 pub mod signalfd;
 pub mod splice;
+#[cfg(target_os = "none")]
+mod splice_kunit;
 pub mod stat;
 pub mod statfs;
 pub mod superblock;

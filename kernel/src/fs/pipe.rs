@@ -70,6 +70,8 @@ impl Buffer {
 struct Ring {
     bufs: VecDeque<Buffer>,
     max: usize,
+    /// Buffers that there is room for beside those, since somebody is about to put them in.
+    kept: usize,
     /// A page that was emptied, for the next write.
     spare: Option<Page>,
 }
@@ -96,7 +98,11 @@ const WRITABLE: u32 = poll::OUT | poll::WRNORM;
 
 impl Ring {
     fn full(&self) -> bool {
-        self.bufs.len() >= self.max
+        self.bufs.len() + self.kept >= self.max
+    }
+    /// Sees to the memory for `n` more buffers.
+    fn reserve(&mut self, n: usize) -> Result {
+        self.bufs.try_reserve(self.kept + n).map_err(|_| ENOMEM)
     }
     /// Appends to the last buffer what is no whole page, if it fits.
     fn merge(&mut self, from: &mut IovIter<'_>) -> Result<usize> {
@@ -117,7 +123,7 @@ impl Ring {
     }
     /// Fills one more buffer.
     fn append(&mut self, from: &mut IovIter<'_>, packet: bool) -> Result<usize> {
-        self.bufs.try_reserve(1).map_err(|_| ENOMEM)?;
+        self.reserve(1)?;
         let page = match self.spare.take() {
             Some(p) => p,
             None => Page::alloc_user()?,
@@ -180,6 +186,13 @@ impl Pipe {
             fasync_readers: FasyncList::new(),
             fasync_writers: FasyncList::new(),
         })
+    }
+    /// One that has a reader.
+    #[cfg(target_os = "none")]
+    pub(super) fn for_test() -> (Arc<Self>, Arc<dyn FileOps>) {
+        let p = Self::new();
+        let end = PipeEnd::new(&p, O_RDONLY);
+        (p, end)
     }
     fn readers(&self) -> u32 {
         self.readers.load(Ordering::Relaxed)
@@ -282,7 +295,7 @@ impl Pipe {
     /// How many buffers fit in.
     pub(super) fn room(&self) -> usize {
         let ring = self.ring.lock();
-        ring.max.saturating_sub(ring.bufs.len())
+        ring.max.saturating_sub(ring.bufs.len() + ring.kept)
     }
     /// Whether it is empty for good.
     pub(super) fn ended(&self) -> bool {
@@ -295,9 +308,28 @@ impl Pipe {
         if ring.full() {
             return Err(EAGAIN);
         }
-        ring.bufs.try_reserve(1).map_err(|_| ENOMEM)?;
+        ring.reserve(1)?;
         ring.bufs.push_back(b);
         Ok(())
+    }
+    /// Keeps room for `n` buffers: nothing can hinder them any more. (Linux holds the pipe's mutex
+    /// meanwhile: others who write wait there as well.)
+    pub(super) fn keep(&self, n: usize) -> Result<Kept<'_>> {
+        self.want_readers()?;
+        let mut ring = self.ring.lock();
+        if ring.bufs.len() + ring.kept + n > ring.max {
+            return Err(EAGAIN);
+        }
+        ring.reserve(n)?;
+        ring.kept += n;
+        Ok(Kept { pipe: self, left: n })
+    }
+    /// Takes the first buffer out, and keeps its place for what of it will be put back.
+    pub(super) fn take_first(&self) -> Option<(Buffer, Kept<'_>)> {
+        let mut ring = self.ring.lock();
+        let b = ring.bufs.pop_front()?;
+        ring.kept += 1;
+        Some((b, Kept { pipe: self, left: 1 }))
     }
     /// Takes at most `max` bytes of the first buffer out.
     pub(super) fn pop(&self, max: usize) -> Option<Buffer> {
@@ -309,13 +341,6 @@ impl Pipe {
         let part = first.part(max);
         first.advance(max);
         Some(part)
-    }
-    /// Puts back what was taken out; if there is no memory for that, it is lost.
-    pub(super) fn put_back(&self, b: Buffer) {
-        let mut ring = self.ring.lock();
-        if ring.bufs.try_reserve(1).is_ok() {
-            ring.bufs.push_front(b);
-        }
     }
     /// At most `max` bytes of buffer `i`, which stay where they are.
     pub(super) fn peek(&self, i: usize, max: usize) -> Option<Buffer> {
@@ -342,13 +367,54 @@ impl Pipe {
             return Err(EPERM);
         }
         let mut ring = self.ring.lock();
-        if size / PAGE_SIZE < ring.bufs.len() {
+        if size / PAGE_SIZE < ring.bufs.len() + ring.kept {
             return Err(EBUSY);
         }
         ring.max = size / PAGE_SIZE;
         drop(ring);
         self.wr_wait.wake_up();
         Ok(size)
+    }
+}
+
+/// Room for some buffers in a pipe, which nobody else can take.
+pub(super) struct Kept<'a> {
+    pipe: &'a Pipe,
+    left: usize,
+}
+
+impl Kept<'_> {
+    fn put(&mut self, f: impl FnOnce(&mut VecDeque<Buffer>)) {
+        if self.left != 0 {
+            let mut ring = self.pipe.ring.lock();
+            ring.kept -= 1;
+            self.left -= 1;
+            f(&mut ring.bufs);
+        }
+    }
+    /// Puts a buffer behind the others; there must be room left.
+    pub(super) fn push(&mut self, b: Buffer) {
+        self.put(|bufs| bufs.push_back(b));
+    }
+    /// Puts what was taken out before the others again.
+    pub(super) fn put_back(&mut self, b: Buffer) {
+        self.put(|bufs| bufs.push_front(b));
+    }
+}
+
+impl Drop for Kept<'_> {
+    /// Others may have what is left.
+    fn drop(&mut self) {
+        if self.left == 0 {
+            return;
+        }
+        let mut ring = self.pipe.ring.lock();
+        let was_full = ring.full();
+        ring.kept -= self.left;
+        drop(ring);
+        if was_full {
+            self.pipe.wr_wait.wake_up_poll(WRITABLE);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! who changes them afterwards changes what will be read.
 
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
-use crate::errno::{EBADF, EFAULT, EINVAL, ERESTARTSYS, ESPIPE, Result};
+use crate::errno::{EBADF, EFAULT, EINVAL, ENOMEM, ERESTARTSYS, ESPIPE, Result};
 use crate::fs::file::fget;
 use crate::fs::file_table::File;
 use crate::fs::filemap::AddressSpace;
@@ -19,6 +19,7 @@ use crate::lib::iov_iter::{IoVec, IovIter, import_iovec};
 use crate::mm::mm_struct::with_current_mm;
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use crate::mm::util::kvcalloc;
+use alloc::vec::Vec;
 
 /// Do not wait for the pipes.
 pub const SPLICE_F_NONBLOCK: u32 = 2;
@@ -47,14 +48,21 @@ fn link_pages(pages: &AddressSpace, pos: &mut u64, to: &Pipe, len: usize) -> Res
     Ok(done)
 }
 
-/// Reads from a file that has no pages, once, and puts that into a pipe.
+/// Reads from a file that has no pages, once, and puts that into a pipe. Room and memory are there
+/// before: what was read of a terminal, say, cannot be read again.
 fn read_into(from: &File, pos: &mut u64, to: &Pipe, len: usize) -> Result<usize> {
     let mut buf = kvcalloc(len.min(MAX_READ))?;
+    let count = buf.len().div_ceil(PAGE_SIZE);
+    let mut pages = Vec::new();
+    pages.try_reserve_exact(count).map_err(|_| ENOMEM)?;
+    for _ in 0..count {
+        pages.push(Page::alloc_user()?);
+    }
+    let mut room = to.keep(count)?;
     let n = from.op.read(from, &mut IovIter::sink(&mut buf), pos)?;
-    for part in buf[..n].chunks(PAGE_SIZE) {
-        let page = Page::alloc_user()?;
+    for (part, page) in buf[..n].chunks(PAGE_SIZE).zip(pages) {
         page.write(0, part);
-        to.push(Buffer::linked(page, 0, part.len()))?;
+        room.push(Buffer::linked(page, 0, part.len()));
     }
     Ok(n)
 }
@@ -99,7 +107,7 @@ fn splice_from_pipe(
         if signal_pending(&current()) {
             break Err(ERESTARTSYS);
         }
-        let Some(mut b) = from.pop(len - done) else {
+        let Some((mut b, mut place)) = from.take_first() else {
             if done != 0 || from.ended() {
                 break Ok(0);
             }
@@ -108,12 +116,13 @@ fn splice_from_pipe(
             }
             continue;
         };
-        let r = actor(b.bytes());
+        let want = b.bytes().len().min(len - done);
+        let r = actor(&b.bytes()[..want]);
         let n = r.unwrap_or(0);
         done += n;
         if n < b.bytes().len() {
             b.advance(n);
-            from.put_back(b);
+            place.put_back(b);
         }
         if n == 0 {
             break r;
@@ -139,12 +148,14 @@ fn pipe_to_pipe(from: &Pipe, to: &Pipe, len: usize, nonblock: bool, keep: bool) 
     from.wait_readable(nonblock)?;
     to.wait_writable(nonblock)?;
     while done < len && to.room() != 0 {
+        let mut room = match to.keep(1) {
+            Ok(room) => room,
+            Err(e) => return done_or(done, Err::<(), _>(e)),
+        };
         let part = if keep { from.peek(seen, len - done) } else { from.pop(len - done) };
         let Some(b) = part else { break };
         let n = b.bytes().len();
-        if let Err(e) = to.push(b) {
-            return done_or(done, Err::<(), _>(e));
-        }
+        room.push(b);
         seen += 1;
         done += n;
     }

@@ -4,12 +4,13 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::ptr::{from_mut, null};
+use linux_raw_sys::general::O_NOCTTY;
 use user::event::eventfd;
 use user::file::{self, O_CREAT, O_NONBLOCK, O_RDWR, O_TRUNC, O_WRONLY, close, pipe};
 use user::prelude::*;
 use user::signal::SIGPIPE;
 use user::time::sleep_ms;
-use user::{Result, seen, syscall};
+use user::{Result, pty, seen, syscall};
 
 expect! { end: exit(0) }
 program!(run);
@@ -71,10 +72,41 @@ fn run() {
     copies();
     waits();
     memory();
+    typed();
     sent(fd);
     refused(fd);
     flags(fd);
     let _ = file::unlink(c"/tmp/splices");
+}
+
+/// Who splices from a terminal has room in the pipe, whatever others write while it waits.
+fn typed() {
+    let _ = (file::mkdir(c"/dev/pts", 0o755), file::mount(c"devpts", c"/dev/pts"));
+    let (master, number) = pty::master();
+    let Ok(terminal) = pty::open_slave(number, O_RDWR | O_NOCTTY) else {
+        return check!(false, "a terminal");
+    };
+    let (r, w) = two();
+    let reader = child(|| i32::from(splice(terminal, None, w, None, 100, 0) != Ok(5)));
+    sleep_ms(30);
+    let writer = child(|| {
+        let full = [b'.'; PAGE];
+        i32::from((0..16).any(|_| file::write(w, &full) != Ok(PAGE)))
+    });
+    sleep_ms(30);
+    check_eq!(file::write(master, b"line\n"), Ok(5), "typed");
+    let _ = close(w);
+    let (mut dots, mut line) = (0, false);
+    let mut b = [0; PAGE];
+    while let Ok(n @ 1..) = file::read(r, &mut b) {
+        b[..n].iter().for_each(|c| dots += usize::from(*c == b'.'));
+        line |= b[..n].windows(5).any(|part| part == b"line\n");
+    }
+    check_eq!((dots, line), (16 * PAGE, true), "all that was written, and what was typed");
+    for pid in [reader, writer] {
+        check_eq!(wait(pid), Ok(WaitStatus::exited(0)), "both got their way");
+    }
+    let _ = [r, terminal, master].map(close);
 }
 
 fn from_file(fd: i32) {
