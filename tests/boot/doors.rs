@@ -158,7 +158,14 @@ fn leaks() -> Result<(), Failed> {
         .and_then(machine::ended)?;
     says(
         &outcome,
-        &["times fork, exec and exit:", "times mmap, faults and munmap:", "times threads:", "leaks: done"],
+        &[
+            "times fork, exec and exit:",
+            "times mmap, faults and munmap:",
+            "times threads:",
+            "times semaphores to be undone:",
+            "times pseudoterminals:",
+            "leaks: done",
+        ],
     )?;
     let lost = |line: &str| {
         let (_, rest) = line.strip_prefix("leaks: 10000 times ")?.rsplit_once(": ")?;
@@ -166,7 +173,7 @@ fn leaks() -> Result<(), Failed> {
     };
     let all: Vec<i64> = outcome.console.lines().filter_map(lost).collect();
     // What one round leaves would be ten thousand times as much.
-    if all.len() == 3 && all.iter().all(|&pages| pages < 64) {
+    if all.len() == 5 && all.iter().all(|&pages| pages < 8) {
         return Ok(());
     }
     Err(format!("pages lost: {all:?}\n{}", tail(&outcome.console)).into())

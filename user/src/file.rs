@@ -125,6 +125,15 @@ pub fn stat(path: &CStr) -> Result<abi::stat> {
     Ok(out)
 }
 
+/// `fstat(2)`.
+pub fn fstat(fd: i32) -> Result<abi::stat> {
+    // SAFETY: all zeroes are a `stat`.
+    let mut st: abi::stat = unsafe { core::mem::zeroed() };
+    // SAFETY: the kernel writes it.
+    unsafe { syscall!(__NR_fstat, fd, core::ptr::from_mut(&mut st)) }?;
+    Ok(st)
+}
+
 /// `pread64(2)`.
 pub fn pread(fd: i32, buf: &mut [u8], pos: i64) -> Result {
     // SAFETY: the kernel writes at most `len` bytes into the slice.

@@ -9,6 +9,7 @@ use crate::fs::inode::Inode;
 use crate::fs::libfs::DirContext;
 use crate::fs::locks::locks_remove_file;
 use crate::fs::namespace::Path;
+use crate::fs::open::{PUNCH_HOLE, vfs_fallocate};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::lib::iov_iter::IovIter;
@@ -341,6 +342,9 @@ impl VmFile for File {
     }
     fn mapping_id(&self) -> usize {
         self.inode.ops.mapping().map_or(0, AddressSpace::id)
+    }
+    fn punch_hole(&self, start: u64, end: u64) -> Result {
+        vfs_fallocate(self, PUNCH_HOLE, start, end)
     }
 }
 

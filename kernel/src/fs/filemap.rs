@@ -14,6 +14,7 @@ use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use crate::mm::vma::{VmFlags, Vma};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Largest offset in a file (`MAX_LFS_FILESIZE`).
@@ -59,6 +60,16 @@ fn bytes_mut(p: &Page, at: usize, len: usize) -> &mut [u8] {
     debug_assert!(at + len <= PAGE_SIZE);
     // SAFETY: as in `bytes`; nobody else holds a Rust reference into the page.
     unsafe { core::slice::from_raw_parts_mut(p.as_ptr().add(at), len) }
+}
+
+/// Takes the pages with these indices out; returns how many there were.
+pub fn remove_pages(pages: &mut BTreeMap<u64, Page>, which: Range<u64>) -> usize {
+    let mut n = 0;
+    while let Some((&index, _)) = pages.range(which.clone()).next() {
+        pages.remove(&index);
+        n += 1;
+    }
+    n
 }
 
 impl AddressSpace {
@@ -172,28 +183,33 @@ impl AddressSpace {
         self.sb.uncharge_pages(gone.len());
     }
 
-    /// Makes a range read as zeroes, without changing the size (`shmem_fallocate`). Pages that somebody
-    /// maps stay where they are, cleared; others are given back.
+    /// Makes a range read as zeroes, without changing the size (Linux 6.1, `mm/shmem.c`,
+    /// `shmem_fallocate`, `shmem_undo_range`): whole pages go, out of mappings too, and a part of one
+    /// is cleared. Who has a page that went, as a pipe may, keeps what is in it.
     pub fn punch_hole(&self, start: u64, end: u64) {
+        const SIZE: u64 = PAGE_SIZE as u64;
+        let whole = start.div_ceil(SIZE)..end / SIZE;
         let mut c = self.cache.lock();
-        let mut freed = 0;
-        let first = start / PAGE_SIZE as u64;
-        c.pages.retain(|&index, page| {
-            let at = index * PAGE_SIZE as u64;
-            if index < first || at >= end {
-                return true;
+        let clear = |c: &Cache, index: u64, part: Range<u64>| {
+            if let Some(p) = c.pages.get(&index) {
+                p.write(part.start as usize, &ZEROES[..(part.end - part.start) as usize]);
             }
-            let from = start.saturating_sub(at) as usize;
-            let to = (end - at).min(PAGE_SIZE as u64) as usize;
-            if to - from == PAGE_SIZE && page.ref_count() == 1 {
-                freed += 1;
-                return false;
-            }
-            page.write(from, &ZEROES[from..to]);
-            true
-        });
+        };
+        if whole.start > whole.end {
+            return clear(&c, whole.end, start % SIZE..end % SIZE);
+        }
+        if !start.is_multiple_of(SIZE) {
+            clear(&c, start / SIZE, start % SIZE..SIZE);
+        }
+        if !end.is_multiple_of(SIZE) {
+            clear(&c, whole.end, 0..end % SIZE);
+        }
+        let freed = remove_pages(&mut c.pages, whole.clone());
         drop(c);
         self.sb.uncharge_pages(freed);
+        if freed != 0 {
+            unmap_mapping_range(self.id(), whole, false);
+        }
     }
     /// Whether it may not be written any more (`is_write_sealed`).
     pub fn is_write_sealed(&self) -> bool {
@@ -213,7 +229,7 @@ impl AddressSpace {
     }
     /// Takes the pages behind `size` out of everybody's mappings: the file got shorter.
     pub fn unmap_from(&self, size: u64) {
-        unmap_mapping_range(self.id(), size.div_ceil(PAGE_SIZE as u64));
+        unmap_mapping_range(self.id(), size.div_ceil(PAGE_SIZE as u64)..u64::MAX, true);
     }
     /// Whether somebody may write it through a shared mapping.
     pub fn is_mapped_writable(&self) -> bool {

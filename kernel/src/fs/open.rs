@@ -358,9 +358,9 @@ pub fn sys_ftruncate(fd: i32, len: i64) -> Result<usize> {
 
 const KEEP_SIZE: u32 = 1;
 /// A hole is made without changing the size, or not at all.
-const PUNCH_HOLE: u32 = KEEP_SIZE | 2;
+pub const PUNCH_HOLE: u32 = KEEP_SIZE | 2;
 
-/// `fallocate(2)`: only making a file larger.
+/// `fallocate(2)`.
 pub fn sys_fallocate(fd: i32, mode: u32, offset: i64, len: i64) -> Result<usize> {
     let f = fget(fd)?;
     if offset < 0 || len <= 0 {
@@ -371,15 +371,20 @@ pub fn sys_fallocate(fd: i32, mode: u32, offset: i64, len: i64) -> Result<usize>
     }
     f.want_write()?;
     let end = offset.checked_add(len).ok_or(EFBIG)? as u64;
+    vfs_fallocate(&f, mode, offset as u64, end).map(|()| 0)
+}
+
+/// Makes a file that may be written larger, or a hole in it.
+pub fn vfs_fallocate(f: &File, mode: u32, offset: u64, end: u64) -> Result {
     match f.inode.ops.mapping() {
         Some(pages) if mode == PUNCH_HOLE && pages.is_write_sealed() => Err(EPERM),
         Some(pages) if mode == PUNCH_HOLE => {
-            pages.punch_hole(offset as u64, end);
+            pages.punch_hole(offset, end);
             f.inode.touch_mtime();
-            Ok(0)
+            Ok(())
         }
-        Some(pages) if mode == 0 && end > pages.size() => do_truncate(&f.inode, end).map(|()| 0),
-        Some(_) => Ok(0),
+        Some(pages) if mode == 0 && end > pages.size() => do_truncate(&f.inode, end),
+        Some(_) => Ok(()),
         None => Err(crate::errno::ENODEV),
     }
 }

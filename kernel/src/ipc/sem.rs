@@ -86,7 +86,7 @@ pub struct SemArray {
     /// In the order in which they came.
     pending: Vec<Arc<Sleeper>>,
     /// What each list of undo operations does to each semaphore.
-    undo: BTreeMap<u64, Vec<i16>>,
+    undo: BTreeMap<u64, undo::Undo>,
 }
 
 impl SemArray {
@@ -137,7 +137,7 @@ impl SemArray {
     /// Does all of these operations, or none.
     fn attempt(&mut self, list: &[Sembuf], undo: Option<u64>, pid: i32) -> Attempt {
         let adj = undo.and_then(|id| self.undo.get_mut(&id));
-        ops::perform(&mut self.sems, adj.map_or(&mut [], |adj| &mut adj[..]), list, pid)
+        ops::perform(&mut self.sems, adj.map_or(&mut [], |undo| &mut undo.adj[..]), list, pid)
     }
 
     /// How many wait for a semaphore to grow, or to become zero (`count_semcnt`).
@@ -164,6 +164,9 @@ pub fn for_each(f: impl FnMut(&Ipc<SemArray>)) {
 
 /// Takes a set away.
 fn rmid(id: i32) -> Result {
-    SEM_IDS.lock().remove_owned(id)?.expunge();
+    let mut ids = SEM_IDS.lock();
+    let gone = ids.remove_owned(id)?;
+    undo::forget(&gone);
+    gone.expunge();
     Ok(())
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Shared memory that has an id (Linux 6.1, `ipc/shm.c`).
 //!
-//! A segment's pages are a [`ShmemObject`]; what `shmat` maps is a [`ShmAttach`] of it. As each mapping
-//! of an attachment holds a reference to it, how often a segment is attached is known by counting them.
+//! A segment's pages are a [`ShmemObject`]; what `shmat` maps is a [`ShmAttach`] of it, which is told of
+//! each mapping that comes and goes: how often a segment is attached is how many there are.
 
 use super::util::{By, Ipc, IpcIds, S_IRUGO, S_IWUGO, S_IXUGO, cmd, now, room, stat};
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
@@ -19,9 +19,9 @@ use crate::mm::shmem::ShmemObject;
 use crate::mm::util::{OVERCOMMIT_NEVER, SYSCTL_OVERCOMMIT_MEMORY, rlimit};
 use crate::mm::vma::{MmapFile, VmFile, Vma, prot};
 use alloc::format;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use linux_raw_sys::general::{CAP_IPC_LOCK, MAP_FIXED, MAP_SHARED, RLIMIT_MEMLOCK};
 
 /// Limits: `/proc/sys/kernel/{shmmax,shmall,shmmni}`.
@@ -58,14 +58,15 @@ pub struct Segment {
     pub ctime: u64,
     pub cpid: i32,
     pub lpid: i32,
+    /// Mappings of it (`shm_nattch`).
+    nattch: usize,
     pages: Arc<ShmemObject>,
-    attaches: Vec<Weak<ShmAttach>>,
 }
 
 impl Segment {
     /// How many mappings there are of it.
     pub fn nattch(&self) -> usize {
-        self.attaches.iter().map(Weak::strong_count).sum()
+        self.nattch
     }
     /// Pages that it has.
     pub fn resident(&self) -> usize {
@@ -94,8 +95,36 @@ pub struct ShmAttach {
     key: i32,
     writable: bool,
     pages: Arc<ShmemObject>,
-    /// It was mapped, and was not only going to be.
-    mapped: AtomicBool,
+}
+
+impl ShmAttach {
+    /// Calls `f` with the segment, unless it is gone, as its pages need not be (`__shm_open`).
+    fn with_segment(&self, f: impl FnOnce(&mut Segment)) {
+        let mut ids = SHM_IDS.lock();
+        if let Ok(s) = ids.find(self.id)
+            && Arc::ptr_eq(&s.pages, &self.pages)
+        {
+            f(s);
+        }
+    }
+}
+
+/// One attachment less: the last one takes a removed segment with it (`shm_close`,
+/// `shm_may_destroy`).
+fn detach(id: i32, pages: &Arc<ShmemObject>, close: impl FnOnce(&mut Segment)) {
+    let mut ids = SHM_IDS.lock();
+    let mut gone = None;
+    if let Ok(s) = ids.find(id)
+        && Arc::ptr_eq(&s.pages, pages)
+    {
+        s.nattch -= 1;
+        close(s);
+        if s.nattch == 0 && s.perm.mode & SHM_DEST != 0 {
+            gone = ids.remove(id);
+        }
+    }
+    drop(ids);
+    drop(gone);
 }
 
 impl VmFile for ShmAttach {
@@ -121,26 +150,26 @@ impl VmFile for ShmAttach {
     fn shm_attach(&self) -> Option<&ShmAttach> {
         Some(self)
     }
-}
-
-impl Drop for ShmAttach {
-    /// Its last mapping is gone (`shm_close`).
-    fn drop(&mut self) {
-        let mut ids = SHM_IDS.lock();
-        let mut gone = None;
-        if let Ok(s) = ids.find(self.id)
-            && Arc::ptr_eq(&s.pages, &self.pages)
-        {
-            s.attaches.retain(|a| a.strong_count() != 0);
-            if self.mapped.load(Relaxed) {
-                (s.dtime, s.lpid) = (now(), current().tgid);
-            }
-            if s.attaches.is_empty() && s.perm.mode & SHM_DEST != 0 {
-                gone = ids.remove(self.id);
-            }
-        }
-        drop(ids);
-        drop(gone);
+    fn mapping_id(&self) -> usize {
+        self.pages.id()
+    }
+    /// (`shm_fallocate`.)
+    fn punch_hole(&self, start: u64, end: u64) -> Result {
+        self.pages.punch_hole(start, end);
+        Ok(())
+    }
+    /// (`shm_open`.)
+    fn vm_open(&self) {
+        self.with_segment(|s| {
+            (s.atime, s.lpid) = (now(), current().tgid);
+            s.nattch += 1;
+        });
+    }
+    fn vm_close(&self) {
+        detach(self.id, &self.pages, |s| (s.dtime, s.lpid) = (now(), current().tgid));
+    }
+    fn counts_mappings(&self) -> bool {
+        true
     }
 }
 
@@ -166,8 +195,7 @@ fn newseg(ids: &mut IpcIds<Segment>, key: i32, size: usize, flags: u32) -> Resul
     room()?;
     let pages = ShmemObject::new(page_align(size).max(PAGE_SIZE), !unreserved)?;
     let cpid = current().tgid;
-    let segment =
-        Segment { size, atime: 0, dtime: 0, ctime: now(), cpid, lpid: 0, pages, attaches: Vec::new() };
+    let segment = Segment { size, atime: 0, dtime: 0, ctime: now(), cpid, lpid: 0, nattch: 0, pages };
     ids.add(key, flags, SHMMNI.load(Relaxed), segment)
 }
 
@@ -230,9 +258,7 @@ fn map(st: &mut MmState, r: &Request, attach: &Arc<ShmAttach>, remap: bool, size
         sealed: false,
     };
     let a = MmapArgs { addr: r.addr, len: size, prot: r.prot, flags: r.flags, pgoff: 0 };
-    let at = st.do_mmap(a, Some(file))?;
-    attach.mapped.store(true, Relaxed);
-    Ok(at)
+    st.do_mmap(a, Some(file))
 }
 
 /// `shmat(2)`.
@@ -245,33 +271,25 @@ pub fn sys_shmat(id: i32, addr: usize, flags: u32) -> Result<usize> {
         let mut ids = SHM_IDS.lock();
         let s = ids.find(id)?;
         s.perm.check(r.access)?;
-        s.attaches.try_reserve(1).map_err(|_| ENOMEM)?;
+        // It stays until it is mapped, whatever that replaces.
+        s.nattch += 1;
         let attach = Arc::new(ShmAttach {
             id,
             key: s.perm.key,
             writable: flags & SHM_RDONLY == 0,
             pages: s.pages.clone(),
-            mapped: AtomicBool::new(false),
         });
-        s.attaches.push(Arc::downgrade(&attach));
         (attach, s.size)
     };
     let remap = flags & SHM_REMAP != 0;
-    let at = with_current_mm(|mm| map(&mut mm.lock(), &r, &attach, remap, size)).ok_or(EINTR)??;
-    if let Ok(s) = SHM_IDS.lock().find(id) {
-        (s.atime, s.lpid) = (now(), current().tgid);
-    }
-    Ok(at)
+    let at = with_current_mm(|mm| map(&mut mm.lock(), &r, &attach, remap, size)).unwrap_or(Err(EINTR));
+    detach(id, &attach.pages, |_| ());
+    at
 }
 
-/// What is left of an attachment: its segment, and where its mappings begin and how long they are.
-struct Pieces {
-    id: i32,
-    ranges: Vec<(usize, usize)>,
-}
-
-/// The mappings of what is attached at an address: there may be pieces of it only.
-fn pieces(st: &MmState, addr: usize) -> Result<Pieces> {
+/// Where the mappings of what is attached at an address begin, and how long they are: there may be
+/// pieces of it only.
+fn pieces(st: &MmState, addr: usize) -> Result<Vec<(usize, usize)>> {
     fn attach(v: &Vma) -> Option<&ShmAttach> {
         v.backing.file().and_then(|f| f.shm_attach())
     }
@@ -291,7 +309,7 @@ fn pieces(st: &MmState, addr: usize) -> Result<Pieces> {
             ranges.push((v.start, v.len()));
         }
     }
-    Ok(Pieces { id: found.ok_or(EINVAL)?.id, ranges })
+    if found.is_some() { Ok(ranges) } else { Err(EINVAL) }
 }
 
 /// `shmdt(2)`.
@@ -299,19 +317,14 @@ pub fn sys_shmdt(addr: usize) -> Result<usize> {
     if !addr.is_multiple_of(PAGE_SIZE) {
         return Err(EINVAL);
     }
-    let detach = |st: &mut MmState| {
-        let Pieces { id, ranges } = pieces(st, addr)?;
-        for (start, len) in ranges {
+    let unmap = |st: &mut MmState| {
+        for (start, len) in pieces(st, addr)? {
             // Whole mappings can always be taken away.
             let _ = st.do_munmap(start, len);
         }
-        Ok(id)
+        Ok(0)
     };
-    let id = with_current_mm(|mm| detach(&mut mm.lock())).ok_or(EINVAL)??;
-    if let Ok(s) = SHM_IDS.lock().find(id) {
-        (s.dtime, s.lpid) = (now(), current().tgid);
-    }
-    Ok(0)
+    with_current_mm(|mm| unmap(&mut mm.lock())).ok_or(EINVAL)?
 }
 
 /// `IPC_RMID`: at once, or when nobody has it any more (`do_shm_rmid`).

@@ -13,8 +13,9 @@ use crate::mm::Mm;
 use crate::mm::gup::Access;
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
-use crate::mm::vma::{Backing, VmFlags};
+use crate::mm::vma::{Backing, VmFile, VmFlags, Vma};
 use crate::mm::vma_tree::Pos;
+use alloc::sync::Arc;
 use linux_raw_sys::general as raw;
 
 /// What advice asks for.
@@ -24,7 +25,7 @@ enum Behavior {
     Flags(VmFlags, VmFlags),
     /// Forget the pages; `bool`: even locked ones.
     DontNeed(bool),
-    /// Punch a hole into the file.
+    /// Punch a hole into the file ([`madvise_remove`]).
     Remove,
     /// Fault the pages in.
     Populate(Access),
@@ -109,16 +110,6 @@ impl MmState {
                 }
                 self.zap_page_range(start, end);
             }
-            Behavior::Remove => {
-                let shared = VmFlags::SHARED | VmFlags::WRITE;
-                return Err(if v.flags.contains(VmFlags::LOCKED) || anon {
-                    EINVAL
-                } else if v.flags.contains(shared) {
-                    crate::errno::EOPNOTSUPP
-                } else {
-                    EACCES
-                });
-            }
             Behavior::Populate(access) => self.populate_range(start, end, access).map_err(|e| match e {
                 EFAULT => EFAULT,
                 ENOMEM => ENOMEM,
@@ -130,6 +121,8 @@ impl MmState {
                 }
             }
             Behavior::Poison => return Err(EPERM),
+            // It is not done under the lock.
+            Behavior::Remove => return Err(EINVAL),
         }
         Ok(())
     }
@@ -155,7 +148,37 @@ fn do_madvise(mm: &Mm, start: usize, len_in: usize, advice: u32) -> Result {
     if end == start {
         return Ok(());
     }
-    mm.lock().madvise_walk(start, end, b, advice == raw::MADV_FREE)
+    match b {
+        Behavior::Remove => madvise_remove(mm, start, end),
+        _ => mm.lock().madvise_walk(start, end, b, advice == raw::MADV_FREE),
+    }
+}
+
+/// The file of which a part can be given up through a mapping.
+fn removable(v: &Vma) -> Result<&Arc<dyn VmFile>> {
+    let file = v.backing.file().filter(|_| !v.flags.contains(VmFlags::LOCKED)).ok_or(EINVAL)?;
+    // (`vma_is_shared_maywrite`, as 6.1 has it by now.)
+    if v.flags.contains(VmFlags::SHARED | VmFlags::MAYWRITE) { Ok(file) } else { Err(EACCES) }
+}
+
+/// Punches holes into the files mapped at `[start, end)` (`madvise_remove`). Not under the lock: the
+/// file's pages are taken out of all mappings.
+fn madvise_remove(mm: &Mm, start: usize, end: usize) -> Result {
+    let mut unmapped = false;
+    let mut at = start;
+    while at < end {
+        let st = mm.lock();
+        let v = st.vmas.get(st.vmas.find_intersection(at, end).ok_or(ENOMEM)?);
+        unmapped |= v.start > at;
+        at = at.max(v.start);
+        let stop = v.end.min(end);
+        let from = v.pgoff_of(at) * PAGE_SIZE as u64;
+        let file = removable(v)?.clone();
+        drop(st);
+        file.punch_hole(from, from + (stop - at) as u64)?;
+        at = stop;
+    }
+    if unmapped { Err(ENOMEM) } else { Ok(()) }
 }
 
 /// `process_madvise(2)`: hints about the memory of a process by its descriptor; who may look into

@@ -15,6 +15,7 @@ use crate::mm::vma::VmFile;
 use crate::mm::vma::{Backing, SpecialMapping, SpecialPage, VmFlags};
 use crate::mm::vma_tree::Pos;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// How a fault ended (`vm_fault_t`).
@@ -263,29 +264,32 @@ impl MmState {
         self.rss.file -= tlb.file;
     }
 
-    /// Unmaps the pages of a file from page `from` on, wherever they are mapped here.
-    fn unmap_mapping_range(&mut self, mapping_id: usize, from: u64) {
+    /// Unmaps pages of a file, wherever they are mapped here; of private copies only if `even_cows`.
+    fn unmap_mapping_range(&mut self, mapping_id: usize, pages: &Range<u64>, even_cows: bool) {
         let mut at = 0;
         while let Some(p) = self.vmas.lower_bound(at) {
             let v = self.vmas.get(p);
             at = v.end;
             let maps_it = v.backing.file().is_some_and(|f| f.mapping_id() == mapping_id);
-            if maps_it && v.pgoff + v.pages() as u64 > from {
-                let skip = from.saturating_sub(v.pgoff) as usize * PAGE_SIZE;
-                let (start, end) = (v.start + skip, v.end);
-                self.zap_page_range(start, end);
+            let within = |page: u64| page.saturating_sub(v.pgoff).min(v.pages() as u64) as usize;
+            let (first, last) = (within(pages.start), within(pages.end));
+            if maps_it && first < last {
+                let (start, end) = (v.start + first * PAGE_SIZE, v.start + last * PAGE_SIZE);
+                let mut tlb = TlbGather::new(self.pt.pgd());
+                self.pt.zap_range_if(start, end, &mut tlb, |e| even_cows || !e.has(PteFlags::ANON));
+                self.uncount(&tlb);
             }
         }
     }
 }
 
-/// A file has become shorter: unmaps its pages from page `from` on in every
-/// process, private copies included, so that the next access is a `SIGBUS`
-/// (`unmap_mapping_range`). `mapping_id` is what [`VmFile::mapping_id`] returns.
-pub fn unmap_mapping_range(mapping_id: usize, from: u64) {
+/// A file has become shorter, or got a hole: unmaps its pages in every process, so that the next
+/// access asks the file again; private copies included if `even_cows` (`unmap_mapping_range`).
+/// `mapping_id` is what [`VmFile::mapping_id`] returns.
+pub fn unmap_mapping_range(mapping_id: usize, pages: Range<u64>, even_cows: bool) {
     for_each_process(|t| {
         if let Some(mm) = t.process_mm() {
-            mm.lock().unmap_mapping_range(mapping_id, from);
+            mm.lock().unmap_mapping_range(mapping_id, &pages, even_cows);
         }
     });
 }

@@ -277,6 +277,7 @@ impl MmState {
         copy.anon_vma &= !v.flags.contains(VmFlags::WIPEONFORK);
         let (flags, anon) = (copy.flags, copy.anon_vma);
         self.stat.account(flags, v.pages() as isize);
+        copy.open();
         self.vmas.append(copy);
         // Without private pages the child can fault everything in again
         // (Linux 6.1, mm/memory.c, vma_needs_copy).
@@ -312,6 +313,7 @@ impl MmState {
             let ceiling = vmas.peek().map_or(USER_PGTABLES_CEILING, |next| next.start);
             self.pt.free_range(v.start, v.end, 0, ceiling, &mut tlb);
         }
+        self.vmas.iter().for_each(Vma::close);
         util::vm_unacct_memory(charged);
     }
 

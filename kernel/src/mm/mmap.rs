@@ -226,6 +226,7 @@ impl MmState {
             self.stat.locked_vm += pages;
         }
         let v = Vma { start: addr, end, flags, pgoff, backing, anon_vma: false };
+        v.open();
         Ok(self.vmas.insert_merged_before(next, v))
     }
 
@@ -311,8 +312,17 @@ impl MmState {
         let v = self.vmas.get(p);
         let (flags, from, to) = (v.flags, v.start.max(start), v.end.min(end));
         let pages = (to - from) / PAGE_SIZE;
+        if from != v.start || to != v.end {
+            // What goes is a mapping of its own first, as if it were split off.
+            v.open();
+            v.close();
+        }
         let next = match (v.start < from, to < v.end) {
-            (false, false) => self.vmas.remove_at(p).1,
+            (false, false) => {
+                let (gone, next) = self.vmas.remove_at(p);
+                gone.close();
+                next
+            }
             (false, true) => {
                 self.vmas.set_start(p, to);
                 Some(p)

@@ -177,6 +177,7 @@ impl MmState {
         if flags.contains(VmFlags::ACCOUNT) {
             vm_enough_memory(pages)?;
         }
+        new.open();
         self.vmas.insert_merged(new);
         self.stat.account(flags, pages as isize);
         if flags.contains(VmFlags::LOCKED) {

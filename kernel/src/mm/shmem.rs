@@ -6,7 +6,9 @@
 //! `/proc/PID/maps`.
 
 use crate::errno::{EFAULT, Result};
+use crate::fs::filemap::remove_pages;
 use crate::locking::SpinLock;
+use crate::mm::memory::unmap_mapping_range;
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use crate::mm::util::{vm_enough_memory, vm_unacct_memory};
 use crate::mm::vma::VmFile;
@@ -53,6 +55,16 @@ impl ShmemObject {
     pub fn cached_page(&self, pgoff: u64) -> Option<Page> {
         self.pages.lock().get(&pgoff).cloned()
     }
+    /// Makes whole pages read as zeroes (`shmem_fallocate`).
+    pub fn punch_hole(&self, start: u64, end: u64) {
+        let whole = start.div_ceil(PAGE_SIZE as u64)..end / PAGE_SIZE as u64;
+        remove_pages(&mut self.pages.lock(), whole.clone());
+        unmap_mapping_range(self.id(), whole, false);
+    }
+    /// What its mappings are told apart by ([`VmFile::mapping_id`]).
+    pub fn id(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
     /// Bytes.
     pub fn size(&self) -> u64 {
         self.len as u64
@@ -90,5 +102,12 @@ impl VmFile for ShmemZero {
     }
     fn name(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"/dev/zero (deleted)");
+    }
+    fn mapping_id(&self) -> usize {
+        self.0.id()
+    }
+    fn punch_hole(&self, start: u64, end: u64) -> Result {
+        self.0.punch_hole(start, end);
+        Ok(())
     }
 }

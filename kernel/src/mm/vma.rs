@@ -181,6 +181,26 @@ pub trait VmFile: Send + Sync {
         0
     }
 
+    /// Makes `[start, end)` read as zeroes, and gives back what memory it can; called without an
+    /// address space's lock.
+    fn punch_hole(&self, start: u64, end: u64) -> Result {
+        let _ = (start, end);
+        Err(crate::errno::EOPNOTSUPP)
+    }
+
+    /// There is one more mapping of it: a new one, what another was split into, a child's copy
+    /// (`vm_ops->open`).
+    fn vm_open(&self) {}
+
+    /// There is one less (`vm_ops->close`).
+    fn vm_close(&self) {}
+
+    /// Whether its mappings are counted, one by one: then two never become one
+    /// (Linux 6.1, mm/mmap.c, `is_mergeable_vma`: nor do they where there is a `vm_ops->close`).
+    fn counts_mappings(&self) -> bool {
+        false
+    }
+
     /// What `shmat` has made of it, if that is where it comes from.
     fn shm_attach(&self) -> Option<&crate::ipc::shm::ShmAttach> {
         None
@@ -251,6 +271,14 @@ impl Backing {
             _ => false,
         }
     }
+    /// Whether two mappings of it may become one.
+    fn may_merge(&self) -> bool {
+        match self {
+            Self::Anon => true,
+            Self::File(f) => !f.counts_mappings(),
+            Self::Special(_) => false,
+        }
+    }
     /// The file, if it is one.
     pub fn file(&self) -> Option<&Arc<dyn VmFile>> {
         match self {
@@ -302,6 +330,18 @@ impl Vma {
     pub fn pgoff_of(&self, addr: usize) -> u64 {
         self.pgoff + ((addr - self.start) / PAGE_SIZE) as u64
     }
+    /// Tells its file that it has come to be.
+    pub fn open(&self) {
+        if let Backing::File(f) = &self.backing {
+            f.vm_open();
+        }
+    }
+    /// Tells its file that it is gone.
+    pub fn close(&self) {
+        if let Backing::File(f) = &self.backing {
+            f.vm_close();
+        }
+    }
     /// Start, less the guard gap if it is a stack (`vm_start_gap`).
     #[inline]
     pub fn start_gap(&self) -> usize {
@@ -321,13 +361,14 @@ impl Vma {
             && self.flags == next.flags
             && self.pgoff + self.pages() as u64 == next.pgoff
             && self.backing.same(&next.backing)
-            && !matches!(self.backing, Backing::Special(_))
+            && self.backing.may_merge()
     }
     /// The part below `at`, leaving `self` the rest; `at` lies strictly inside.
     #[must_use]
     pub fn split_off_front(&mut self, at: usize) -> Vma {
         debug_assert!(self.start < at && at < self.end);
         let front = Vma { end: at, ..self.clone() };
+        front.open();
         self.pgoff = self.pgoff_of(at);
         self.start = at;
         front

@@ -10,7 +10,7 @@ use user::memory::{PAGE, PROT_READ, PROT_WRITE, map};
 use user::prelude::*;
 use user::process::{execve, exit_thread, spawn_thread_on, thread_stack};
 use user::runner::machine;
-use user::{println, program, start, syscall, time};
+use user::{file, println, program, start, syscall, time};
 
 program!(run);
 
@@ -21,8 +21,13 @@ const WARM_UP: usize = 300;
 /// Pages of one mapping.
 const PAGES: usize = 8;
 
-const WAYS: &[(&str, fn())] =
-    &[("fork, exec and exit", process), ("mmap, faults and munmap", mapping), ("threads", thread)];
+const WAYS: &[(&str, fn())] = &[
+    ("fork, exec and exit", process),
+    ("mmap, faults and munmap", mapping),
+    ("threads", thread),
+    ("semaphores to be undone", semaphores),
+    ("pseudoterminals", pseudoterminals),
+];
 
 fn run() {
     if start::arg(1) == Some(c"end") {
@@ -32,6 +37,7 @@ fn run() {
         return;
     }
     machine::set_up();
+    let _ = (file::mkdir(c"/dev/pts", 0o755), file::mount(c"devpts", c"/dev/pts"));
     for (name, way) in WAYS {
         (0..WARM_UP).for_each(|_| way());
         let before = free_pages();
@@ -78,6 +84,33 @@ fn mapping() {
     }
     // SAFETY: the mapping is ours, and nobody uses it any more.
     let _ = unsafe { syscall!(__NR_munmap, at, PAGES * PAGE) };
+}
+
+/// A set is used, with the promise to take it back, and removed.
+fn semaphores() {
+    const UNDO: u16 = 0x1000;
+    // SAFETY: no memory is involved, but an operation that the kernel reads.
+    let done = unsafe {
+        syscall!(__NR_semget, 0, 1, 0o600).and_then(|id| {
+            let op = [0u16, 1, UNDO];
+            syscall!(__NR_semop, id, op.as_ptr(), 1)?;
+            syscall!(__NR_semctl, id, 0, 0, 0)
+        })
+    };
+    if done != Ok(0) {
+        println!("leaks: semaphores: {done:?}");
+    }
+}
+
+/// Some at a time, typed at and written to.
+fn pseudoterminals() {
+    let all: [(i32, i32); 8] = core::array::from_fn(|_| user::pty::pair());
+    for (master, slave) in all {
+        let _ = (file::write(master, b"typed"), file::write(slave, b"written"));
+        if file::close(slave).is_err() || file::close(master).is_err() {
+            println!("leaks: no pseudoterminal");
+        }
+    }
 }
 
 static ENDED: AtomicU32 = AtomicU32::new(0);

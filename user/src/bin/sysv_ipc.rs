@@ -130,6 +130,46 @@ fn attachments() {
     check_eq!(shmdt(b), bad(EINVAL), "and not attached");
 }
 
+/// Which process did something last, and whether anything was ever detached.
+fn last(id: i32) -> (i32, bool) {
+    let mut w = [0; 16];
+    check_eq!(shmctl(id, STAT, &mut w), Ok(0), "IPC_STAT");
+    ((w[10] >> 32) as i32, w[8] != 0)
+}
+
+/// Each part of an attachment counts, and each child's: when it comes to be, and when it goes.
+fn parts() {
+    let Ok(id) = shmget(PRIVATE, 3 * PAGE, 0o600) else { return check!(false, "a segment") };
+    check_eq!(last(id), (0, false), "nobody yet");
+    let Ok(at) = shmat(id, 0, 0) else { return check!(false, "attached") };
+    let me = getpid();
+    check_eq!(last(id), (me, false), "attached");
+    let forked = child(|| 0);
+    check_eq!(process::wait(forked).map(|s| s.0), Ok(0), "a child");
+    check_eq!((nattch(id), last(id)), (1, (forked, true)), "which leaves it by its end");
+    let forked = child(|| {
+        check_eq!(last(id), (me, true), "copied by its parent");
+        // SAFETY: a page of the child's.
+        let _ = unsafe { syscall!(__NR_munmap, at + PAGE, PAGE) };
+        check_eq!((nattch(id), last(id)), (3, (getpid(), true)), "two parts, and the parent's");
+        user::check::failures() as i32
+    });
+    check_eq!(process::wait(forked).map(|s| s.0), Ok(0), "the child's findings");
+    check_eq!((nattch(id), last(id)), (1, (forked, true)), "both parts are gone");
+    // SAFETY: pages of ours.
+    let protect = |prot: u32| unsafe { syscall!(__NR_mprotect, at, PAGE, prot) };
+    check_eq!((protect(1), nattch(id), last(id)), (Ok(0), 2, (me, true)), "two parts by protection");
+    check_eq!((protect(3), nattch(id)), (Ok(0), 2), "which never become one again");
+    // SAFETY: more of the same memory, at a new place.
+    let more = unsafe { syscall!(__NR_mremap, at, 0, PAGE, 1) };
+    check_eq!((more.is_ok(), nattch(id)), (true, 3), "once more");
+    check_eq!(shmctl(id, RMID, &mut [0; 16]), Ok(0), "it goes with the last of them");
+    check_eq!((shmdt(at), nattch(id)), (Ok(0), 1), "two are gone");
+    // SAFETY: a page of ours.
+    let _ = more.map(|more| unsafe { syscall!(__NR_munmap, more, PAGE) });
+    check_eq!(shmctl(id, STAT, &mut [0; 16]), bad(EINVAL), "all are");
+}
+
 fn shown() {
     let Ok(id) = shmget(KEY, PAGE, CREAT | 0o600) else { return check!(false, "a segment") };
     let Ok(at) = shmat(id, 0, 0) else { return check!(false, "attached") };
@@ -313,6 +353,7 @@ fn full(id: i32) {
 fn run() {
     keys();
     attachments();
+    parts();
     shown();
     semaphores();
     messages();

@@ -169,6 +169,14 @@ impl State {
             }
         }
     }
+    /// The message of who waits to send though there is none in the queue: there was no memory to put
+    /// it there.
+    fn take_from_sender(&mut self) -> Option<Msg> {
+        let w = first_waiter(&mut self.senders)?;
+        let msg = w.msg.lock().take();
+        w.finish();
+        msg
+    }
     /// Takes the oldest of the most important ones (`msg_get`).
     fn take(&mut self) -> Option<Msg> {
         let mut last = self.messages.last_entry()?;
@@ -301,6 +309,9 @@ impl Queue {
                 }
                 return Ok(msg);
             }
+            if let Some(msg) = s.take_from_sender() {
+                return Ok(msg);
+            }
             if nonblock {
                 return Err(EAGAIN);
             }
@@ -378,6 +389,10 @@ impl Drop for Queue {
         }
     }
 }
+
+#[cfg(target_os = "none")]
+#[path = "queue_kunit.rs"]
+mod kunit;
 
 #[cfg(test)]
 mod tests {

@@ -204,7 +204,7 @@ fn set_all(id: i32, buf: usize) -> Result<usize> {
     for (sem, pair) in s.sems.iter_mut().zip(bytes.chunks_exact(2)) {
         (sem.val, sem.pid) = (value(pair), pid);
     }
-    s.undo.values_mut().for_each(|adj| adj.fill(0));
+    s.undo.values_mut().for_each(|undo| undo.adj.fill(0));
     s.ctime = now();
     s.update();
     Ok(0)
@@ -219,7 +219,7 @@ fn set_val(id: i32, which: i32, val: i32) -> Result<usize> {
     let s = ids.find(id)?;
     let which = usize::try_from(which).ok().filter(|&n| n < s.len()).ok_or(EINVAL)?;
     s.perm.check(S_IWUGO)?;
-    s.undo.values_mut().for_each(|adj| adj[which] = 0);
+    s.undo.values_mut().for_each(|undo| undo.adj[which] = 0);
     (s.sems[which].val, s.sems[which].pid) = (val, current().tgid);
     s.ctime = now();
     s.update();

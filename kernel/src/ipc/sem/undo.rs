@@ -2,15 +2,17 @@
 //! What is done to semaphores is taken back when the process ends, if it said so (Linux 6.1,
 //! `ipc/sem.c`, `find_alloc_undo`, `copy_semundo`, `exit_sem`).
 //!
-//! How much of each semaphore is kept with the set; a process's list knows of which sets.
+//! How much of each semaphore is kept with the set; a process's list knows of which sets, and
+//! forgets one that is removed (`freeary`): a list is never longer than there are sets.
 
 use super::{SEM_IDS, SEMVMX, SemArray};
-use crate::errno::{ENOMEM, Result};
+use crate::errno::Result;
 use crate::ipc::util::{Ipc, room};
 use crate::kernel::task::{Task, current};
 use crate::locking::SpinLock;
-use crate::mm::util::{kvcalloc, try_push};
-use alloc::sync::Arc;
+use crate::mm::util::kvcalloc;
+use alloc::collections::BTreeSet;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -18,7 +20,14 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct UndoList {
     /// What the sets know it by.
     pub id: u64,
-    sets: SpinLock<Vec<i32>>,
+    sets: SpinLock<BTreeSet<i32>>,
+}
+
+/// What one list takes back of a set (`struct sem_undo`).
+pub(super) struct Undo {
+    list: Weak<UndoList>,
+    /// What is added to each semaphore.
+    pub(super) adj: Vec<i16>,
 }
 
 /// A task's list, once it needs one.
@@ -29,7 +38,7 @@ impl SysvSem {
     /// The current task's list (`get_undo_list`).
     fn get(&self) -> Arc<UndoList> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let new = || Arc::new(UndoList { id: NEXT.fetch_add(1, Relaxed), sets: SpinLock::new(Vec::new()) });
+        let new = || Arc::new(UndoList { id: NEXT.fetch_add(1, Relaxed), sets: SpinLock::default() });
         self.0.lock().get_or_insert_with(new).clone()
     }
     /// Calls `f` with the list, if there is one by now.
@@ -48,10 +57,19 @@ pub(super) fn find_alloc(set: &mut Ipc<SemArray>) -> Result<u64> {
     if !set.undo.contains_key(&list.id) {
         room()?;
         let adj = kvcalloc(set.len())?;
-        try_push(&mut list.sets.lock(), set.perm.id).map_err(|_| ENOMEM)?;
-        set.undo.insert(list.id, adj);
+        list.sets.lock().insert(set.perm.id);
+        set.undo.insert(list.id, Undo { list: Arc::downgrade(&list), adj });
     }
     Ok(list.id)
+}
+
+/// The set is gone: nobody takes anything of it back (`freeary`).
+pub(super) fn forget(set: &Ipc<SemArray>) {
+    for undo in set.undo.values() {
+        if let Some(list) = undo.list.upgrade() {
+            list.sets.lock().remove(&set.perm.id);
+        }
+    }
 }
 
 /// Adds to each value what was taken, within its bounds.
@@ -72,9 +90,8 @@ pub fn exit_sem(t: &Task) {
     let sets = core::mem::take(&mut *list.sets.lock());
     for id in sets {
         let mut ids = SEM_IDS.lock();
-        // The set may be gone, and another have its id.
         let Ok(set) = ids.find(id) else { continue };
-        let Some(adj) = set.undo.remove(&list.id) else { continue };
-        take_back(set, &adj, t.tgid);
+        let Some(undo) = set.undo.remove(&list.id) else { continue };
+        take_back(set, &undo.adj, t.tgid);
     }
 }

@@ -330,9 +330,17 @@ impl PageTables {
 
     /// Unmaps `[start, end)`; the pages go to `tlb` (`unmap_page_range`).
     pub fn zap_range(&self, start: usize, end: usize, tlb: &mut TlbGather) {
+        self.zap_range_if(start, end, tlb, |_| true);
+    }
+
+    /// The same for those that `wanted` is true of.
+    #[inline]
+    pub fn zap_range_if(&self, start: usize, end: usize, tlb: &mut TlbGather, wanted: impl Fn(Pte) -> bool) {
         self.for_each(start, end, |addr, e| {
-            let old = core::mem::replace(e, Pte(0));
-            tlb.remove_pte(addr, old);
+            if wanted(*e) {
+                let old = core::mem::replace(e, Pte(0));
+                tlb.remove_pte(addr, old);
+            }
         });
     }
 
