@@ -26,10 +26,12 @@ static ROOT_PENDING: AtomicU32 = AtomicU32::new(0);
 static USER_PENDING: IrqLock<BTreeMap<u32, u32>> = IrqLock::new(BTreeMap::new());
 
 /// Counts one more queued signal for `uid`, and returns how many there are then.
+#[inline]
 fn charge(uid: u32) -> u32 {
-    if uid == 0 {
-        return ROOT_PENDING.fetch_add(1, Relaxed) + 1;
-    }
+    if uid == 0 { ROOT_PENDING.fetch_add(1, Relaxed) + 1 } else { charge_other(uid) }
+}
+
+fn charge_other(uid: u32) -> u32 {
     let mut users = USER_PENDING.lock();
     let n = users.entry(uid).or_insert(0);
     *n += 1;
@@ -37,11 +39,16 @@ fn charge(uid: u32) -> u32 {
 }
 
 /// Takes one queued signal off `uid`'s account.
+#[inline]
 fn uncharge(uid: u32) {
     if uid == 0 {
         ROOT_PENDING.fetch_sub(1, Relaxed);
-        return;
+    } else {
+        uncharge_other(uid);
     }
+}
+
+fn uncharge_other(uid: u32) {
     let mut users = USER_PENDING.lock();
     if let Some(n) = users.get_mut(&uid) {
         *n -= 1;
@@ -63,6 +70,7 @@ pub struct Charge {
 
 impl Charge {
     /// Fails at the user's limit.
+    #[inline]
     pub fn new(sig: i32, limit: QueueLimit) -> Option<Self> {
         let count = charge(limit.uid);
         let c = Self { uid: limit.uid };
@@ -75,6 +83,7 @@ impl Charge {
 }
 
 impl Drop for Charge {
+    #[inline]
     fn drop(&mut self) {
         uncharge(self.uid);
     }
@@ -171,11 +180,17 @@ struct Taken {
 
 impl Queue {
     /// Appends an entry; fails if there is no memory for it.
-    fn push(&mut self, q: Queued) -> bool {
+    #[inline(always)]
+    fn push(&mut self, info: &KernelSiginfo, place: Place) -> bool {
         if self.first.is_none() && self.rest.is_empty() {
-            self.first = Some(q);
+            self.first = Some(Queued { info: *info, place });
             return true;
         }
+        self.push_later(Queued { info: *info, place })
+    }
+
+    #[cold]
+    fn push_later(&mut self, q: Queued) -> bool {
         let room = matches!(q.place, Place::Timer(_)) || self.rest.try_reserve(1 + self.timers).is_ok();
         if room {
             self.rest.push_back(q);
@@ -199,7 +214,9 @@ impl Queue {
             }
             _ => self.remove_later(&pick)?.leave(info),
         };
-        let more = self.iter().any(|q| q.info.si_signo == info.si_signo);
+        let is_left = |q: &Queued| q.info.si_signo == info.si_signo;
+        let more = self.first.as_ref().is_some_and(is_left)
+            || !self.rest.is_empty() && self.rest.iter().any(is_left);
         Some(Taken { timer, more })
     }
 
@@ -257,8 +274,7 @@ impl SigPending {
     #[inline]
     pub fn enqueue(&self, l: &Siglock, info: &KernelSiginfo, limit: QueueLimit) -> bool {
         let Some(charge) = Charge::new(info.si_signo, limit) else { return false };
-        let q = Queued { info: *info, place: Place::Charged(charge) };
-        self.queue.lock(l).push(q)
+        self.queue.lock(l).push(info, Place::Charged(charge))
     }
 
     /// Keeps room for one more timer's signal.
@@ -280,7 +296,7 @@ impl SigPending {
     pub(super) fn enqueue_timer(&self, l: &Siglock, info: &KernelSiginfo, q: &Arc<Sigqueue>) {
         q.queued.store(true, Relaxed);
         q.overrun.store(0, Relaxed);
-        self.queue.lock(l).push(Queued { info: *info, place: Place::Timer(q.clone()) });
+        self.queue.lock(l).push(info, Place::Timer(q.clone()));
     }
 
     /// The queued information number `at`, oldest first.

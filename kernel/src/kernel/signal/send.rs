@@ -312,7 +312,10 @@ fn queue_info(l: &Siglock, p: &SigPending, sig: i32, t: &Task, info: SendInfo<'_
         limit: t.signal.rlimit_cur(rlimit::SIGPENDING),
         override_rlimit: info.overrides_rlimit(sig),
     };
-    p.enqueue(l, &info.to_siginfo(sig), limit)
+    match info {
+        SendInfo::Info(info) => p.enqueue(l, info, limit),
+        _ => p.enqueue(l, &info.to_siginfo(sig), limit),
+    }
 }
 
 /// Sends with an explicit `force`: whether it reaches the first process

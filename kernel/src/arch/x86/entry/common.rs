@@ -153,21 +153,22 @@ fn exit_to_user_mode_prepare(regs: &PtRegs) {
 /// before and after, and whenever the flags are looked at.
 #[cold]
 fn exit_to_user_mode_loop(regs: &PtRegs) {
-    while current().test_flag(tif::EXIT_WORK) {
+    let cur = current();
+    while cur.test_flag(tif::EXIT_WORK) {
         local_irq_enable();
-        if current().test_flag(tif::NEED_RESCHED) {
+        if cur.test_flag(tif::NEED_RESCHED) {
             sched::schedule();
         }
-        if current().test_flag(tif::SIGPENDING) {
+        if cur.test_flag(tif::SIGPENDING) {
             arch_do_signal_or_restart(regs);
         }
-        if current().test_flag(tif::NOTIFY_RESUME) {
-            current().clear_flag(tif::NOTIFY_RESUME);
+        if cur.test_flag(tif::NOTIFY_RESUME) {
+            cur.clear_flag(tif::NOTIFY_RESUME);
             resume_user_mode_work(regs);
         }
         local_irq_disable();
     }
-    if current().test_flag(tif::IO_BITMAP) {
+    if cur.test_flag(tif::IO_BITMAP) {
         tss_update_io_bitmap();
     }
 }

@@ -4,7 +4,6 @@
 //! `arch/x86/mm/cpu_entry_area.c`).
 
 use crate::arch::x86::kernel::ioport::KERNEL_TSS_LIMIT;
-use crate::arch::x86::lib::usercopy;
 use crate::arch::x86::mm::init::{CPU_ENTRY_AREA_BASE, KERNEL_DATA, map_kernel_page};
 use crate::arch::x86::percpu::{BOOT_CPU, PerCpu};
 use crate::arch::x86::ptrace::eflags;
@@ -230,8 +229,7 @@ fn setup_protection() {
     CR4_BITS.store(cr4.bits(), Ordering::Relaxed);
     if has(raw_cpuid::ExtendedFeatures::has_smap) {
         HAS_SMAP.store(true, Ordering::Relaxed);
-        patch_clac();
-        usercopy::enable_smap();
+        patch_smap();
     }
 }
 
@@ -260,22 +258,30 @@ fn clear_cr4(bits: Cr4Flags) {
     CR4_BITS.store(cr4.bits(), Ordering::Relaxed);
 }
 
-/// Puts `clac` where entries left room for it (`apply_alternatives`).
-fn patch_clac() {
+/// Puts `stac` and `clac` where entries and user copies left room for them (`apply_alternatives`).
+fn patch_smap() {
+    const CLAC: [u8; 3] = [0x0f, 0x01, 0xca];
+    const STAC: [u8; 3] = [0x0f, 0x01, 0xcb];
     unsafe extern "C" {
         static __start_alt_clac: u64;
         static __stop_alt_clac: u64;
+        static __start_alt_stac: u64;
+        static __stop_alt_stac: u64;
     }
-    let (start, stop) = (&raw const __start_alt_clac, &raw const __stop_alt_clac);
-    let len = (stop as usize - start as usize) / 8;
-    // SAFETY: the section holds the addresses of the three-byte gaps; boot runs alone,
+    let gaps = [
+        (CLAC, &raw const __start_alt_clac, &raw const __stop_alt_clac),
+        (STAC, &raw const __start_alt_stac, &raw const __stop_alt_stac),
+    ];
+    // SAFETY: the sections hold the addresses of the three-byte gaps; boot runs alone,
     // with interrupts off, and write protection is lifted for just these stores.
     unsafe {
-        let sites = core::slice::from_raw_parts(start, len);
         let cr0 = Cr0::read();
         Cr0::write(cr0 - Cr0Flags::WRITE_PROTECT);
-        for &site in sites {
-            core::ptr::copy_nonoverlapping([0x0fu8, 0x01, 0xca].as_ptr(), site as *mut u8, 3);
+        for (insn, start, stop) in gaps {
+            let sites = core::slice::from_raw_parts(start, (stop as usize - start as usize) / 8);
+            for &site in sites {
+                core::ptr::copy_nonoverlapping(insn.as_ptr(), site as *mut u8, insn.len());
+            }
         }
         Cr0::write(cr0);
     }

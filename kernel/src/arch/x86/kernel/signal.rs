@@ -16,7 +16,7 @@ use crate::arch::x86::kernel::fpu::core::fpu_clear_user_states;
 use crate::arch::x86::kernel::fpu::signal::{FrameFormat, copy_fpstate_to_sigframe, fpu_restore_sig};
 use crate::arch::x86::kernel::fpu::xstate;
 use crate::arch::x86::kernel::step::disable_own_single_step;
-use crate::arch::x86::lib::usercopy::{access_ok, copy_to_user, get_user};
+use crate::arch::x86::lib::usercopy::{UserStruct, access_ok, get_user_into};
 use crate::arch::x86::ptrace::{PtRegs, eflags};
 use crate::arch::x86::segment::{USER_CS, USER_DS};
 use crate::errno::{
@@ -29,11 +29,11 @@ use crate::kernel::signal::altstack::{StackT, set_altstack};
 use crate::kernel::signal::deliver::signal_setup_done;
 use crate::kernel::signal::mask::{restore_saved_sigmask, sigmask_to_save};
 use crate::kernel::signal::restart_block::RestartBlock;
-use crate::kernel::signal::siginfo::UserSiginfo;
+use crate::kernel::signal::siginfo::{SI_EXPANSION_SIZE, UserSiginfo};
 use crate::kernel::signal::sigset::{SIGSEGV, SigSet};
 use crate::kernel::signal::{KSignal, force_sig, get_signal, set_current_blocked};
 use crate::kernel::task::{Current, current, tif};
-use core::mem::offset_of;
+use core::mem::{MaybeUninit, offset_of};
 use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::__NR_restart_syscall;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -170,39 +170,49 @@ fn frame_uc_flags(xsave: bool, user_64bit: bool) -> u64 {
         | if user_64bit { UC_STRICT_RESTORE_SS } else { 0 }
 }
 
-#[inline]
-fn save_sigcontext(cur: Current, regs: &PtRegs, fpstate: usize, mask: SigSet) -> Sigcontext {
+/// Writes one word of a frame.
+macro_rules! put {
+    ($frame:ident, $($field:ident).+, $word:expr) => {
+        $frame.put::<{ offset_of!(RtSigframe, $($field).+) }>($word)?
+    };
+}
+
+/// `__unsafe_setup_sigcontext`. The last words of a `sigcontext` stay what they are, as in Linux.
+#[inline(always)]
+fn put_sigcontext(
+    cur: Current,
+    frame: &UserStruct<RtSigframe>,
+    regs: &PtRegs,
+    fpstate: usize,
+    mask: SigSet,
+) -> Result {
     let thread = cur.thread();
-    Sigcontext {
-        r8: regs.r8.get(),
-        r9: regs.r9.get(),
-        r10: regs.r10.get(),
-        r11: regs.r11.get(),
-        r12: regs.r12.get(),
-        r13: regs.r13.get(),
-        r14: regs.r14.get(),
-        r15: regs.r15.get(),
-        di: regs.di.get(),
-        si: regs.si.get(),
-        bp: regs.bp.get(),
-        bx: regs.bx.get(),
-        dx: regs.dx.get(),
-        ax: regs.ax.get(),
-        cx: regs.cx.get(),
-        sp: regs.sp.get(),
-        ip: regs.ip.get(),
-        flags: regs.flags.get(),
-        cs: regs.cs.get() as u16,
-        gs: 0,
-        fs: 0,
-        ss: regs.ss.get() as u16,
-        err: thread.error_code.get(),
-        trapno: thread.trap_nr.get(),
-        oldmask: mask.0,
-        cr2: thread.cr2.get(),
-        fpstate: fpstate as u64,
-        reserved1: [0; 8],
-    }
+    put!(frame, uc.uc_mcontext.r8, regs.r8.get());
+    put!(frame, uc.uc_mcontext.r9, regs.r9.get());
+    put!(frame, uc.uc_mcontext.r10, regs.r10.get());
+    put!(frame, uc.uc_mcontext.r11, regs.r11.get());
+    put!(frame, uc.uc_mcontext.r12, regs.r12.get());
+    put!(frame, uc.uc_mcontext.r13, regs.r13.get());
+    put!(frame, uc.uc_mcontext.r14, regs.r14.get());
+    put!(frame, uc.uc_mcontext.r15, regs.r15.get());
+    put!(frame, uc.uc_mcontext.di, regs.di.get());
+    put!(frame, uc.uc_mcontext.si, regs.si.get());
+    put!(frame, uc.uc_mcontext.bp, regs.bp.get());
+    put!(frame, uc.uc_mcontext.bx, regs.bx.get());
+    put!(frame, uc.uc_mcontext.dx, regs.dx.get());
+    put!(frame, uc.uc_mcontext.ax, regs.ax.get());
+    put!(frame, uc.uc_mcontext.cx, regs.cx.get());
+    put!(frame, uc.uc_mcontext.sp, regs.sp.get());
+    put!(frame, uc.uc_mcontext.ip, regs.ip.get());
+    put!(frame, uc.uc_mcontext.flags, regs.flags.get());
+    // GS and FS, between them, are zero.
+    put!(frame, uc.uc_mcontext.cs, regs.cs.get() & 0xffff | regs.ss.get() << 48);
+    put!(frame, uc.uc_mcontext.err, thread.error_code.get());
+    put!(frame, uc.uc_mcontext.trapno, thread.trap_nr.get());
+    put!(frame, uc.uc_mcontext.oldmask, mask.0);
+    put!(frame, uc.uc_mcontext.cr2, thread.cr2.get());
+    put!(frame, uc.uc_mcontext.fpstate, fpstate as u64);
+    Ok(())
 }
 
 /// Puts the general registers back; not the selectors and flags.
@@ -303,26 +313,35 @@ fn setup_rt_frame(cur: Current, k: &KSignal, regs: &PtRegs) -> Result {
     }
     let alt = cur.sig.altstack.get();
     let place = get_sigframe(cur, k, regs, &alt)?;
-    if !access_ok(place.frame, size_of::<RtSigframe>()) {
-        return Err(EFAULT);
-    }
-    let mask = sigmask_to_save(cur);
-    let frame = RtSigframe {
-        pretcode: k.ka.restorer as u64,
-        uc: Ucontext {
-            uc_flags: frame_uc_flags(xstate::use_xsave(), regs.user_64bit_mode()),
-            uc_link: 0,
-            uc_stack: alt,
-            uc_mcontext: save_sigcontext(cur, regs, place.fpstate, mask),
-            uc_sigmask: mask,
-        },
-        info: UserSiginfo { info: k.info, expansion: [0; _] },
-    };
-    // Without SA_SIGINFO its room is left as it is.
-    let with_info = k.ka.flags & sa::SIGINFO != 0;
-    let len = if with_info { size_of::<RtSigframe>() } else { offset_of!(RtSigframe, info) };
-    copy_to_user(place.frame, &frame.as_bytes()[..len])?;
+    UserStruct::write(place.frame, |frame| put_frame(cur, frame, k, regs, &alt, place.fpstate))?;
     enter_handler(regs, k, place.frame);
+    Ok(())
+}
+
+/// Writes all of the frame but the FPU's state.
+#[inline(always)]
+fn put_frame(
+    cur: Current,
+    frame: &UserStruct<RtSigframe>,
+    k: &KSignal,
+    regs: &PtRegs,
+    alt: &StackT,
+    fpstate: usize,
+) -> Result {
+    let mask = sigmask_to_save(cur);
+    put!(frame, pretcode, k.ka.restorer as u64);
+    put!(frame, uc.uc_flags, frame_uc_flags(xstate::use_xsave(), regs.user_64bit_mode()));
+    put!(frame, uc.uc_link, 0);
+    put!(frame, uc.uc_stack.sp, alt.sp);
+    put!(frame, uc.uc_stack.flags, alt.flags.into());
+    put!(frame, uc.uc_stack.size, alt.size);
+    put_sigcontext(cur, frame, regs, fpstate, mask)?;
+    put!(frame, uc.uc_sigmask, mask.0);
+    // Without SA_SIGINFO its room is left as it is.
+    if k.ka.flags & sa::SIGINFO != 0 {
+        frame.put_all::<{ offset_of!(RtSigframe, info) }, _>(&k.info)?;
+        frame.put_all::<{ offset_of!(RtSigframe, info.expansion) }, _>(&[0u64; SI_EXPANSION_SIZE / 8])?;
+    }
     Ok(())
 }
 
@@ -500,9 +519,10 @@ fn return_from_frame(cur: Current, regs: &PtRegs, frame: usize) -> Result {
     if !access_ok(frame, size_of::<RtSigframe>()) {
         return Err(EFAULT);
     }
-    let uc: Ucontext = get_user(frame + offset_of!(RtSigframe, uc))?;
+    let mut room = MaybeUninit::uninit();
+    let uc: &Ucontext = get_user_into(&mut room, frame + offset_of!(RtSigframe, uc))?;
     set_current_blocked(uc.uc_sigmask);
-    if !restore_sigcontext(cur, regs, &uc) {
+    if !restore_sigcontext(cur, regs, uc) {
         return Err(EFAULT);
     }
     // A stack that sigaltstack would refuse is not restored, as in Linux.

@@ -11,20 +11,13 @@ use crate::errno::{EFAULT, ENAMETOOLONG, Result};
 #[cfg(target_os = "none")]
 use crate::extable;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// First address that is not user space with four-level paging:
 /// 2^47 minus a guard page (`TASK_SIZE_MAX`).
 pub const TASK_SIZE_MAX: usize = 0x7fff_ffff_f000;
-
-/// Whether the CPU has SMAP, so that `stac`/`clac` exist.
-static SMAP: AtomicBool = AtomicBool::new(false);
-
-/// Tells the copies that CR4.SMAP is on.
-pub fn enable_smap() {
-    SMAP.store(true, Ordering::Relaxed);
-}
 
 /// Whether `[addr, addr + len)` lies in user space (`access_ok`).
 #[inline]
@@ -32,24 +25,35 @@ pub fn access_ok(addr: usize, len: usize) -> bool {
     len <= TASK_SIZE_MAX && addr <= TASK_SIZE_MAX - len
 }
 
+/// An instruction that boot puts in (`patch_smap`) if the CPU has SMAP, so that it exists.
+#[cfg(target_os = "none")]
+macro_rules! smap_insn {
+    ($section:literal) => {
+        // SAFETY: three bytes that do nothing, or change AC.
+        unsafe {
+            core::arch::asm!(
+                "2: .byte 0x0f, 0x1f, 0x00",
+                concat!(".pushsection ", $section, ", \"a\""),
+                ".quad 2b",
+                ".popsection",
+                options(nostack),
+            );
+        }
+    };
+}
+
 /// Lets supervisor code reach user pages.
 #[inline(always)]
 fn stac() {
     #[cfg(target_os = "none")]
-    if SMAP.load(Ordering::Relaxed) {
-        // SAFETY: the CPU has SMAP; only AC changes.
-        unsafe { core::arch::asm!("stac", options(nostack)) };
-    }
+    smap_insn!(".alt_stac");
 }
 
 /// Ends what `stac` began.
 #[inline(always)]
 fn clac() {
     #[cfg(target_os = "none")]
-    if SMAP.load(Ordering::Relaxed) {
-        // SAFETY: the CPU has SMAP; only AC changes.
-        unsafe { core::arch::asm!("clac", options(nostack)) };
-    }
+    smap_insn!(".alt_clac");
 }
 
 /// Runs `f` with user pages reachable. `f` may only touch user memory through
@@ -193,18 +197,35 @@ pub fn copy_to_user(dst: usize, src: &[u8]) -> Result {
 
 /// Reads a plain value from user memory.
 #[inline(always)]
-pub fn get_user<T: FromBytes + IntoBytes>(src: usize) -> Result<T> {
-    let mut v = T::new_zeroed();
-    #[cfg(target_os = "none")]
-    match const { Move::of(size_of::<T>()) } {
-        Move::Long | Move::Quad if !access_ok(src, size_of::<T>()) => return Err(EFAULT),
-        Move::Long => v.as_mut_bytes().copy_from_slice(&(get_word::<4>(src)? as u32).to_ne_bytes()),
-        Move::Quad => v.as_mut_bytes().copy_from_slice(&get_word::<8>(src)?.to_ne_bytes()),
-        Move::Any => copy_from_user(v.as_mut_bytes(), src)?,
+pub fn get_user<T: FromBytes>(src: usize) -> Result<T> {
+    let mut room = MaybeUninit::uninit();
+    get_user_into(&mut room, src)?;
+    // SAFETY: it was read.
+    Ok(unsafe { room.assume_init() })
+}
+
+/// Reads a plain value from user memory to where it stays.
+#[inline(always)]
+pub fn get_user_into<T: FromBytes>(room: &mut MaybeUninit<T>, src: usize) -> Result<&T> {
+    if !access_ok(src, size_of::<T>()) {
+        return Err(EFAULT);
     }
-    #[cfg(not(target_os = "none"))]
-    copy_from_user(v.as_mut_bytes(), src)?;
-    Ok(v)
+    let to: *mut u8 = room.as_mut_ptr().cast();
+    // SAFETY: there is room for as many bytes as are read, and the source range is user space. Once all have come
+    // they are a `T`, as any bytes are.
+    unsafe {
+        #[cfg(target_os = "none")]
+        match const { Move::of(size_of::<T>()) } {
+            Move::Long => to.cast::<u32>().write_unaligned(get_word::<4>(src)? as u32),
+            Move::Quad => to.cast::<u64>().write_unaligned(get_word::<8>(src)?),
+            Move::Words => user_access(|| move_words(to, src as *const u8, size_of::<T>() / 8))?,
+            Move::Any if raw_copy(to, src as *const u8, size_of::<T>()) != 0 => return Err(EFAULT),
+            Move::Any => {}
+        }
+        #[cfg(not(target_os = "none"))]
+        raw_copy(to, src as *const u8, size_of::<T>());
+        Ok(room.assume_init_ref())
+    }
 }
 
 /// Writes a plain value to user memory.
@@ -221,7 +242,9 @@ enum Move {
     Long,
     /// One instruction of 64 bits.
     Quad,
-    /// A loop.
+    /// So many of these.
+    Words,
+    /// Words and bytes.
     Any,
 }
 
@@ -231,6 +254,7 @@ impl Move {
         match size {
             4 => Self::Long,
             8 => Self::Quad,
+            _ if size.is_multiple_of(8) => Self::Words,
             _ => Self::Any,
         }
     }
@@ -267,6 +291,85 @@ fn get_word<const N: usize>(src: usize) -> Result<u64> {
         clac();
     }
     if fault == 0 { Ok(word) } else { Err(EFAULT) }
+}
+
+/// Moves words, one side being user memory that is reachable and has passed [`access_ok`]: all, or `EFAULT`.
+///
+/// # Safety
+/// The kernel side is valid for as many.
+#[inline(always)]
+unsafe fn move_words(to: *mut u8, from: *const u8, words: usize) -> Result {
+    #[cfg(target_os = "none")]
+    {
+        let left: usize;
+        // SAFETY: by the caller; a fault is recovered through the exception table.
+        unsafe {
+            core::arch::asm!(
+                "2: rep movsq",
+                "3:",
+                extable!("2", "3b", 3),
+                inout("rcx") words => left,
+                inout("rdi") to => _,
+                inout("rsi") from => _,
+                options(nostack, preserves_flags),
+            );
+        }
+        if left == 0 { Ok(()) } else { Err(EFAULT) }
+    }
+    #[cfg(not(target_os = "none"))]
+    {
+        // SAFETY: on the host both sides are ordinary memory.
+        unsafe { core::ptr::copy_nonoverlapping(from, to, 8 * words) };
+        Ok(())
+    }
+}
+
+/// A `T` in user memory that is written word by word: one that is composed in the kernel first is
+/// written twice (Linux's `unsafe_put_user`).
+pub struct UserStruct<T>(usize, PhantomData<T>);
+
+impl<T> UserStruct<T> {
+    /// Has `f` write the one at `at`, while user pages are reachable.
+    #[inline(always)]
+    pub fn write(at: usize, f: impl FnOnce(&Self) -> Result) -> Result {
+        if !access_ok(at, size_of::<T>()) {
+            return Err(EFAULT);
+        }
+        user_access(|| f(&Self(at, PhantomData)))
+    }
+
+    /// Writes the word at `OFFSET`.
+    #[inline(always)]
+    pub fn put<const OFFSET: usize>(&self, word: u64) -> Result {
+        const { assert!(OFFSET + 8 <= size_of::<T>()) };
+        #[cfg(target_os = "none")]
+        // SAFETY: a word of the structure, which is in user space; a fault is recovered through the exception table.
+        unsafe {
+            core::arch::asm!(
+                "2: mov qword ptr [{at} + {offset}], {word}",
+                extable!("2", "{fault}", 3),
+                at = in(reg) self.0,
+                offset = const OFFSET,
+                word = in(reg) word,
+                fault = label { return Err(EFAULT) },
+                options(nostack, preserves_flags),
+            );
+        }
+        #[cfg(not(target_os = "none"))]
+        // SAFETY: on the host it is ordinary memory.
+        unsafe {
+            ((self.0 + OFFSET) as *mut u64).write_unaligned(word);
+        }
+        Ok(())
+    }
+
+    /// Writes what begins at `OFFSET`.
+    #[inline(always)]
+    pub fn put_all<const OFFSET: usize, V: IntoBytes + Immutable>(&self, v: &V) -> Result {
+        const { assert!(OFFSET + size_of::<V>() <= size_of::<T>() && size_of::<V>().is_multiple_of(8)) };
+        // SAFETY: `v` is valid, and the destination is a part of the structure.
+        unsafe { move_words((self.0 + OFFSET) as *mut u8, v.as_bytes().as_ptr(), size_of::<V>() / 8) }
+    }
 }
 
 /// Writes `new` to a word of user memory if it is `old`, at once; returns what it was.

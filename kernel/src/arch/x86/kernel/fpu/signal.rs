@@ -68,7 +68,6 @@ impl FrameFormat {
     }
     /// Linux's words. Without XSAVE they are written just the same, though there is no
     /// second magic word then.
-    #[inline]
     fn sw_bytes(&self) -> FpxSwBytes {
         FpxSwBytes {
             magic1: FP_XSTATE_MAGIC1,
@@ -77,6 +76,12 @@ impl FrameFormat {
             xstate_size: self.size as u32,
             padding: [0; 7],
         }
+    }
+    /// The first words of these; the others are zero.
+    #[inline]
+    fn sw_words(&self) -> [u64; 3] {
+        let extended_size = (self.size + FP_XSTATE_MAGIC2_SIZE) as u64;
+        [u64::from(FP_XSTATE_MAGIC1) | extended_size << 32, self.xfeatures, self.size as u64]
     }
 }
 
@@ -133,38 +138,49 @@ mod insn {
     /// cleared first, as XSAVE leaves them alone; the FP and SSE bits are set last, so
     /// that programs that edit the first 512 bytes need not know of the header.
     #[inline]
-    pub fn xsave(buf: usize, size: usize, sw: &FpxSwBytes, xfeatures: u64) -> u64 {
+    pub fn xsave(buf: usize, size: usize, sw: [u64; 3], xfeatures: u64) -> u64 {
         // SAFETY: `buf` passed access_ok; every access to it is in the exception table.
         user_access(|| unsafe {
             let fault: u64;
             asm!(
                 "2: rep stosq",
+                // RCX and the upper half of RAX are zero from here on.
                 "mov eax, {lo:e}",
                 "3: xsave64 [{buf}]",
                 "4: or dword ptr [{buf} + {hdr}], {fpsse}",
                 "5: mov dword ptr [{buf} + {size}], {magic2}",
-                "lea rdi, [{buf} + {sw}]",
-                "mov ecx, 6",
-                "6: rep movsq",
+                "6: mov [{buf} + {sw}], {sw0}",
+                "7: mov [{buf} + {sw} + 8], {sw1}",
+                "8: mov [{buf} + {sw} + 16], {sw2}",
+                "9: mov [{buf} + {sw} + 24], rcx",
+                "22: mov [{buf} + {sw} + 32], rcx",
+                "23: mov [{buf} + {sw} + 40], rcx",
                 "xor eax, eax",
-                "7:",
-                extable!("2", "7b", 2),
-                extable!("3", "7b", 2),
-                extable!("4", "7b", 2),
-                extable!("5", "7b", 2),
-                extable!("6", "7b", 2),
+                "24:",
+                extable!("2", "24b", 2),
+                extable!("3", "24b", 2),
+                extable!("4", "24b", 2),
+                extable!("5", "24b", 2),
+                extable!("6", "24b", 2),
+                extable!("7", "24b", 2),
+                extable!("8", "24b", 2),
+                extable!("9", "24b", 2),
+                extable!("22", "24b", 2),
+                extable!("23", "24b", 2),
                 lo = in(reg) xfeatures as u32,
                 buf = in(reg) buf,
                 size = in(reg) size,
                 hdr = const XSAVE_HDR_OFFSET,
                 sw = const SW_RESERVED,
+                sw0 = in(reg) sw[0],
+                sw1 = in(reg) sw[1],
+                sw2 = in(reg) sw[2],
                 fpsse = const xfeature::FPSSE,
                 magic2 = const FP_XSTATE_MAGIC2,
                 inout("rax") 0u64 => fault,
                 inout("rcx") 8usize => _,
                 inout("rdx") xfeatures >> 32 => _,
                 inout("rdi") buf + XSAVE_HDR_OFFSET => _,
-                inout("rsi") sw => _,
                 options(nostack),
             );
             fault
@@ -257,10 +273,17 @@ pub fn copy_fpstate_to_sigframe(buf: usize, f: &FrameFormat) -> bool {
     if !access_ok(buf, f.frame_size()) {
         return false;
     }
-    let sw = f.sw_bytes();
     if f.xsave {
-        return insn::xsave(buf, f.size, &sw, f.xfeatures) == 0;
+        insn::xsave(buf, f.size, f.sw_words(), f.xfeatures) == 0
+    } else {
+        copy_fxregs_to_sigframe(buf, f)
     }
+}
+
+/// The same without XSAVE.
+#[cold]
+fn copy_fxregs_to_sigframe(buf: usize, f: &FrameFormat) -> bool {
+    let sw = f.sw_bytes();
     if !xstate::use_fxsr() {
         let mut fx = fxregs();
         fx.0[SW_RESERVED..].copy_from_slice(sw.as_bytes());
