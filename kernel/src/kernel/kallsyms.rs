@@ -110,6 +110,18 @@ pub struct Symbol(pub u64);
 /// belongs to it (`%pB`).
 pub struct Backtrace(pub u64);
 
+/// A function's name alone (`%ps`).
+pub struct Function(pub u64);
+
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match lookup(self.0) {
+            Some((name, ..)) => f.write_str(name),
+            None => write!(f, "{:#x}", self.0),
+        }
+    }
+}
+
 fn show(f: &mut fmt::Formatter<'_>, addr: u64, found: Option<(&str, u64, u64)>) -> fmt::Result {
     match found {
         Some((name, start, size)) => write!(f, "{name}+{:#x}/{size:#x}", addr - start),

@@ -35,7 +35,7 @@ impl NotifyResult {
     }
 }
 
-/// One who wants to be told. `F` is the type of the function to be called.
+/// One who wants to be told. `F` is the type of the function to be called, or has it.
 pub struct NotifierBlock<F: 'static> {
     call: F,
     priority: i32,
@@ -56,7 +56,7 @@ pub struct AtomicNotifierHead<F: 'static> {
     change: IrqLock<()>,
 }
 
-impl<F: Copy> AtomicNotifierHead<F> {
+impl<F> AtomicNotifierHead<F> {
     /// Nobody.
     pub const fn new() -> Self {
         Self { head: AtomicPtr::new(core::ptr::null_mut()), change: IrqLock::new(()) }
@@ -102,11 +102,11 @@ impl<F: Copy> AtomicNotifierHead<F> {
     /// Asks one after the other through `ask`, until one ends it; the last answer
     /// (`atomic_notifier_call_chain`).
     #[inline(always)]
-    pub fn call_chain(&self, mut ask: impl FnMut(F) -> NotifyResult) -> NotifyResult {
+    pub fn call_chain(&self, mut ask: impl FnMut(&'static F) -> NotifyResult) -> NotifyResult {
         let mut result = NotifyResult::Done;
         let mut link = &self.head;
         while let Some(b) = deref(link) {
-            result = ask(b.call);
+            result = ask(&b.call);
             if result.ends_walk() {
                 break;
             }
@@ -116,7 +116,7 @@ impl<F: Copy> AtomicNotifierHead<F> {
     }
 }
 
-impl<F: Copy> Default for AtomicNotifierHead<F> {
+impl<F> Default for AtomicNotifierHead<F> {
     fn default() -> Self {
         Self::new()
     }

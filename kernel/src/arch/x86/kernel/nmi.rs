@@ -11,6 +11,7 @@
 //!     nmi_enter
 //!     default_do_nmi
 //!         nmi_handle(NMI_LOCAL)    who expects NMIs on this CPU
+//!             nmi_check_duration   and takes too long over them
 //!         get_nmi_reason           port 0x61
 //!         pci_serr_error, io_check_error
 //!         unknown_nmi_error        "Uhhuh."
@@ -32,13 +33,18 @@ use crate::arch::x86::kernel::traps::{ist_enter, ist_exit, local_db_restore, loc
 use crate::arch::x86::percpu::this_cpu;
 use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::Result;
+use crate::fs::debugfs::{DebugFile, simple_attr_write};
 use crate::kernel::context_tracking::{self, CtxState};
+use crate::kernel::kallsyms::Function;
 use crate::kernel::notifier::{AtomicNotifierHead, NotifierBlock, NotifyResult};
 use crate::kernel::panic::nmi_panic;
+use crate::kernel::printk::ratelimit;
 use crate::kernel::time::timekeeping::{ktime_get, rdtsc};
 use crate::kernel::watchdog_hld::touch_nmi_watchdog;
+use crate::lib::ratelimit::Ratelimit;
 use core::cell::Cell;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use x86_64::instructions::port::Port;
 
 /// Panic on an NMI that nobody explains (`/proc/sys/kernel/panic_on_unrecovered_nmi`).
@@ -74,18 +80,32 @@ pub enum NmiType {
 /// Looks at an NMI; returns how many events it has dealt with (`nmi_handler_t`).
 pub type NmiHandler = fn(NmiType, &PtRegs) -> u32;
 
+/// A handler, and how long it has taken.
+struct Measured {
+    handler: NmiHandler,
+    /// In nanoseconds, at most, among the times that were too long.
+    max_duration: AtomicU64,
+}
+
 /// A handler to be registered (`struct nmiaction`).
-pub type NmiAction = NotifierBlock<NmiHandler>;
+pub struct NmiAction(NotifierBlock<Measured>);
+
+impl NmiAction {
+    /// Calls `handler`; those of a higher priority are called first.
+    pub const fn new(handler: NmiHandler, priority: i32) -> Self {
+        Self(NotifierBlock::new(Measured { handler, max_duration: AtomicU64::new(0) }, priority))
+    }
+}
 
 /// The lists (`nmi_desc`).
-static NMI_DESC: [AtomicNotifierHead<NmiHandler>; 4] = [const { AtomicNotifierHead::new() }; 4];
+static NMI_DESC: [AtomicNotifierHead<Measured>; 4] = [const { AtomicNotifierHead::new() }; 4];
 
 /// Has a handler called for NMIs of a type.
 ///
 /// # Errors
 /// `EEXIST`: it is registered already.
 pub fn register_nmi_handler(kind: NmiType, action: &'static NmiAction) -> Result {
-    NMI_DESC[kind as usize].register(action)
+    NMI_DESC[kind as usize].register(&action.0)
 }
 
 /// No longer calls a handler.
@@ -93,18 +113,53 @@ pub fn register_nmi_handler(kind: NmiType, action: &'static NmiAction) -> Result
 /// # Errors
 /// `ENOENT`: it was not registered.
 pub fn unregister_nmi_handler(kind: NmiType, action: &'static NmiAction) -> Result {
-    NMI_DESC[kind as usize].unregister(action)
+    NMI_DESC[kind as usize].unregister(&action.0)
 }
 
 /// Calls all handlers of a type, as one NMI may stand for several events (`nmi_handle`).
 #[cfg_attr(target_os = "none", unsafe(link_section = ".nmi.text"))]
 fn nmi_handle(kind: NmiType, regs: &PtRegs) -> u32 {
     let mut handled = 0;
-    NMI_DESC[kind as usize].call_chain(|handler| {
-        handled += handler(kind, regs);
+    NMI_DESC[kind as usize].call_chain(|action| {
+        let from = ktime_get();
+        handled += (action.handler)(kind, regs);
+        nmi_check_duration(action, ktime_get().saturating_sub(from));
         NotifyResult::Done
     });
     handled
+}
+
+/// Nanoseconds that are too long for a handler (`nmi_longest_ns`).
+pub(super) static NMI_LONGEST_NS: AtomicU64 = AtomicU64::new(1_000_000);
+
+/// `/sys/kernel/debug/x86/nmi_longest_ns`.
+pub static LONGEST: DebugFile = DebugFile {
+    dir: "x86",
+    name: "nmi_longest_ns",
+    mode: 0o644,
+    show: |o| writeln!(o, "{}", NMI_LONGEST_NS.load(Ordering::Relaxed)),
+    store: Some(|text| {
+        NMI_LONGEST_NS.store(simple_attr_write(text)?, Ordering::Relaxed);
+        Ok(())
+    }),
+};
+
+/// Says of a handler that it took too long, and no less than ever before.
+fn nmi_check_duration(action: &Measured, ns: u64) {
+    static LIMIT: Ratelimit = Ratelimit::new(5_000, 10);
+    let longest = action.max_duration.load(Ordering::Relaxed);
+    if ns < NMI_LONGEST_NS.load(Ordering::Relaxed) || ns < longest {
+        return;
+    }
+    action.max_duration.store(ns, Ordering::Relaxed);
+    if ratelimit(&LIMIT, "nmi_check_duration") {
+        pr_info!(
+            "INFO: NMI handler ({}) took too long to run: {}.{:03} msecs\n",
+            Function(action.handler as usize as u64),
+            ns / 1_000_000,
+            ns % 1_000_000 / 1_000
+        );
+    }
 }
 
 /// How NMIs were explained (`nmi_stats`).
@@ -135,6 +190,9 @@ const NMI_EXECUTING: u32 = 1;
 const NMI_LATCHED: u32 = 2;
 
 impl NmiCpu {
+    /// Where the state is, for who looks from outside.
+    pub const STATE: usize = offset_of!(Self, state);
+
     /// None came yet.
     pub const fn new() -> Self {
         Self {
@@ -406,5 +464,15 @@ mod tests {
         assert_eq!(reason_of(0x31), Reason::Unknown);
         assert_eq!(reason_of(0xa1), Reason::PciError);
         assert_eq!(reason_of(0x61), Reason::IoCheck);
+    }
+
+    #[test]
+    fn what_takes_longer_than_ever_is_remembered() {
+        let action = Measured { handler: |_, _| 0, max_duration: AtomicU64::new(0) };
+        let max = [999_999, 1_000_000, 5_000_000, 2_000_000, 999].map(|ns| {
+            nmi_check_duration(&action, ns);
+            action.max_duration.load(Ordering::Relaxed)
+        });
+        assert_eq!(max, [0, 1_000_000, 5_000_000, 5_000_000, 5_000_000]);
     }
 }

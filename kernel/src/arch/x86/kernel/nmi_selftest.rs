@@ -188,7 +188,8 @@ fn page_fault(_: usize) {}
 mod kunit {
     use super::super::apic::send_nmi_to_self;
     use super::super::nmi::{
-        NmiAction, NmiType, X86PlatformOps, register_nmi_handler, set_x86_platform, unregister_nmi_handler,
+        NMI_LONGEST_NS, NmiAction, NmiType, X86PlatformOps, register_nmi_handler, set_x86_platform,
+        unregister_nmi_handler,
     };
     use super::NOWHERE;
     use super::hits::{STEPS, hit_breakpoint, page_fault, single_step};
@@ -206,6 +207,7 @@ mod kunit {
         comes_once, breakpoint_with_a_second_pending, page_fault_with_a_second_pending,
         step_with_a_second_pending, many_in_a_row, cr2_survives, unknown_is_counted, swallows_a_second_half,
         interrupted_breakpoint_handler_keeps_its_frame, pci_system_error, io_check,
+        a_slow_handler_is_told_of,
     }
 
     /// How often the handler ran, and how often it is inside itself.
@@ -392,11 +394,11 @@ mod kunit {
         REASON.swap(0, Relaxed) as u8
     }
 
-    /// Whether the log has this line since `seq`.
-    fn said(seq: u64, line: &str) -> bool {
+    /// Whether the log has such a line since `seq`.
+    fn said(seq: u64, such: impl Fn(&str) -> bool) -> bool {
         let (mut seq, mut text) = (seq, [0; LOG_LINE_MAX]);
         while let Some(info) = ring().read_valid(seq, &mut text) {
-            if &text[..info.len] == line.as_bytes() {
+            if such(str::from_utf8(&text[..info.len]).unwrap_or_default()) {
                 return true;
             }
             seq = info.seq + 1;
@@ -429,23 +431,65 @@ mod kunit {
         kunit_assert!(test, register_nmi_handler(kind, &DEAL).is_ok());
         let (count, seq, _) = with_reason(byte);
         kunit_assert!(test, unregister_nmi_handler(kind, &DEAL).is_ok());
-        kunit_assert_eq!(test, (count, RUNS.load(Relaxed), ring().next_seq() - seq), (1, 1, 0));
+        kunit_assert_eq!(
+            test,
+            (count, RUNS.load(Relaxed), said(seq, |l| l.starts_with("NMI:"))),
+            (1, 1, false)
+        );
     }
 
     fn pci_system_error(test: &mut Kunit) {
         let (count, seq, _) = with_reason(0xa1);
         kunit_assert_eq!(test, count, 1);
-        kunit_assert!(test, said(seq, "NMI: PCI system error (SERR) for reason a1 on CPU 0."));
-        kunit_assert!(test, said(seq, "Dazed and confused, but trying to continue"));
+        kunit_assert!(test, said(seq, |l| l == "NMI: PCI system error (SERR) for reason a1 on CPU 0."));
+        kunit_assert!(test, said(seq, |l| l == "Dazed and confused, but trying to continue"));
         dealt_with(test, NmiType::Serr, 0x80);
     }
 
     fn io_check(test: &mut Kunit) {
         let (count, seq, ns) = with_reason(0x61);
         kunit_assert_eq!(test, count, 1);
-        kunit_assert!(test, said(seq, "NMI: IOCK error (debug interrupt?) for reason 61 on CPU 0."));
+        kunit_assert!(test, said(seq, |l| l == "NMI: IOCK error (debug interrupt?) for reason 61 on CPU 0."));
         // The line is off for two seconds.
         kunit_assert!(test, ns >= 2_000_000_000);
         dealt_with(test, NmiType::IoCheck, 0x40);
+    }
+
+    /// Takes longer each time.
+    fn slow_handler(_: NmiType, _: &PtRegs) -> u32 {
+        let until = ktime_get() + 3_000_000 * u64::from(RUNS.fetch_add(1, Relaxed) + 1);
+        while ktime_get() < until {
+            core::hint::spin_loop();
+        }
+        1
+    }
+
+    /// What is said of it since `seq`.
+    fn slow_said(seq: u64) -> bool {
+        said(seq, |l| {
+            let rest = l.strip_prefix("INFO: NMI handler (slow_handler) took too long to run: ");
+            let number = rest.and_then(|l| l.strip_suffix(" msecs")).and_then(|l| l.split_once('.'));
+            number.is_some_and(|(whole, part)| {
+                whole.parse::<u32>().is_ok_and(|ms| ms >= 3) && part.len() == 3 && part.parse::<u32>().is_ok()
+            })
+        })
+    }
+
+    fn a_slow_handler_is_told_of(test: &mut Kunit) {
+        static SLOW: NmiAction = NmiAction::new(slow_handler, 0);
+        RUNS.store(0, Relaxed);
+        kunit_assert!(test, register_nmi_handler(NmiType::Local, &SLOW).is_ok());
+        let mut told = [false; 2];
+        // One millisecond is too long, and then nothing is.
+        for (told, runs) in told.iter_mut().zip(1..) {
+            let seq = ring().next_seq();
+            send_nmi_to_self();
+            wait_until(|| RUNS.load(Relaxed) >= runs);
+            *told = slow_said(seq);
+            NMI_LONGEST_NS.store(u64::MAX, Relaxed);
+        }
+        NMI_LONGEST_NS.store(1_000_000, Relaxed);
+        kunit_assert!(test, unregister_nmi_handler(NmiType::Local, &SLOW).is_ok());
+        kunit_assert_eq!(test, told, [true, false]);
     }
 }

@@ -222,7 +222,8 @@ impl Strikes {
     }
 }
 
-fn handler(_: NmiType, regs: &PtRegs) -> u32 {
+/// An NMI: of the timer, or of somebody else.
+fn nmi_watchdog_tick(_: NmiType, regs: &PtRegs) -> u32 {
     if !STRIKES.explain(last_strike(), ktime_get()) {
         return 0;
     }
@@ -230,7 +231,7 @@ fn handler(_: NmiType, regs: &PtRegs) -> u32 {
     1
 }
 
-static ACTION: NmiAction = NmiAction::new(handler, 0);
+static ACTION: NmiAction = NmiAction::new(nmi_watchdog_tick, 0);
 
 #[cfg(test)]
 mod tests {
