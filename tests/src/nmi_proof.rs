@@ -4,10 +4,12 @@
 //!
 //! * [`every_boundary`]: the entries' own instructions, while programs go through them.
 //! * [`every_user`]: instructions of user mode, whose NMIs are handled on the thread's stack.
-//! * [`every_nested`]: the instructions of an NMI's handling, NMIs being let in by a breakpoint of
-//!   the handler's; and those before it, where they are held back.
+//! * [`every_nested`]: the instructions of an NMI's handling.
 
-use iced_x86::{Decoder, DecoderOptions, Mnemonic, Register};
+mod nested;
+pub use nested::every_nested;
+
+use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter, Mnemonic, Register};
 use object::{Object, ObjectSegment};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -36,6 +38,8 @@ pub struct Kernel {
     /// How many instructions stand between entries only to align them.
     padding: usize,
     lengths: BTreeMap<u64, usize>,
+    /// What they are, for who reads of them.
+    texts: BTreeMap<u64, String>,
     /// The page fault's way from its entry to where CR2 is read.
     before_cr2: Vec<u64>,
 }
@@ -51,6 +55,7 @@ impl Kernel {
             instructions: Vec::new(),
             padding: 0,
             lengths: BTreeMap::new(),
+            texts: BTreeMap::new(),
             before_cr2: Vec::new(),
         };
         let (start, end) = (k.at("__entry_text_start")?, k.at("__entry_text_end")?);
@@ -67,7 +72,8 @@ impl Kernel {
             }
             let idle = matches!(instruction.mnemonic(), Mnemonic::Nop | Mnemonic::Int3);
             let label = k.label(instruction.ip());
-            if behind_an_end && idle && (label.contains('+') || label == "asm_nmi_end") {
+            let own_label = !label.contains('+') && !label.contains("_end");
+            if behind_an_end && idle && !own_label {
                 k.padding += 1;
                 continue;
             }
@@ -75,6 +81,9 @@ impl Kernel {
             behind_an_end = ends.contains(&instruction.mnemonic()) || behind_an_end && idle;
             k.instructions.push(instruction.ip());
             k.lengths.insert(instruction.ip(), instruction.len());
+            let mut text = String::new();
+            IntelFormatter::new().format(&instruction, &mut text);
+            k.texts.insert(instruction.ip(), text);
         }
         let handler = k.at("trapline::arch::x86::entry::common::do_page_fault")?;
         let bytes = segment.data_range(handler, 64).map_err(words)?.ok_or("no do_page_fault")?;
@@ -97,14 +106,13 @@ impl Kernel {
         self.symbols.label(addr).unwrap_or_else(|| format!("{addr:#x}"))
     }
 
-    /// How many instructions lie behind each label.
-    fn by_label(&self, places: impl IntoIterator<Item = u64>) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for addr in places {
-            let label = self.label(addr);
-            *counts.entry(label.split('+').next().unwrap_or_default().to_owned()).or_insert(0) += 1;
-        }
-        counts
+    /// Instructions by their names: the label that each lies behind, and what it is.
+    fn names(&self, places: impl IntoIterator<Item = u64>) -> Vec<String> {
+        let name = |addr| {
+            let (label, text) = (self.label(addr), self.texts.get(&addr));
+            format!("{}: {}", label.split('+').next().unwrap_or_default(), text.map_or("", String::as_str))
+        };
+        places.into_iter().map(name).collect()
     }
 }
 
@@ -114,10 +122,12 @@ pub struct Coverage {
     pub injected: usize,
     /// Instructions that there are.
     pub of: usize,
+    /// Instructions of what these call, at which one was injected as well.
+    pub beyond: usize,
     /// What stands between entries only to align them, and was not counted.
     pub padding: usize,
-    /// Where nothing ever came by: label and number of instructions.
-    pub missed: BTreeMap<String, usize>,
+    /// Where nothing ever came by.
+    pub missed: Vec<String>,
     /// NMIs injected, and counted by the kernel.
     pub nmis: (u64, u64),
 }
@@ -165,10 +175,20 @@ impl Proof<'_> {
         }
     }
 
+    /// A field of the CPU's data, whose offset the kernel says.
+    fn of_cpu(&mut self, offset: &str) -> Result<u64> {
+        let offset = self.d.word(self.k.at(offset)?).map_err(words)?;
+        self.d.word(self.k.at("trapline::arch::x86::percpu::BOOT_CPU")? + offset).map_err(words)
+    }
+
     /// How many NMIs the kernel has counted.
     fn count(&mut self) -> Result<u64> {
-        let offset = self.d.word(self.k.at("TRAPLINE_NMI_COUNT")?).map_err(words)?;
-        self.d.word(self.k.at("trapline::arch::x86::percpu::BOOT_CPU")? + offset).map_err(words)
+        self.of_cpu("TRAPLINE_NMI_COUNT")
+    }
+
+    /// What it knows of those from user mode (`nmi_state`).
+    fn nmi_state(&mut self) -> Result<u32> {
+        Ok(self.of_cpu("TRAPLINE_NMI_STATE")? as u32)
     }
 }
 
@@ -186,8 +206,11 @@ fn start<'a>(k: &'a Kernel, kernel: &Path, rootfs: &Path, words_and_program: &st
 const WALKERS: [&str; 2] =
     ["trapline.nmi=fault eagerfpu=off -- nmi_paths", "trapline.nmi=fault -- nmi_paths entries"];
 
-/// (a) An NMI at every instruction of the entries that somebody comes to. It must be handled with the
-/// kernel's GS base and on the right stack, and leave everything as it was.
+/// A machine check that nobody has to do anything about: a cache's line was not written back.
+const HARMLESS_MACHINE_CHECK: &str = "mce 0 9 0xbd0000000000017a 0x5 0x1234000 0x8c";
+
+/// (a) An NMI at every instruction of the entries. It must be handled with the kernel's GS base and on
+/// the right stack, and leave everything as it was.
 pub fn every_boundary(kernel: &Path, rootfs: &Path, budget: Duration) -> Result<Coverage> {
     let k = Kernel::read(kernel)?;
     let own = k.at("asm_nmi")?..k.at("asm_nmi_end")?;
@@ -205,8 +228,53 @@ pub fn every_boundary(kernel: &Path, rootfs: &Path, budget: Duration) -> Result<
         done.extend(reached);
         nmis = (nmis.0 + p.injected, nmis.1 + p.count()? - counted);
     }
-    let missed = k.by_label(all.difference(&done).copied());
-    Ok(Coverage { injected: done.len(), of: all.len(), padding: k.padding, missed, nmis })
+    for elsewhere in [by_machine_check, at_boot] {
+        let open: Vec<u64> = all.difference(&done).copied().collect();
+        let (reached, counts) = elsewhere(&k, kernel, rootfs, &open)?;
+        done.extend(reached);
+        nmis = (nmis.0 + counts.0, nmis.1 + counts.1);
+    }
+    let missed = k.names(all.difference(&done).copied());
+    Ok(Coverage { injected: done.len(), of: all.len(), beyond: 0, padding: k.padding, missed, nmis })
+}
+
+/// Where NMIs were, and how many of them came and were handled.
+type Done = (Vec<u64>, (u64, u64));
+
+/// The machine check's way from user mode: the hardware reports something while a program runs.
+fn by_machine_check(k: &Kernel, kernel: &Path, rootfs: &Path, open: &[u64]) -> Result<Done> {
+    let mut p = start(k, kernel, rootfs, "trapline.nmi=fault -- nmi_user")?;
+    let (user, counted) = (user_places(&p)?[0], p.count()?);
+    let entry = k.at("asm_machine_check")?;
+    let mut reached = Vec::new();
+    for &addr in open.iter().filter(|&&a| k.label(a).starts_with("asm_machine_check")) {
+        p.run_to(user)?;
+        let said = p.d.monitor(HARMLESS_MACHINE_CHECK).map_err(words)?;
+        if !said.trim().is_empty() {
+            return Err(format!("mce: {said}"));
+        }
+        p.run_to(entry)?;
+        boundary(&mut p, addr)?;
+        reached.push(addr);
+    }
+    Ok((reached, (p.injected, p.count()? - counted)))
+}
+
+/// The first task's way to user mode, by a function of the kernel's: once in a machine's life.
+fn at_boot(k: &Kernel, kernel: &Path, rootfs: &Path, open: &[u64]) -> Result<Done> {
+    let (mut reached, mut nmis) = (Vec::new(), (0, 0));
+    for &addr in open.iter().filter(|&&a| k.label(a).starts_with("ret_from_fork_asm")) {
+        let d = machine(kernel, rootfs, "trapline.nmi=fault -- nmi_user")?;
+        let mut p = Proof { k, d, injected: 0 };
+        p.run_to(addr)?;
+        let counted = p.count()?;
+        if !at_boundary(&mut p, addr).map_err(|why| format!("{}: {why}", k.label(addr)))? {
+            return Err(format!("{}: the first task did not come by again", k.label(addr)));
+        }
+        reached.push(addr);
+        nmis = (nmis.0 + p.injected, nmis.1 + p.count()? - counted);
+    }
+    Ok((reached, nmis))
 }
 
 /// NMIs at instructions of user mode: `trapline.nmi=` says what handlers do. Returns how many came.
@@ -223,7 +291,7 @@ pub fn every_user(kernel: &Path, rootfs: &Path, handlers: &str) -> Result<Covera
     }
     let nmis = (p.injected, p.count()? - counted);
     let injected = places.len() * ROUNDS;
-    Ok(Coverage { injected, of: injected, padding: 0, missed: BTreeMap::new(), nmis })
+    Ok(Coverage { injected, of: injected, beyond: 0, padding: 0, missed: Vec::new(), nmis })
 }
 
 /// Where the program `nmi_user` says that its instructions are.
@@ -328,219 +396,9 @@ fn in_handler(p: &mut Proof<'_>, r: &Registers, interrupted: &Registers) -> Resu
     Ok(())
 }
 
-/// Bytes from the top of the NMI stack to its parts (see `entry_64_nmi.rs`).
-const COPIED_TOP: u64 = 56;
-const COPIED_RIP: u64 = 96;
-
-/// (b) While an NMI is handled, another one at every instruction. `without`: with this jump taken out,
-/// by which an NMI knows that it is nested.
-pub fn every_nested(kernel: &Path, rootfs: &Path, without: Option<&str>) -> Result<Coverage> {
-    let k = Kernel::read(kernel)?;
-    let mut seen = Seen::default();
-    // In the kernel proper.
-    let mut p = start(&k, kernel, rootfs, "trapline.nmi=iret -- nmi_paths")?;
-    if let Some(jump) = without {
-        let jump = k.at(jump)?;
-        let len = k.lengths.get(&jump).copied().ok_or("the jump is no instruction")?;
-        p.d.write(jump, &vec![0x90; len]).map_err(words)?;
-    }
-    let somewhere = k.at("trapline::arch::x86::entry::common::do_syscall_64")?;
-    let end = k.at("nmi_test_int3")?;
-    counted(&mut p, &mut seen, |p, seen| held_back(p, somewhere, end, seen))?;
-    counted(&mut p, &mut seen, |p, seen| unblocked(p, somewhere, seen))?;
-    // Before an entry's swapgs, with the program's GS and RSP; the handler changes CR2 as well.
-    let mut p = start(&k, kernel, rootfs, "trapline.nmi=iret,fault -- nmi_paths")?;
-    let window = k.at("entry_SYSCALL_64")?;
-    counted(&mut p, &mut seen, |p, seen| unblocked(p, window, seen))?;
-    for label in ["nmi_swapgs", "nmi_restore_cr2"] {
-        if !seen.places.contains(&k.at(label)?) {
-            return Err(format!("no NMI's handling came by {label}"));
-        }
-    }
-    // In user mode, on the thread's stack.
-    let mut p = start(&k, kernel, rootfs, "trapline.nmi=iret -- nmi_user")?;
-    let (user, handler) = (user_places(&p)?[0], k.at("trapline::arch::x86::kernel::nmi::do_nmi")?);
-    counted(&mut p, &mut seen, |p, seen| held_back(p, user, handler, seen))?;
-    counted(&mut p, &mut seen, |p, seen| user_handled(p, user, seen))?;
-    let own = k.at("asm_nmi")?..k.at("asm_nmi_end")?;
-    let entry: Vec<u64> = k.instructions.iter().copied().filter(|a| own.contains(a)).collect();
-    let missed: Vec<u64> = entry.iter().copied().filter(|a| !seen.places.contains(a)).collect();
-    let injected = entry.len() - missed.len();
-    let missed = k.by_label(missed);
-    Ok(Coverage { injected, of: entry.len(), padding: 0, missed, nmis: seen.nmis })
-}
-
-/// Where second NMIs came, how many NMIs there were, and how many handlings of them.
-#[derive(Default)]
-struct Seen {
-    places: BTreeSet<u64>,
-    nmis: (u64, u64),
-}
-
-/// One part of the proof, which says how many NMIs must have been handled.
-fn counted<'a>(
-    p: &mut Proof<'a>,
-    seen: &mut Seen,
-    part: impl FnOnce(&mut Proof<'a>, &mut Seen) -> Result<u64>,
-) -> Result<()> {
-    let (before, injected) = (p.count()?, p.injected);
-    let expected = part(p, seen)?;
-    let handled = p.count()? - before;
-    if handled != expected {
-        return Err(format!("{handled} NMIs were handled, and not {expected}"));
-    }
-    seen.nmis = (seen.nmis.0 + p.injected - injected, seen.nmis.1 + handled);
-    Ok(())
-}
-
 /// The registers are again what they were. In user mode nobody is about to read CR2, and it is not kept.
 fn same(before: &Registers, after: Registers) -> Result<()> {
     let from_user = before.segments[0] & 3 != 0;
     let after = if from_user { Registers { cr2: before.cr2, ..after } } else { after };
     if after == *before { Ok(()) } else { Err(format!("before {before:x?}\nafter {after:x?}")) }
-}
-
-/// Injects the second NMI where the CPU holds it back: from the entry's first instruction to `end`. Each
-/// time the second is handled after the first, and all is as it was.
-fn held_back(p: &mut Proof<'_>, somewhere: u64, end: u64, seen: &mut Seen) -> Result<u64> {
-    let entry = p.k.at("asm_nmi")?;
-    for steps in 0.. {
-        let before = p.run_to(somewhere)?;
-        p.inject()?;
-        let mut r = p.run_to(entry)?;
-        for _ in 0..steps {
-            r = p.d.step().map_err(words)?;
-            if r.rip == end {
-                break;
-            }
-        }
-        let last = r.rip == end;
-        p.inject()?;
-        seen.places.insert(r.rip);
-        let after = p.run_to(somewhere)?;
-        same(&before, after)
-            .map_err(|why| format!("held back at step {steps} ({}): {why}", p.k.label(r.rip)))?;
-        // Past the breakpoint that keeps stopping it.
-        p.d.step().map_err(words)?;
-        if last {
-            return Ok(2 * (steps + 1));
-        }
-    }
-    Err("the breakpoint is never hit".into())
-}
-
-/// Injects NMIs where they are let in: from behind the handler's breakpoint to the `iret`, and where
-/// the frame is copied again. However many come, two are handled.
-fn unblocked(p: &mut Proof<'_>, somewhere: u64, seen: &mut Seen) -> Result<u64> {
-    let before = p.run_to(somewhere)?;
-    p.inject()?;
-    let top = p.run_to(p.k.at("asm_nmi")?)?.rsp() + 40;
-    let mut r = p.run_to(p.k.at("nmi_test_unblocked")?)?;
-    let (last, repeat, end) = (p.k.at("nmi_iret")?, p.k.at("repeat_nmi")?, p.k.at("end_repeat_nmi")?);
-    third(p, &r, seen)?;
-    let mut count = 0;
-    loop {
-        nested(p, &r, top, true)?;
-        count += 1;
-        let here = r.rip;
-        seen.places.insert(here);
-        if here == last {
-            third(p, &r, seen)?;
-        }
-        r = p.d.step().map_err(words)?;
-        if here == last {
-            break;
-        }
-        if count > 5000 {
-            return Err("the handler does not end".into());
-        }
-    }
-    if r.rip != repeat {
-        return Err(format!("the iret led to {:#x}, and not to repeat_nmi", r.rip));
-    }
-    third(p, &r, seen)?;
-    while r.rip != end {
-        nested(p, &r, top, false)?;
-        seen.places.insert(r.rip);
-        r = p.d.step().map_err(words)?;
-    }
-    let after = p.run_to(somewhere)?;
-    same(&before, after).map_err(|why| format!("in the end: {why}"))?;
-    // Past the breakpoint.
-    p.d.step().map_err(words)?;
-    Ok(2)
-}
-
-/// A third NMI at each instruction of a nested one, which comes at the present instruction.
-fn third(p: &mut Proof<'_>, before: &Registers, seen: &mut Seen) -> Result<()> {
-    let entry = p.k.at("asm_nmi")?;
-    for steps in 0..100 {
-        p.inject()?;
-        let mut r = p.run_to(entry)?;
-        for _ in 0..steps {
-            r = p.d.step().map_err(words)?;
-            if r.rip == before.rip {
-                return Ok(());
-            }
-        }
-        p.inject()?;
-        seen.places.insert(r.rip);
-        let place = format!("nested at {} with a third at {}", p.k.label(before.rip), p.k.label(r.rip));
-        let after = p.run_to(before.rip).map_err(|why| format!("{place}: {why}"))?;
-        same(before, after).map_err(|why| format!("{place}: {why}"))?;
-    }
-    Err("nested at an instruction, an NMI does not end".into())
-}
-
-/// NMIs behind the handling of one from user mode, where nothing holds them back: each is handled.
-fn user_handled(p: &mut Proof<'_>, somewhere: u64, seen: &mut Seen) -> Result<u64> {
-    let own = p.k.at("asm_nmi")?..p.k.at("asm_nmi_end")?;
-    let before = p.run_to(somewhere)?;
-    p.inject()?;
-    // Behind the call of the handler: an instruction, and the jump to everybody's way back.
-    let user_part = own.start..p.k.at("nmi_from_kernel")?;
-    let behind = p.k.instructions.iter().copied().filter(|a| user_part.contains(a)).nth_back(1);
-    let mut r = p.run_to(behind.ok_or("NMIs from user mode have no entry")?)?;
-    let mut handled = 1;
-    while own.contains(&r.rip) {
-        p.inject()?;
-        handled += 1;
-        seen.places.insert(r.rip);
-        let after = p.run_to(r.rip)?;
-        same(&r, after).map_err(|why| format!("nested at {}: {why}", p.k.label(r.rip)))?;
-        r = p.d.step().map_err(words)?;
-    }
-    let after = p.run_to(somewhere)?;
-    same(&before, after).map_err(|why| format!("in the end: {why}"))?;
-    Ok(handled)
-}
-
-/// One nested NMI at the present instruction. All but the frame that the CPU writes, and the one that
-/// must now lead to `repeat_nmi`, stays.
-fn nested(p: &mut Proof<'_>, before: &Registers, top: u64, changes_copy: bool) -> Result<()> {
-    let place = format!("nested at {:#x} ({})", before.rip, p.k.label(before.rip));
-    let kept = |p: &mut Proof<'_>| -> Result<Vec<u8>> {
-        let from = before.rsp().min(top - 136);
-        let mut bytes = p.d.read(from, (top - COPIED_RIP - from) as usize).map_err(words)?;
-        bytes.extend(p.d.read(top - COPIED_TOP, 8).map_err(words)?);
-        if !changes_copy {
-            let copied = (COPIED_RIP - COPIED_TOP) as usize;
-            bytes.extend(p.d.read(top - COPIED_RIP, copied).map_err(words)?);
-        }
-        Ok(bytes)
-    };
-    let stack = kept(p)?;
-    p.inject()?;
-    let after = p.run_to(before.rip).map_err(|why| format!("{place}: {why}"))?;
-    if after != *before {
-        return Err(format!("{place}: before {before:x?}\nafter {after:x?}"));
-    }
-    if kept(p)? != stack {
-        return Err(format!("{place}: the first NMI's stack has changed"));
-    }
-    let copied_rip = p.d.word(top - COPIED_RIP).map_err(words)?;
-    if changes_copy && copied_rip != p.k.at("repeat_nmi")? {
-        return Err(format!("{place}: the first NMI will return to {copied_rip:#x}, not to repeat_nmi"));
-    }
-    Ok(())
 }

@@ -2,7 +2,8 @@
 //! Not one of the set: runs a few instructions for ever, with an odd RSP, the direction flag set and
 //! segment bases of its own, while NMIs come at each of them (`tests/boot/nmi.rs`). Before that it writes
 //! what its arguments say (`FILE=WORD`). Says first where the instructions are. With the argument `counts`
-//! it says for six seconds what `/proc/interrupts` says of NMIs instead, and ends.
+//! it says for six seconds what `/proc/interrupts` says of NMIs instead, and ends. With `rsp=ADDRESS` it
+//! calls the kernel for ever, with such an RSP.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::arch::global_asm;
@@ -24,11 +25,19 @@ global_asm!(
     "nmi_user_3: pop rax",
     "nmi_user_4: pause",
     "nmi_user_5: jmp nmi_user_1",
+    "nmi_user_calls:",
+    "mov rsp, rdi",
+    "1: std",
+    // getpid
+    "mov eax, 39",
+    "syscall",
+    "jmp 1b",
     ".popsection",
 );
 
 unsafe extern "C" {
     fn nmi_user_loop() -> !;
+    fn nmi_user_calls(rsp: usize) -> !;
     static nmi_user_1: u8;
     static nmi_user_2: u8;
     static nmi_user_3: u8;
@@ -61,6 +70,11 @@ fn counts() {
 fn run() {
     if start::arg_str(1) == Some("counts") {
         return counts();
+    }
+    if let Some(rsp) = start::arg_str(1).and_then(|a| a.strip_prefix("rsp=")) {
+        println!("nmi_user: running");
+        // SAFETY: it never comes back, and touches no memory.
+        unsafe { nmi_user_calls(usize::from_str_radix(rsp, 16).unwrap_or(0)) };
     }
     for i in 1.. {
         let Some(argument) = start::arg_str(i) else { break };

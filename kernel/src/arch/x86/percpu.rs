@@ -73,6 +73,7 @@ macro_rules! offsets {
 // In a CPU's data.
 offsets! {
     TRAPLINE_NMI_COUNT = offset_of!(PerCpu, nmi_count);
+    TRAPLINE_NMI_STATE = offset_of!(PerCpu, nmi) + NmiCpu::STATE;
     TRAPLINE_CURRENT = offset_of!(PerCpu, current_task);
     TRAPLINE_TOP_OF_STACK = TOP_OF_STACK;
     TRAPLINE_TSS_IST = TSS_IST;

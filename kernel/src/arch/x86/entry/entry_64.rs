@@ -9,7 +9,7 @@
 //!     (between `syscall` and `swapgs`, say). From kernel mode, `paranoid_entry` looks
 //!     at the sign of `MSR_GS_BASE` itself; from user mode the frame moves to the
 //!     thread's own stack, so that the handler may sleep and signals be delivered.
-//!   - `paranoid_ist`: stays on its IST stack whoever was interrupted.
+//!   - `paranoid_ist`: stays on its IST stack whoever was interrupted. It returns to the kernel, or not.
 //!   - `shift_ist`: while the handler runs, its IST entry is lowered by one stack, so
 //!     that the same exception inside it does not overwrite the frame.
 //! * SYSENTER and 32-bit SYSCALL are in [`entry_64_compat`](super::entry_64_compat).
@@ -236,15 +236,13 @@ paranoid_entry:
     xor ebx, ebx
 2:  ret
 
+    /* Only to the kernel: from user mode there is no way back from `paranoid_ist`'s one user, #DF. */
 paranoid_exit:
     cli
     test ebx, ebx
     jnz restore_regs_and_return_to_kernel
-    test byte ptr [rsp + PT_CS], 3
-    jnz 2f
     swapgs
     jmp restore_regs_and_return_to_kernel
-2:  jmp swapgs_restore_regs_and_return_to_usermode
 
     /* Moves the frame from an IST stack to the thread's. */
 sync_regs:
