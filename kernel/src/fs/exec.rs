@@ -308,6 +308,10 @@ fn exec_mmap(mm: &Arc<Mm>) {
     futex_exec_release(&cur);
     mm_release(&cur);
     let old = cur.replace_mm(Some(mm.clone()));
+    if let Some(old) = &old {
+        cur.signal.used.note_mm(old);
+        mm.thp_disabled.store(old.thp_disabled.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
     leave_mm();
     mm.activate();
     drop(old);

@@ -7,9 +7,12 @@ use crate::fs::fasync;
 use crate::fs::file::{current_files, fget, fget_raw};
 use crate::fs::file_table::{FASYNC, File};
 use crate::fs::filemap::seal;
+use crate::fs::inode::mode::S_IFIFO;
+use crate::fs::inode::owner_or_capable;
 use crate::fs::locks;
 use crate::fs::pipe::pipe_size;
 use crate::kernel::signal::state::rlimit;
+use crate::kernel::task::current;
 use core::sync::atomic::Ordering;
 use linux_raw_sys::general::*;
 
@@ -18,6 +21,10 @@ const F_SETPIPE_SZ: u32 = 1031;
 const F_GETPIPE_SZ: u32 = 1032;
 const F_ADD_SEALS: u32 = 1033;
 const F_GET_SEALS: u32 = 1034;
+const F_GET_RW_HINT: u32 = 1035;
+const F_SET_RW_HINT: u32 = 1036;
+/// The longest-lived kind of data (`RWH_WRITE_LIFE_EXTREME`).
+const RWH_WRITE_LIFE_MAX: u64 = 5;
 
 fn dup_from(fd: i32, min: u32, cloexec: bool) -> Result<usize> {
     let min = min as usize;
@@ -31,6 +38,13 @@ fn dup_from(fd: i32, min: u32, cloexec: bool) -> Result<usize> {
 
 /// `F_SETFL` (`setfl`).
 fn set_flags(f: &File, fd: i32, flags: u32) -> Result<usize> {
+    if flags & !f.flags() & O_NOATIME != 0 {
+        owner_or_capable(&f.inode.attr.lock(), &current().cred.get())?;
+    }
+    // Only of a pipe does it mean something here: packets.
+    if flags & O_DIRECT != 0 && f.inode.kind() != S_IFIFO {
+        return Err(EINVAL);
+    }
     if (flags ^ f.flags()) & FASYNC != 0
         && let Some(r) = f.op.fasync(f, fd, flags & FASYNC != 0)
     {
@@ -58,6 +72,16 @@ fn add_seals(f: &File, seals: u32) -> Result<usize> {
     Ok(0)
 }
 
+/// How long what is written is expected to live: it is kept, and means nothing (`fcntl_rw_hint`).
+fn set_rw_hint(f: &File, at: usize) -> Result<usize> {
+    let hint: u64 = get_user(at)?;
+    if hint > RWH_WRITE_LIFE_MAX {
+        return Err(EINVAL);
+    }
+    f.inode.write_hint.store(hint as u8, Ordering::Relaxed);
+    Ok(0)
+}
+
 /// `fcntl(2)`.
 pub fn sys_fcntl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
     let f = fget_raw(fd)?;
@@ -82,8 +106,12 @@ pub fn sys_fcntl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
         F_GETSIG => Ok(fasync::f_getsig(&f) as usize),
         F_SETPIPE_SZ => pipe_size(&f, Some(arg)),
         F_GETPIPE_SZ => pipe_size(&f, None),
-        F_ADD_SEALS => add_seals(&f, arg as u32),
+        F_ADD_SEALS => add_seals(&f, u32::try_from(arg).map_err(|_| EINVAL)?),
         F_GET_SEALS => f.inode.ops.mapping().map(|p| p.seals() as usize).ok_or(EINVAL),
+        F_GET_RW_HINT => put_user(arg, &u64::from(f.inode.write_hint.load(Ordering::Relaxed))).map(|()| 0),
+        F_SET_RW_HINT => set_rw_hint(&f, arg),
+        // Nobody can take one.
+        F_GETLEASE => Ok(F_UNLCK as usize),
         _ => Err(EINVAL),
     }
 }

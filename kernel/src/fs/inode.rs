@@ -10,12 +10,13 @@ use crate::fs::locks::Locks;
 use crate::fs::namespace::Path;
 use crate::fs::superblock::SuperBlock;
 use crate::kernel::cred::Cred;
+use crate::kernel::task::current;
 use crate::kernel::time::timekeeping::ktime_get_real;
 use crate::locking::SpinLock;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 use linux_raw_sys::general::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER};
 
 /// Bits of `st_mode`: the file's type.
@@ -189,6 +190,8 @@ pub struct Inode {
     pub ops: Box<dyn InodeOps>,
     /// Writers (positive), or programs running from it (negative): `i_writecount`.
     pub writecount: AtomicI32,
+    /// How long its data is expected to live (`F_SET_RW_HINT`).
+    pub write_hint: AtomicU8,
     /// Locks of programs on it.
     pub locks: Locks,
 }
@@ -213,8 +216,15 @@ impl Inode {
             attr: SpinLock::new(attr),
             ops,
             writecount: AtomicI32::new(0),
+            write_hint: AtomicU8::new(0),
             locks: Locks::default(),
         })
+    }
+    /// Makes it the current task's (`inode_init_owner`).
+    pub fn init_owner(&self) {
+        let cred = current().cred.get();
+        let mut a = self.attr.lock();
+        (a.uid, a.gid) = (cred.fsuid, cred.fsgid);
     }
     /// Type and permissions.
     pub fn mode(&self) -> u32 {

@@ -2,9 +2,11 @@
 //! `ioctl(2)` (Linux 6.1, `fs/ioctl.c`).
 
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
-use crate::errno::{ENOIOCTLCMD, ENOTTY, Result};
+use crate::errno::{ENOIOCTLCMD, ENOTTY, EOPNOTSUPP, Result};
 use crate::fs::file::{current_files, fget};
 use crate::fs::file_table::FASYNC;
+use crate::fs::inode::mode::{S_IFDIR, S_IFLNK, S_IFREG};
+use crate::fs::stat::{blksize, blocks};
 use linux_raw_sys::general::O_NONBLOCK;
 
 /// Bytes that can be read.
@@ -14,6 +16,8 @@ const FIONCLEX: u32 = 0x5450;
 const FIOCLEX: u32 = 0x5451;
 const FIOASYNC: u32 = 0x5452;
 const FIGETBSZ: u32 = 2;
+const FIOQSIZE: u32 = 0x5460;
+const FS_IOC_FIEMAP: u32 = 0xc020_660b;
 
 /// `ioctl(2)`: what is the same for all files, then the file's own.
 pub fn sys_ioctl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
@@ -31,7 +35,12 @@ pub fn sys_ioctl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
                 f.op.fasync(&f, fd, on).ok_or(ENOTTY)??;
             }
         }
-        FIGETBSZ if f.inode.ops.mapping().is_some() => put_user(arg, &4096i32)?,
+        FIGETBSZ => put_user(arg, &blksize(&f.inode))?,
+        FIOQSIZE if matches!(f.inode.kind(), S_IFDIR | S_IFREG | S_IFLNK) => {
+            put_user(arg, &(blocks(&f.inode) * 512))?;
+        }
+        // No file is on a disk.
+        FS_IOC_FIEMAP => return Err(EOPNOTSUPP),
         FIONREAD if f.inode.is_reg() => {
             let left = f.inode.ops.size().saturating_sub(*f.pos.lock());
             put_user(arg, &(left as i32))?;

@@ -40,6 +40,7 @@ pub fn sys_memfd_create(uname: usize, flags: u32) -> Result<usize> {
     let name =
         strncpy_from_user(uname, NAME_MAX + 1).map_err(|e| if e == ENAMETOOLONG { EINVAL } else { e })?;
     let inode = ramfs::new_file(&pseudo_sb(), 0o777);
+    inode.init_owner();
     inode.attr.lock().nlink = 0;
     if flags & MFD_ALLOW_SEALING != 0
         && let Some(pages) = inode.ops.mapping()

@@ -536,16 +536,21 @@ pub fn pipe_size(file: &File, set: Option<usize>) -> Result<usize> {
 #[derive(Default)]
 pub struct FifoSlot(SpinLock<Weak<Pipe>>);
 
-/// Opens a fifo: waits for the other side unless told not to (`fifo_open`).
-pub fn fifo_open(slot: &FifoSlot, flags: u32) -> Result<Arc<dyn FileOps>> {
-    let pipe = {
-        let mut s = slot.0.lock();
+impl FifoSlot {
+    /// The pipe, or a new one if nobody has it open any more.
+    fn pipe(&self) -> Arc<Pipe> {
+        let mut s = self.0.lock();
         s.upgrade().unwrap_or_else(|| {
             let p = Pipe::new();
             *s = Arc::downgrade(&p);
             p
         })
-    };
+    }
+}
+
+/// Opens a fifo: waits for the other side unless told not to (`fifo_open`).
+pub fn fifo_open(slot: &FifoSlot, flags: u32) -> Result<Arc<dyn FileOps>> {
+    let pipe = slot.pipe();
     let nonblock = flags & O_NONBLOCK != 0;
     if flags & O_ACCMODE == O_WRONLY && nonblock && pipe.readers() == 0 {
         return Err(ENXIO);
@@ -590,8 +595,14 @@ pub fn pseudo_path(label: &[u8], inode: Arc<Inode>) -> Path {
     Path { mnt: pseudo_mount().clone(), dentry: Dentry::pseudo(label, inode) }
 }
 
-struct AnonPipe;
-impl InodeOps for AnonPipe {}
+/// A pipe without a name. By `/proc/PID/fd` either end can be opened once more, and nobody waits for
+/// the other one (Linux 6.1, `fs/pipe.c`, `fifo_open`, of a pipe of `pipefs`).
+struct AnonPipe(FifoSlot);
+impl InodeOps for AnonPipe {
+    fn open(&self, _: &Arc<Inode>, flags: u32) -> Result<Arc<dyn FileOps>> {
+        Ok(PipeEnd::new(&self.0.pipe(), flags))
+    }
+}
 
 /// `pipe2(2)`.
 pub fn sys_pipe2(fds: usize, flags: u32) -> Result<usize> {
@@ -599,7 +610,9 @@ pub fn sys_pipe2(fds: usize, flags: u32) -> Result<usize> {
         return Err(EINVAL);
     }
     let pipe = Pipe::new();
-    let inode = Inode::new(&pseudo_sb(), S_IFIFO | 0o600, Dev::default(), Box::new(AnonPipe));
+    let slot = FifoSlot(SpinLock::new(Arc::downgrade(&pipe)));
+    let inode = Inode::new(&pseudo_sb(), S_IFIFO | 0o600, Dev::default(), Box::new(AnonPipe(slot)));
+    inode.init_owner();
     let path = pseudo_path(format!("pipe:[{}]", inode.ino).as_bytes(), inode);
     let kept = flags & (O_NONBLOCK | O_DIRECT);
     let read_end = File::new(path.clone(), O_RDONLY | kept & !O_DIRECT, PipeEnd::new(&pipe, O_RDONLY), false);

@@ -75,8 +75,13 @@ const _: () = {
 };
 
 /// Blocks of 512 bytes that the content takes.
-fn blocks(inode: &Inode) -> u64 {
+pub fn blocks(inode: &Inode) -> u64 {
     inode.ops.mapping().map_or(0, |m| m.nr_pages() as u64 * 8)
+}
+
+/// Bytes in which it is best read: those of a block of its file system (`s_blocksize`).
+pub fn blksize(inode: &Inode) -> u32 {
+    if inode.sb.fs.name == "proc" { 1024 } else { 4096 }
 }
 
 fn rdev(inode: &Inode, mode: u32) -> u64 {
@@ -95,7 +100,7 @@ fn fill(inode: &Arc<Inode>) -> Stat {
         gid: a.gid,
         rdev: rdev(inode, a.mode),
         size: inode.ops.size() as i64,
-        blksize: 4096,
+        blksize: blksize(inode).into(),
         blocks: blocks(inode) as i64,
         times: [
             t[0].sec,
@@ -158,7 +163,7 @@ pub fn sys_statx(dfd: i32, name: usize, flags: u32, mask: u32, buf: usize) -> Re
     let dev = rdev(inode, a.mode) != 0;
     let sx = Statx {
         mask: abi::STATX_BASIC_STATS | abi::STATX_MNT_ID,
-        blksize: 4096,
+        blksize: blksize(inode),
         nlink: a.nlink,
         uid: a.uid,
         gid: a.gid,

@@ -3,6 +3,7 @@
 
 use crate::errno::{EINVAL, ESPIPE, Result};
 use crate::fs::file::fget;
+use crate::fs::inode::mode::S_IFIFO;
 
 /// `sync(2)`.
 pub fn sys_sync() -> Result<usize> {
@@ -40,7 +41,7 @@ pub fn sys_sync_file_range(fd: i32, offset: i64, len: i64, flags: u32) -> Result
 /// `fadvise64(2)`.
 pub fn sys_fadvise64(fd: i32, _offset: i64, len: i64, advice: u32) -> Result<usize> {
     let f = fget(fd)?;
-    if !f.seekable {
+    if f.inode.kind() == S_IFIFO {
         return Err(ESPIPE);
     }
     if len < 0 || advice > 5 { Err(EINVAL) } else { Ok(0) }

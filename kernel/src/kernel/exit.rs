@@ -14,7 +14,7 @@ pub use relations::{
     replace_leader, tracer_of,
 };
 pub use reparent::set_child_subreaper;
-pub use wait::{put_rusage, sys_wait4, sys_waitid};
+pub use wait::{sys_wait4, sys_waitid};
 
 use crate::arch::x86::percpu::this_cpu;
 use crate::drivers::tty::tty_jobctrl::disassociate_ctty;
@@ -94,6 +94,7 @@ fn exit_mm() {
     let mm = cur.replace_mm(None);
     if let Some(mm) = &mm {
         cur.user_dumpable.store(mm.dumpable() == SUID_DUMP_USER, Ordering::Relaxed);
+        cur.signal.used.note_mm(mm);
         leave_mm();
     }
     drop(mm);

@@ -22,6 +22,7 @@ use crate::kernel::cred::Cred;
 use crate::kernel::exit::Relations;
 use crate::kernel::futex::TaskFutexes;
 use crate::kernel::pid::pidfd_file;
+use crate::kernel::prctl::Settings;
 use crate::kernel::ptrace::{PtraceState, ptrace_event, ptrace_init_task};
 use crate::kernel::rseq::{Rseq, rseq_fork};
 use crate::kernel::sched::{SchedEntity, wake_up_new_task};
@@ -328,10 +329,12 @@ fn new_task(pid: i32, tgid: i32, p: Parts) -> Arc<Task> {
         seccomp: Seccomp::default(),
         no_new_privs: AtomicBool::new(false),
         user_dumpable: AtomicBool::new(false),
+        settings: Settings::default(),
         personality: AtomicU32::new(0),
         exit_code: AtomicU32::new(0),
         utime: AtomicU64::new(0),
         stime: AtomicU64::new(0),
+        min_flt: AtomicU64::new(0),
         start_time: AtomicU64::new(ktime_get()),
     })
 }
@@ -455,6 +458,7 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     if args.has(nr::CLONE_SYSVSEM) {
         cur.sysvsem.share(&t.sysvsem);
     }
+    t.settings.inherit(&cur.settings);
     t.no_new_privs.store(cur.no_new_privs.load(Ordering::Relaxed), Ordering::Relaxed);
     t.set_flag(cur.flags.load(Ordering::Relaxed) & tif::INHERITED);
     t.pf.fetch_or(cur.pf.load(Ordering::Relaxed) & pf::RANDOMIZE, Ordering::Relaxed);

@@ -12,8 +12,9 @@ use crate::arch::x86::mm::mpx::{mpx_disable_management, mpx_enable_management};
 use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, ENODEV, EPERM, ESRCH, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::cred::{Cred, commit_creds};
-use crate::kernel::exit::{parent_of, put_rusage, set_child_subreaper};
+use crate::kernel::exit::{parent_of, set_child_subreaper};
 use crate::kernel::fork::{TASKLIST, find_task};
+use crate::kernel::prctl::prctl_settings;
 use crate::kernel::seccomp::prctl_set_seccomp;
 use crate::kernel::signal::rlimit;
 use crate::kernel::signal::sigset::valid_signal;
@@ -320,19 +321,6 @@ pub fn sys_setrlimit(resource: u32, rlim: usize) -> Result<usize> {
     sys_prlimit64(0, resource, rlim, 0)
 }
 
-/// `getrusage(2)`.
-pub fn sys_getrusage(who: i32, usage: usize) -> Result<usize> {
-    let cur = current();
-    let times = match who {
-        0 => cur.signal.cputime(),
-        -1 => cur.signal.children.get(),
-        1 => (cur.utime.load(Relaxed), cur.stime.load(Relaxed)),
-        _ => return Err(EINVAL),
-    };
-    put_rusage(usage, times)?;
-    Ok(0)
-}
-
 /// `times(2)`, in hundredths of a second.
 pub fn sys_times(buf: usize) -> Result<usize> {
     let (now, words) = do_times();
@@ -428,7 +416,7 @@ pub fn sys_prctl(option: u32, a2: usize, a3: usize, a4: usize, a5: usize) -> Res
         pr::PR_SET_SYSCALL_USER_DISPATCH => {
             return set_syscall_user_dispatch(a2, a3 as u64, a4 as u64, a5);
         }
-        _ => return Err(EINVAL),
+        _ => return prctl_settings(option, [a2, a3, a4, a5]),
     }
     Ok(0)
 }

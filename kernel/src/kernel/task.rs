@@ -12,6 +12,7 @@ use crate::arch::x86::ptrace::PtRegs;
 use crate::fs::{FilesStruct, FsStruct};
 use crate::kernel::cred::Cred;
 use crate::kernel::exit::Relations;
+use crate::kernel::prctl::Settings;
 use crate::kernel::ptrace::PtraceState;
 use crate::kernel::sched::SchedEntity;
 use crate::kernel::signal::{Sighand, SignalStruct, TaskSignals};
@@ -208,6 +209,8 @@ pub struct Task {
     /// Once it has no memory any more: whether that was its user's
     /// ([`ptrace_may_access`](crate::kernel::ptrace::ptrace_may_access)).
     pub user_dumpable: AtomicBool,
+    /// What `prctl(2)` keeps.
+    pub settings: Settings,
     /// `personality(2)`.
     pub personality: AtomicU32,
     /// Wait status (`wait4` encoding), valid once the task is a zombie.
@@ -216,6 +219,8 @@ pub struct Task {
     pub utime: AtomicU64,
     /// System time in nanoseconds.
     pub stime: AtomicU64,
+    /// Page faults that needed no disk.
+    pub min_flt: AtomicU64,
     /// When it started, nanoseconds since boot.
     pub start_time: AtomicU64,
 }

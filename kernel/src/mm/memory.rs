@@ -66,7 +66,6 @@ impl MmState {
     #[inline]
     pub fn handle_mm_fault(&mut self, p: Pos, addr: usize, write: bool) -> VmFault {
         let addr = addr & !(PAGE_SIZE - 1);
-        self.min_flt += 1;
         let Ok(slot) = self.pt.pte_alloc(addr) else { return VmFault::Oom };
         // SAFETY: an entry of this space's tables, whose lock is held.
         let old = unsafe { *slot };

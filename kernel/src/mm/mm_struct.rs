@@ -22,7 +22,7 @@ use crate::mm::vma::{Backing, VmFile, VmFlags, Vma};
 use crate::mm::vma_tree::VmaTree;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 /// An address space.
 pub struct Mm {
@@ -35,6 +35,8 @@ pub struct Mm {
     dumpable: AtomicU8,
     /// What its programs registered for with `membarrier(2)`.
     pub membarrier: AtomicU32,
+    /// Its programs want no huge pages (`PR_SET_THP_DISABLE`), of which there are none.
+    pub thp_disabled: AtomicBool,
     state: SpinLock<MmState>,
 }
 
@@ -148,8 +150,6 @@ pub struct MmState {
     pub exe_file: Option<Arc<dyn VmFile>>,
     /// The auxiliary vector, as `/proc/PID/auxv` shows it.
     pub saved_auxv: Vec<u64>,
-    /// Minor faults taken.
-    pub min_flt: u64,
 }
 
 impl Mm {
@@ -160,6 +160,7 @@ impl Mm {
             bd_addr: BoundsDirectory::new(),
             dumpable: AtomicU8::new(SUID_DUMP_USER),
             membarrier: AtomicU32::new(0),
+            thp_disabled: AtomicBool::new(false),
             state: SpinLock::new(MmState {
                 vmas: VmaTree::new(),
                 pt,
@@ -171,7 +172,6 @@ impl Mm {
                 pkeys: Pkeys::default(),
                 exe_file: None,
                 saved_auxv: Vec::new(),
-                min_flt: 0,
             }),
         }
     }
@@ -230,6 +230,7 @@ impl Mm {
         new.ldt = self.ldt.fork()?;
         new.bd_addr = self.bd_addr.copy();
         new.set_dumpable(self.dumpable());
+        new.thp_disabled.store(self.thp_disabled.load(Ordering::Relaxed), Ordering::Relaxed);
         new.membarrier.store(self.membarrier.load(Ordering::Relaxed), Ordering::Relaxed);
         let mut old = self.lock();
         new.lock().dup_from(&mut old)?;

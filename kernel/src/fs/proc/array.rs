@@ -5,6 +5,7 @@ use crate::errno::Result;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::exit::tracer_of;
 use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
+use crate::kernel::rusage::Rusage;
 use crate::kernel::signal::action::SIG_IGN;
 use crate::kernel::signal::pending::user_sigpending;
 use crate::kernel::signal::{rlimit, with_siglock};
@@ -46,25 +47,25 @@ fn ignored_and_caught(t: &Task) -> [u64; 2] {
 
 /// `stat` of a process.
 pub fn stat(t: &Task, o: &mut SeqFile) -> Result {
-    do_task_stat(t, o, t.signal.cputime())
+    do_task_stat(t, o, Rusage::of_process(&t.signal))
 }
 
 /// `stat` of a thread: the time that it has used itself.
 pub fn thread_stat(t: &Task, o: &mut SeqFile) -> Result {
-    do_task_stat(t, o, (t.utime.load(Relaxed), t.stime.load(Relaxed)))
+    do_task_stat(t, o, Rusage::of_task(t))
 }
 
 /// Where things are in memory is for those who may look at it.
-fn do_task_stat(t: &Task, o: &mut SeqFile, (u, s): (u64, u64)) -> Result {
+fn do_task_stat(t: &Task, o: &mut SeqFile, used: Rusage) -> Result {
     let name = t.comm();
     let c = |ns: u64| ns / 10_000_000;
-    let (cu, cs) = t.signal.children.get();
+    let children = Rusage::of_children(&t.signal);
     let ppid = t.signal.ppid.load(Relaxed);
-    let (mut vsize, mut rss, mut min_flt, mut places) = (0, 0, 0, Layout::default());
+    let (mut vsize, mut rss, mut places) = (0, 0, Layout::default());
     let permitted = ptrace_may_access(t, PtraceMode::FsCreds);
     if let Some(mm) = t.get_mm() {
         let st = mm.lock();
-        (vsize, rss, min_flt) = (st.stat.total_vm * 4096, st.rss.anon + st.rss.file, st.min_flt);
+        (vsize, rss) = (st.stat.total_vm * 4096, st.rss.anon + st.rss.file);
         if permitted {
             places = st.layout.clone();
         } else {
@@ -76,7 +77,8 @@ fn do_task_stat(t: &Task, o: &mut SeqFile, (u, s): (u64, u64)) -> Result {
     o.put(&name);
     write!(o, ") {} {ppid} ", state_char(t));
     write!(o, "{} {} {tty} -1 {} ", t.signal.pgrp(), t.signal.session(), t.pf.load(Relaxed));
-    write!(o, "{min_flt} 0 0 0 {} {} {} {} ", c(u), c(s), c(cu), c(cs));
+    let ((u, s), (cu, cs)) = (used.times, children.times);
+    write!(o, "{} {} 0 0 {} {} {} {} ", used.min_flt, children.min_flt, c(u), c(s), c(cu), c(cs));
     let asked = t.se.params();
     let nice = asked.nice;
     // Real-time ones are below 0; SCHED_IDLE is none of its own.

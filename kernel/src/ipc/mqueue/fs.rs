@@ -11,7 +11,6 @@ use crate::fs::libfs::DirOps;
 use crate::fs::namespace::Mount;
 use crate::fs::select::PollTable;
 use crate::fs::superblock::{FsType, SuperBlock};
-use crate::kernel::task::current;
 use crate::lib::iov_iter::IovIter;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -60,10 +59,7 @@ impl InodeOps for QueueInode {
 /// A queue's inode, of the current user.
 pub fn queue_inode(queue: Arc<Queue>, mode: u32) -> Arc<Inode> {
     let inode = Inode::new(&mount().root.inode.sb, S_IFREG | mode, Dev(0), Box::new(QueueInode(queue)));
-    let cred = current().cred.get();
-    let mut a = inode.attr.lock();
-    (a.uid, a.gid) = (cred.fsuid, cred.fsgid);
-    drop(a);
+    inode.init_owner();
     inode
 }
 

@@ -7,6 +7,7 @@ use crate::arch::x86::lib::usercopy::{access_ok, put_user};
 use crate::errno::{EAGAIN, ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH, Result};
 use crate::kernel::pid::with_pidfd;
 use crate::kernel::ptrace::ptrace_unlink;
+use crate::kernel::rusage::{Rusage, adopt, put_rusage};
 use crate::kernel::sched::schedule;
 use crate::kernel::signal::notify::child_status;
 use crate::kernel::signal::siginfo::cld;
@@ -33,7 +34,7 @@ struct Found {
     status: i32,
     /// `CLD_*` and its status, for `waitid`.
     code: (i32, i32),
-    rusage: (u64, u64),
+    rusage: Rusage,
 }
 
 /// What `nth` gives for 0, 1 and so on.
@@ -187,9 +188,7 @@ impl WaitOpts {
             return f;
         }
         if t.is_leader() {
-            let children = &current().signal.children;
-            children.add(sig.cputime());
-            children.add(sig.children.get());
+            adopt(sig);
         }
         bury(t);
         f
@@ -197,9 +196,7 @@ impl WaitOpts {
 }
 
 fn found(t: &Task, status: i32, code: (i32, i32)) -> Found {
-    let (u, s) = t.signal.cputime();
-    let (cu, cs) = t.signal.children.get();
-    Found { pid: t.pid(), uid: t.cred.get().uid, status, code, rusage: (u + cu, s + cs) }
+    Found { pid: t.pid(), uid: t.cred.get().uid, status, code, rusage: Rusage::of_both(t) }
 }
 
 /// Waits for a child (`do_wait`). `None`: with `WNOHANG` there is nothing yet.
@@ -222,22 +219,6 @@ fn do_wait(o: &WaitOpts) -> Result<Option<Found>> {
     cur.state.store(TASK_RUNNING, Ordering::SeqCst);
     queue.remove();
     r
-}
-
-/// `struct rusage` with the times that are known.
-fn rusage_words((utime, stime): (u64, u64)) -> [u64; 18] {
-    let mut w = [0; 18];
-    for (i, ns) in [(0, utime), (2, stime)] {
-        w[i] = ns / 1_000_000_000;
-        w[i + 1] = ns % 1_000_000_000 / 1000;
-    }
-    w
-}
-
-/// Writes a `struct rusage`, of i386's words if the call was i386's.
-pub fn put_rusage(at: usize, times: (u64, u64)) -> Result {
-    let w = rusage_words(times);
-    if in_compat_syscall() { put_user(at, &w.map(|w| w as u32)) } else { put_user(at, &w) }
 }
 
 /// `wait4(2)`.

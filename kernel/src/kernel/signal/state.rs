@@ -8,6 +8,7 @@ use super::restart_block::RestartBlock;
 use super::sigset::SigSet;
 use super::{SigCell, Siglock, with_siglock};
 use crate::kernel::cred::CredGuard;
+use crate::kernel::rusage::{Rusage, Used};
 use crate::kernel::task::{Task, current, tif};
 use crate::kernel::time::itimer::Itimers;
 use crate::kernel::time::posix_cpu_timers::CpuTimers;
@@ -328,6 +329,10 @@ pub struct SignalStruct {
     pub dead: Cputime,
     /// Time used by children that were waited for.
     pub children: Cputime,
+    /// What else threads used that were released, and most memory that was left.
+    pub used: Used,
+    /// What else children used that were waited for.
+    pub children_used: Used,
 }
 
 impl SignalStruct {
@@ -421,7 +426,9 @@ impl SignalStruct {
             if let Some(i) = threads.iter().position(|x| core::ptr::eq(&raw const **x, t)) {
                 gone = Some(threads.remove(i));
                 self.nr_threads.fetch_sub(1, Relaxed);
-                self.dead.add((t.utime.load(Relaxed), t.stime.load(Relaxed)));
+                let used = Rusage::of_task(t);
+                self.dead.add(used.times);
+                self.used.add(used);
             }
             if self.curr_target.load(Relaxed) == t.pid() {
                 self.curr_target.store(threads.first().map_or(0, |x| x.pid()), Relaxed);

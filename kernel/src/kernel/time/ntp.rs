@@ -380,11 +380,11 @@ pub fn do_adjtimex(t: &mut Timex) -> Result<usize> {
     let mut ntp = NTP.lock();
     ntp.catch_up(secs);
     let was_active = ntp.is_active();
-    let tai = i64::from(t.modes & adj::ADJTIME == 0 && t.modes & adj::TAI != 0) * (t.constant + 1) - 1;
+    let tai = (t.modes & adj::ADJTIME == 0 && t.modes & adj::TAI != 0).then_some(t.constant);
     let ret = ntp.adjust(t, secs, nsec);
     let (active, length) = (ntp.is_active(), ntp.second_length());
     drop(ntp);
-    if (0..=MAX_TAI_OFFSET).contains(&tai) {
+    if let Some(tai) = tai.filter(|t| (0..=MAX_TAI_OFFSET).contains(t)) {
         set_tai_offset(tai);
     }
     t.tai = tai_offset() as i32;

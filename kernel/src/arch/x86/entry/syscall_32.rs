@@ -108,7 +108,7 @@ ia32_syscalls! {
     74 sethostname => crate::kernel::sys::sys_sethostname, (bx, cx);
     75 setrlimit => crate::arch::x86::ia32::process32::compat_sys_setrlimit, (bx, cx);
     76 getrlimit => crate::arch::x86::ia32::process32::compat_sys_old_getrlimit, (bx, cx);
-    77 getrusage => crate::kernel::sys::sys_getrusage, (bx, cx);
+    77 getrusage => crate::kernel::rusage::sys_getrusage, (bx, cx);
     78 gettimeofday => crate::arch::x86::ia32::time32::compat_sys_gettimeofday, (bx, cx);
     79 settimeofday => crate::arch::x86::ia32::time32::compat_sys_settimeofday, (bx, cx);
     80 getgroups => crate::kernel::uid16::sys_getgroups16, (bx, cx);

@@ -119,7 +119,7 @@ syscalls! {
     __NR_prlimit64 => crate::kernel::sys::sys_prlimit64, (di, si, dx, r10);
     __NR_getrlimit => crate::kernel::sys::sys_getrlimit, (di, si);
     __NR_setrlimit => crate::kernel::sys::sys_setrlimit, (di, si);
-    __NR_getrusage => crate::kernel::sys::sys_getrusage, (di, si);
+    __NR_getrusage => crate::kernel::rusage::sys_getrusage, (di, si);
     __NR_times => crate::kernel::sys::sys_times, (di);
     __NR_sysinfo => crate::kernel::sys::sys_sysinfo, (di);
     __NR_prctl => crate::kernel::sys::sys_prctl, (di, si, dx, r10, r8);

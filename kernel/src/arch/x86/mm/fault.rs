@@ -235,7 +235,11 @@ fn ask_mm(mm: &Mm, regs: &PtRegs, f: &Fault) -> MmAnswer {
         return MmAnswer::BadAccess;
     }
     match st.handle_mm_fault(p, address, f.has(pf::WRITE)) {
-        VmFault::Done => MmAnswer::Done,
+        VmFault::Done => {
+            let faults = &current().min_flt;
+            faults.store(faults.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            MmAnswer::Done
+        }
         VmFault::Oom => MmAnswer::Oom,
         VmFault::Sigbus => MmAnswer::Sigbus,
     }
