@@ -9,12 +9,11 @@ use libtest_mimic::{Completion, Failed, Trial};
 use xtask::paths::Paths;
 use xtask::selftests::{self, source::Source, suite};
 
-/// One test for each directory; those that take minutes are for `cargo xtask kselftest` only.
+/// One test for each directory; those that are slow are for `cargo xtask kselftest` only.
 pub fn trials() -> Vec<Trial> {
-    let quick = suite::GROUPS.iter().filter(|group| !group.slow);
     let name = |dir: &str| format!("kselftest::{}", dir.replace('/', "_"));
     let mut trials: Vec<Trial> =
-        quick.map(|group| Trial::ignorable_test(name(group.dir), || run(group.dir))).collect();
+        suite::GROUPS.iter().map(|group| Trial::ignorable_test(name(group.dir), || run(group.dir))).collect();
     trials.push(Trial::test("kselftest::differences_are_of_tests", every_line_is_of_a_test));
     trials
 }

@@ -94,7 +94,7 @@ const RECORDED_CASES: u64 = 800;
 pub const PROGRAMS: &str = "programs";
 
 /// The scripts of `tests/scripts/`.
-const SCRIPTS: [&str; 7] = ["files", "language", "mounts", "pipes", "procs", "text", "traps"];
+const SCRIPTS: [&str; 8] = ["files", "jobs", "language", "mounts", "pipes", "procs", "text", "traps"];
 
 /// Everything that is recorded.
 pub fn sets() -> Vec<Set> {

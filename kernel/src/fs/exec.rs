@@ -109,6 +109,9 @@ impl VmFile for ExeFile {
     fn fault_page(&self, pgoff: u64) -> Result<Page> {
         VmFile::fault_page(&*self.0.0, pgoff)
     }
+    fn can_do_mincore(&self) -> bool {
+        self.0.0.can_do_mincore()
+    }
     fn size(&self) -> u64 {
         self.0.0.size()
     }

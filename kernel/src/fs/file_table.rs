@@ -12,6 +12,7 @@ use crate::fs::namespace::Path;
 use crate::fs::open::{PUNCH_HOLE, vfs_fallocate};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
+use crate::kernel::task::current;
 use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
 use crate::mm::page_alloc::Page;
@@ -319,6 +320,9 @@ impl VmFile for File {
     }
     fn cached_page(&self, pgoff: u64) -> Option<Page> {
         self.op.cached_page(self, pgoff)
+    }
+    fn can_do_mincore(&self) -> bool {
+        self.inode.owner_or_may_write(&current().cred.get())
     }
     fn size(&self) -> u64 {
         self.inode.ops.size()

@@ -269,6 +269,12 @@ impl Inode {
         self.ops.permission(&attr, cred, mask)
     }
 
+    /// Whether `cred` owns the file, or could open it for writing.
+    pub fn owner_or_may_write(&self, cred: &Cred) -> bool {
+        let owner = owner_or_capable(&self.attr.lock(), cred);
+        owner.or_else(|_| self.permission(cred, MAY_WRITE)).is_ok()
+    }
+
     /// Counts a writer; fails while a program runs from the file (`get_write_access`).
     pub fn get_write_access(&self) -> Result {
         self.count_write(|n| n >= 0, 1)

@@ -14,21 +14,22 @@ use linux_raw_sys::general::{O_LARGEFILE, RWF_HIPRI};
 /// Where a file ends for who has not said that it may be a large one.
 pub const MAX_NON_LFS: u64 = (1 << 31) - 1;
 
-/// Cuts a write at `RLIMIT_FSIZE`; one that starts there gets `SIGXFSZ`. So with a file that was not
-/// opened as a large one, but without the signal (`generic_write_check_limits`).
-pub fn check_fsize(f: &File, from: &mut IovIter<'_>, pos: u64) -> Result {
-    if from.count() == 0 {
-        return Ok(());
-    }
+/// How much may be written at `pos`: up to `RLIMIT_FSIZE`, where one that starts there gets `SIGXFSZ`, and
+/// as far as a file goes that was not opened as a large one (`generic_write_check_limits`).
+pub fn write_room(f: &File, pos: u64) -> Result<u64> {
     let limit = rlimit(rlimit::FSIZE);
     if pos >= limit && limit != rlimit::INFINITY {
         return file_too_big();
     }
     let most = if f.flags() & O_LARGEFILE == 0 { MAX_NON_LFS } else { i64::MAX as u64 };
-    if pos >= most {
-        return Err(EFBIG);
+    if pos >= most { Err(EFBIG) } else { Ok(limit.min(most) - pos) }
+}
+
+/// Cuts a write there.
+pub fn check_fsize(f: &File, from: &mut IovIter<'_>, pos: u64) -> Result {
+    if from.count() != 0 {
+        from.truncate(write_room(f, pos)? as usize);
     }
-    from.truncate((limit.min(most) - pos) as usize);
     Ok(())
 }
 
@@ -37,7 +38,7 @@ pub fn check_size_limit(size: u64) -> Result {
     if size > rlimit(rlimit::FSIZE) { file_too_big() } else { Ok(()) }
 }
 
-fn file_too_big() -> Result {
+fn file_too_big<T>() -> Result<T> {
     send_sig(SIGXFSZ, &current(), false)?;
     Err(EFBIG)
 }

@@ -2,17 +2,18 @@
 //! `sendfile(2)` and `copy_file_range(2)` (Linux 6.1, `fs/read_write.c`).
 
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
-use crate::errno::{EBADF, EINVAL, EOVERFLOW, ESPIPE, Result};
+use crate::errno::{EBADF, EINVAL, EISDIR, EOVERFLOW, ESPIPE, EXDEV, Result};
 use crate::fs::file::fget;
 use crate::fs::file_table::File;
 use crate::fs::pipe::{Pipe, get_pipe_info};
-use crate::fs::read_write::verify_area;
+use crate::fs::read_write::{verify_area, write_room};
 use crate::fs::splice::splice_file_to_pipe;
 use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::signal_pending;
 use crate::kernel::task::current;
 use crate::lib::iov_iter::{IovIter, MAX_RW_COUNT};
 use crate::mm::util::kvcalloc;
+use alloc::sync::Arc;
 
 /// Where a copy begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,6 +142,41 @@ fn do_sendfile(out: i32, input: i32, place: Place, count: usize) -> Result<usize
     Ok(n)
 }
 
+/// How many of `len` bytes may be copied (`generic_copy_file_checks`): none between two file systems or
+/// onto themselves, and only what the source has and the target may get.
+fn copy_checks(from: &File, src: i64, to: &File, dst: i64, len: usize) -> Result<usize> {
+    let files = [from, to];
+    if files.iter().any(|f| f.inode.is_dir()) {
+        return Err(EISDIR);
+    }
+    if !files.iter().all(|f| f.inode.is_reg()) {
+        return Err(EINVAL);
+    }
+    if !from.readable() || !to.writable() || crate::fs::open::appends(to) {
+        return Err(EBADF);
+    }
+    if !Arc::ptr_eq(&from.inode.sb, &to.inode.sb) {
+        return Err(EXDEV);
+    }
+    // A negative place is a far one here, and refused in the end.
+    let (from_at, to_at) = (src as u64, dst as u64);
+    if from_at.checked_add(len as u64).is_none() || to_at.checked_add(len as u64).is_none() {
+        return Err(EOVERFLOW);
+    }
+    let size = from.inode.ops.size();
+    let mut count = if src >= size as i64 { 0 } else { size.wrapping_sub(from_at).min(len as u64) };
+    if dst >= 0 {
+        count = count.min(write_room(to, to_at)?);
+    }
+    let overlap = to_at.wrapping_add(count) > from_at && to_at < from_at.wrapping_add(count);
+    if overlap && Arc::ptr_eq(&from.inode, &to.inode) {
+        return Err(EINVAL);
+    }
+    verify_area(from_at, count as usize)?;
+    verify_area(to_at, count as usize)?;
+    Ok(count as usize)
+}
+
 /// `copy_file_range(2)`.
 pub fn sys_copy_file_range(
     input: i32,
@@ -151,24 +187,20 @@ pub fn sys_copy_file_range(
     flags: u32,
 ) -> Result<usize> {
     let (from, to) = (fget(input)?, fget(out)?);
+    let (place_in, place_out) = (Place::new(uoff_in), Place::new(uoff_out));
+    let start = |place: Place, f: &File| Ok(place.given()?.unwrap_or_else(|| *f.pos.lock() as i64));
+    let (src, dst) = (start(place_in, &from)?, start(place_out, &to)?);
     if flags != 0 {
         return Err(EINVAL);
     }
-    for f in [&from, &to] {
-        if f.inode.is_dir() {
-            return Err(crate::errno::EISDIR);
-        }
-        if !f.inode.is_reg() {
-            return Err(EINVAL);
-        }
+    let count = copy_checks(&from, src, &to, dst, len)?;
+    let (mut src, mut dst) = (src as u64, dst as u64);
+    let n = copy(&from, &to, &mut src, &mut dst, count.min(MAX_RW_COUNT))?;
+    if n > 0 {
+        // The one is told even if the other cannot be.
+        let told = place_in.put(&from, src);
+        place_out.put(&to, dst)?;
+        told?;
     }
-    if !from.readable() || !to.writable() || crate::fs::open::appends(&to) {
-        return Err(EBADF);
-    }
-    let (place_in, place_out) = (Place::new(uoff_in), Place::new(uoff_out));
-    let (mut src, mut dst) = (place_in.find(&from)?, place_out.find(&to)?);
-    let n = copy(&from, &to, &mut src, &mut dst, len.min(MAX_RW_COUNT))?;
-    place_in.put(&from, src)?;
-    place_out.put(&to, dst)?;
     Ok(n)
 }

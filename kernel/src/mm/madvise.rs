@@ -12,7 +12,7 @@ use crate::lib::iov_iter::import_iovec;
 use crate::mm::Mm;
 use crate::mm::gup::Access;
 use crate::mm::mm_struct::{MmState, with_current_mm};
-use crate::mm::page_alloc::{PAGE_SIZE, page_align};
+use crate::mm::page_alloc::PAGE_SIZE;
 use crate::mm::vma::{Backing, VmFile, VmFlags, Vma};
 use crate::mm::vma_tree::Pos;
 use alloc::sync::Arc;
@@ -98,6 +98,11 @@ impl MmState {
                 if wipe_shared || dump_special || copy_io {
                     return Err(EINVAL);
                 }
+                // Nobody merges what is not private (`ksm_madvise`).
+                let shared = VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::SPECIAL;
+                if set.contains(VmFlags::MERGEABLE) && v.flags.intersects(shared) {
+                    return Ok(());
+                }
                 let flags = (v.flags - clear) | set;
                 if flags != v.flags {
                     self.set_range_flags(p, start, end, flags)?;
@@ -125,6 +130,21 @@ impl MmState {
             Behavior::Remove => return Err(EINVAL),
         }
         Ok(())
+    }
+
+    /// Whether there is a hole in `[start, end)`; what is locked may not be invalidated.
+    fn msync(&self, start: usize, end: usize, invalidate: bool) -> Result<bool> {
+        let (mut at, mut hole) = (start, false);
+        while at < end {
+            let Some(p) = self.vmas.find_intersection(at, end) else { return Ok(true) };
+            let v = self.vmas.get(p);
+            if invalidate && v.flags.contains(VmFlags::LOCKED) {
+                return Err(EBUSY);
+            }
+            hole |= v.start > at;
+            at = v.end;
+        }
+        Ok(hole)
     }
 }
 
@@ -221,22 +241,11 @@ pub fn sys_msync(start: usize, len: usize, flags: u32) -> Result<usize> {
     {
         return Err(EINVAL);
     }
-    let end =
-        start.checked_add(len).filter(|e| *e <= usize::MAX - PAGE_SIZE).map(page_align).ok_or(ENOMEM)?;
-    with_current_mm(|mm| {
-        let st = mm.lock();
-        let mut at = start;
-        while at < end {
-            let p = st.vmas.lower_bound(at).filter(|&p| st.vmas.get(p).start <= at).ok_or(ENOMEM)?;
-            let v = st.vmas.get(p);
-            if flags & MS_INVALIDATE != 0 && v.flags.contains(VmFlags::LOCKED) {
-                return Err(EBUSY);
-            }
-            at = v.end;
-        }
-        Ok(0)
-    })
-    .ok_or(ENOMEM)?
+    let len = len.wrapping_add(PAGE_SIZE - 1) & !(PAGE_SIZE - 1);
+    let end = start.checked_add(len).ok_or(ENOMEM)?;
+    let hole =
+        with_current_mm(|mm| mm.lock().msync(start, end, flags & MS_INVALIDATE != 0)).ok_or(ENOMEM)??;
+    if hole { Err(ENOMEM) } else { Ok(0) }
 }
 
 #[cfg(test)]

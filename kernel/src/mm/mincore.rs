@@ -16,6 +16,10 @@ impl MmState {
         let p = self.vmas.find_containing(addr).ok_or(ENOMEM)?;
         let v = self.vmas.get(p);
         let n = out.len().min((v.end - addr) / PAGE_SIZE);
+        if v.backing.file().is_some_and(|f| !f.can_do_mincore()) {
+            out[..n].fill(1);
+            return Ok(n);
+        }
         for (i, byte) in out[..n].iter_mut().enumerate() {
             let at = addr + i * PAGE_SIZE;
             let cached = || v.backing.file().is_some_and(|f| f.cached_page(v.pgoff_of(at)).is_some());

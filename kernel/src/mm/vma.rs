@@ -146,6 +146,12 @@ pub trait VmFile: Send + Sync {
         None
     }
 
+    /// Whether the caller may be told which pages are in memory: whoever could write the file
+    /// (`can_do_mincore`).
+    fn can_do_mincore(&self) -> bool {
+        true
+    }
+
     /// A page of a shared mapping becomes writable (`page_mkwrite`).
     fn page_mkwrite(&self, pgoff: u64) -> Result {
         let _ = pgoff;

@@ -25,8 +25,9 @@ macro_rules! calls {
     ($($name:ident)*) => { &[$((nr::$name, stringify!($name))),*] };
 }
 
-/// The calls but for those that end the machine, the program or its terminal, that only make
-/// processes, and that send signals to whoever has a number.
+/// The calls but for those that do not return to their caller (`exit`, `exit_group`), that take the stack for a
+/// signal's frame (`rt_sigreturn`), and that start a child on a stack that is nobody's (`clone`, `vfork`). No
+/// argument is a signal's number or what `reboot` wants to hear.
 #[rustfmt::skip]
 const CALLS: &[(u32, &str)] = calls![
     __NR_read __NR_write __NR_open __NR_close __NR_stat __NR_fstat __NR_lstat __NR_poll __NR_lseek
@@ -84,7 +85,8 @@ const CALLS: &[(u32, &str)] = calls![
     __NR_close_range __NR_openat2 __NR_pidfd_getfd __NR_faccessat2 __NR_process_madvise __NR_epoll_pwait2
     __NR_mount_setattr __NR_quotactl_fd __NR_landlock_create_ruleset __NR_landlock_add_rule
     __NR_landlock_restrict_self __NR_memfd_secret __NR_process_mrelease __NR_futex_waitv
-    __NR_set_mempolicy_home_node
+    __NR_set_mempolicy_home_node __NR_fork __NR_kill __NR_tkill __NR_tgkill __NR_rt_sigqueueinfo
+    __NR_rt_tgsigqueueinfo __NR_pidfd_send_signal __NR_pause __NR_vhangup __NR_reboot
 ];
 
 fn run() {

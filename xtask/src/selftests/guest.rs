@@ -111,11 +111,11 @@ fn archive(paths: &Paths, group: &Group, tests: &[&Test]) -> Result<Vec<u8>> {
     }
     let out = compile::out(paths);
     let place = |name: &str| format!("{ROOT}/{}/{name}", group.dir);
-    let mut packed = BTreeSet::new();
-    for test in tests {
-        if packed.insert(test.name) {
-            archive.program(&place(test.name), &out.join(test.place()))?;
-        }
+    // All of the directory that could be compiled: some start others.
+    let programs: BTreeSet<_> =
+        group.tests().iter().map(|test| (test.name, out.join(test.place()))).collect();
+    for (name, program) in programs.iter().filter(|(_, program)| program.is_file()) {
+        archive.program(&place(name), program)?;
     }
     for beside in group.files {
         match *beside {

@@ -52,7 +52,9 @@ pub fn main(args: &KselftestArgs) -> Result<ExitCode> {
     }
     let source = Source::get(&paths)?;
     let tests: Vec<Test> = chosen.iter().flat_map(|(_, tests)| tests.clone()).collect();
-    let broken = compile::all(&paths, &source, &tests)?;
+    // Some start others of their directory.
+    let compiled: Vec<Test> = chosen.iter().flat_map(|(group, _)| group.tests()).collect();
+    let broken = compile::all(&paths, &source, &compiled)?;
     for (key, why) in &broken {
         ui::say(&format!("{key}: not compiled: {why}"));
     }
@@ -181,8 +183,9 @@ fn show(
 pub fn check(paths: &Paths, dir: &str) -> Result<()> {
     let source = Source::ready(paths).map_err(|why| anyhow!(why))?;
     let group = suite::GROUPS.iter().find(|group| group.dir == dir).context("no such group")?;
-    let all = group.tests();
+    let mut all = group.tests();
     let broken = compile::all(paths, &source, &all)?;
+    all.retain(|test| !test.slow);
     let tests: Vec<Test> = all.iter().filter(|test| !broken.contains_key(&test.key())).cloned().collect();
     let ours = guest::run(&paths.built_kernel()?, paths, group, &tests)?;
     let (linux, known) = (record::read(paths)?, record::known(paths)?);

@@ -14,7 +14,9 @@ use crate::kernel::signal::kill::is_pgrp_orphaned;
 use crate::kernel::signal::{kill_pgrp, send_sig, with_siglock};
 use crate::kernel::task::{current, tif};
 use core::sync::atomic::Ordering::Relaxed;
-use linux_raw_sys::general::{CAP_SYS_ADMIN, O_ACCMODE, O_WRONLY, SIGCONT, SIGHUP, SIGTTIN};
+use linux_raw_sys::general::{
+    CAP_SYS_ADMIN, CAP_SYS_TTY_CONFIG, O_ACCMODE, O_WRONLY, SIGCONT, SIGHUP, SIGTTIN,
+};
 
 /// Nobody of the session has a terminal any more (`session_clear_tty`).
 fn session_clear_tty(session: i32) {
@@ -40,6 +42,18 @@ pub fn disassociate_ctty() {
         let _ = kill_pgrp(old, SIGHUP as i32, true);
         let _ = kill_pgrp(old, SIGCONT as i32, true);
     }
+}
+
+/// `vhangup(2)`: the caller's terminal, if it has one, is hung up (Linux 6.1, `fs/open.c`;
+/// `drivers/tty/tty_io.c`, `tty_vhangup_self`).
+pub fn sys_vhangup() -> Result<usize> {
+    if !capable(CAP_SYS_TTY_CONFIG) {
+        return Err(EPERM);
+    }
+    if let Some(tty) = n_tty::find(Dev(current().signal.tty.load(Relaxed))) {
+        tty.vhangup();
+    }
+    Ok(0)
 }
 
 impl Tty {
@@ -212,6 +226,11 @@ impl Tty {
             let _ = send_sig(SIGHUP as i32, &leader, true);
             let _ = send_sig(SIGCONT as i32, &leader, true);
         }
+    }
+
+    /// The process group in its foreground, 0 if there is none.
+    pub fn foreground_group(&self) -> i32 {
+        self.pgrp.load(Relaxed)
     }
 
     /// Whether there is anybody at the other end.

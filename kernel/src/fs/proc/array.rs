@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a process is and does, as text (Linux 6.1, `fs/proc/array.c`).
 
+use crate::drivers::tty::n_tty;
 use crate::errno::Result;
+use crate::fs::inode::Dev;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::exit::tracer_of;
 use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
@@ -55,6 +57,12 @@ pub fn thread_stat(t: &Task, o: &mut SeqFile) -> Result {
     do_task_stat(t, o, Rusage::of_task(t))
 }
 
+/// The number of its terminal, and the process group that is in the foreground there; 0 and -1 without one.
+fn tty_of(t: &Task) -> (u64, i32) {
+    let dev = Dev(t.signal.tty.load(Relaxed));
+    n_tty::find(dev).map_or((0, -1), |tty| (dev.user(), tty.foreground_group()))
+}
+
 /// Where things are in memory is for those who may look at it.
 fn do_task_stat(t: &Task, o: &mut SeqFile, used: Rusage) -> Result {
     let name = t.comm();
@@ -72,11 +80,11 @@ fn do_task_stat(t: &Task, o: &mut SeqFile, used: Rusage) -> Result {
             (places.start_code, places.end_code) = (1, 1);
         }
     }
-    let tty = t.signal.tty.load(Relaxed);
+    let (tty, tpgid) = tty_of(t);
     write!(o, "{} (", t.pid());
     o.put(&name);
     write!(o, ") {} {ppid} ", state_char(t));
-    write!(o, "{} {} {tty} -1 {} ", t.signal.pgrp(), t.signal.session(), t.pf.load(Relaxed));
+    write!(o, "{} {} {tty} {tpgid} {} ", t.signal.pgrp(), t.signal.session(), t.pf.load(Relaxed));
     let ((u, s), (cu, cs)) = (used.times, children.times);
     write!(o, "{} {} 0 0 {} {} {} {} ", used.min_flt, children.min_flt, c(u), c(s), c(cu), c(cs));
     let asked = t.se.params();

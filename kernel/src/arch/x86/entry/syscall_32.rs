@@ -138,6 +138,7 @@ ia32_syscalls! {
     108 fstat => crate::arch::x86::ia32::sys_ia32::compat_sys_newfstat, (bx, cx);
     109 olduname => crate::kernel::sys::sys_uname, (bx);
     110 iopl => crate::arch::x86::kernel::ioport::sys_iopl, (bx);
+    111 vhangup => crate::drivers::tty::tty_jobctrl::sys_vhangup, ();
     114 wait4 => crate::kernel::exit::sys_wait4, (bx, cx, dx, si);
     116 sysinfo => crate::arch::x86::ia32::process32::compat_sys_sysinfo, (bx);
     118 fsync => crate::fs::sync::sys_fsync, (bx);

@@ -256,6 +256,7 @@ syscalls! {
     __NR_renameat => crate::fs::rename::sys_renameat, (di, si, dx, r10);
     __NR_renameat2 => crate::fs::rename::sys_renameat2, (di, si, dx, r10, r8);
     __NR_getcwd => crate::fs::dcache::sys_getcwd, (di, si);
+    __NR_vhangup => crate::drivers::tty::tty_jobctrl::sys_vhangup, ();
     __NR_umask => crate::fs::fs_struct::sys_umask, (di);
     __NR_stat => crate::fs::stat::sys_newstat, (di, si);
     __NR_lstat => crate::fs::stat::sys_newlstat, (di, si);
