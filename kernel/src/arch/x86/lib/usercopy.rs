@@ -402,9 +402,10 @@ pub fn cmpxchg_user(at: usize, old: u32, new: u32) -> Result<u32> {
     }
     #[cfg(not(target_os = "none"))]
     {
+        use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
         // SAFETY: on the host it is ordinary memory.
-        let word = unsafe { &*(at as *const core::sync::atomic::AtomicU32) };
-        Ok(word.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).unwrap_or_else(|found| found))
+        let word = unsafe { &*(at as *const AtomicU32) };
+        Ok(word.compare_exchange(old, new, SeqCst, SeqCst).unwrap_or_else(|found| found))
     }
 }
 
