@@ -25,6 +25,13 @@ const NSEC_PER_SEC: u64 = 1_000_000_000;
 enum Queue {
     Shared(Arc<WaitQueue>),
     Static(&'static WaitQueue),
+    Of(Arc<dyn WaitQueues>, usize),
+}
+
+/// Something that has several queues of its own.
+pub trait WaitQueues: Send + Sync {
+    /// One of them.
+    fn queue(&self, which: usize) -> &WaitQueue;
 }
 
 impl Queue {
@@ -32,6 +39,7 @@ impl Queue {
         match self {
             Self::Shared(q) => q,
             Self::Static(q) => q,
+            Self::Of(owner, which) => owner.queue(*which),
         }
     }
 }
@@ -97,6 +105,12 @@ impl PollTable {
     pub fn wait(&mut self, queue: &Arc<WaitQueue>) {
         if self.is_open() {
             self.stand_in(Queue::Shared(queue.clone()));
+        }
+    }
+    /// The same for one of several queues.
+    pub fn wait_of<T: WaitQueues + 'static>(&mut self, owner: &Arc<T>, which: usize) {
+        if self.is_open() {
+            self.stand_in(Queue::Of(owner.clone(), which));
         }
     }
     /// The same for a queue that is always there.

@@ -48,6 +48,22 @@ use linux_raw_sys::ptrace::{
 
 /// Pids wrap here (`pid_max`; `/proc/sys/kernel/pid_max`).
 pub static PID_MAX: AtomicI32 = AtomicI32::new(32768);
+/// Most tasks (`/proc/sys/kernel/threads-max`).
+pub static MAX_THREADS: AtomicI32 = AtomicI32::new(i32::MAX);
+/// What it may be set to (`sysctl_max_threads`).
+pub const MAX_THREADS_RANGE: core::ops::RangeInclusive<i32> = 1..=0x3fff_ffff;
+/// The least that it is by itself.
+const MIN_THREADS: u64 = 20;
+
+/// How many tasks the memory is good for (`set_max_threads`): their stacks may take an eighth of it.
+pub fn set_max_threads() -> i32 {
+    let bytes = crate::mm::page_alloc::totalram_pages() as u64 * 4096;
+    let n = bytes / (process_64::THREAD_SIZE as u64 * 8);
+    let n = n.clamp(MIN_THREADS, *MAX_THREADS_RANGE.end() as u64) as i32;
+    MAX_THREADS.store(n, Ordering::Relaxed);
+    n
+}
+
 /// After wrapping, pids start here (`RESERVED_PIDS`).
 const RESERVED_PIDS: i32 = 300;
 
@@ -409,6 +425,9 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
         return Err(EPERM);
     }
     crate::kernel::sys::check_nproc(&cur)?;
+    if TASKLIST.lock().len() as i64 >= i64::from(MAX_THREADS.load(Ordering::Relaxed)) {
+        return Err(EAGAIN);
+    }
     let mm = match cur.get_mm() {
         Some(mm) if args.has(nr::CLONE_VM) => Some(mm),
         Some(mm) => Some(mm.fork()?),

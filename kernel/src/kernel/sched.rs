@@ -19,6 +19,7 @@ pub mod syscalls;
 
 use crate::arch::x86::kernel::process_64;
 use crate::arch::x86::percpu::this_cpu;
+use crate::kernel::signal::rlimit;
 use crate::kernel::task::{TASK_RUNNING, Task, current, tif};
 use crate::kernel::time::timekeeping::ktime_get;
 use crate::locking::{IrqLock, local_irq_restore, local_irq_save};
@@ -51,6 +52,8 @@ pub struct SchedEntity {
     prio: AtomicU32,
     /// What it inherited from those who wait for its locks.
     boost: AtomicU32,
+    /// Ticks that it had as a real-time task since it last slept (`rt.timeout`), if they are limited.
+    rt_ticks: AtomicU32,
     /// Times it gave the CPU away, and times it was taken.
     pub nvcsw: AtomicU64,
     #[allow(missing_docs)]
@@ -72,6 +75,7 @@ impl Default for SchedEntity {
             slice: AtomicU32::new(TIMESLICE_TICKS),
             prio: AtomicU32::new(DEFAULT_PRIO),
             boost: AtomicU32::new(NOBODY_PRIO),
+            rt_ticks: AtomicU32::new(0),
             nvcsw: AtomicU64::new(0),
             nivcsw: AtomicU64::new(0),
             policy: AtomicU32::new(0),
@@ -144,6 +148,11 @@ impl SchedEntity {
     /// How urgent it is among those that wait for a lock: all that are not real-time are alike.
     pub fn futex_prio(&self) -> u32 {
         self.prio().min(MAX_RT_PRIO)
+    }
+    /// Ticks that it had as a real-time task without sleeping, since `RLIMIT_RTTIME` limits them.
+    #[inline]
+    pub fn rt_ticks(&self) -> u32 {
+        self.rt_ticks.load(Relaxed)
     }
     fn recharge(&self) {
         let rr = self.policy.load(Relaxed) == SCHED_RR;
@@ -318,6 +327,7 @@ pub fn try_to_wake_up(t: &Arc<Task>, mask: u32) -> bool {
         return false;
     }
     t.state.store(TASK_RUNNING, Ordering::Relaxed);
+    t.se.rt_ticks.store(0, Relaxed);
     enqueue(&mut rq, t);
     true
 }
@@ -427,6 +437,10 @@ pub fn scheduler_tick() {
         rq.fair.charge(level, n);
     }
     drop(rq);
+    // (Linux 6.1, kernel/sched/rt.c, `watchdog`.)
+    if prio < MAX_RT_PRIO as usize && cur.signal.rlimit_cur(rlimit::RTTIME) != rlimit::INFINITY {
+        cur.se.rt_ticks.fetch_add(1, Relaxed);
+    }
     // Under SCHED_FIFO there is no end to it.
     let endless = prio < MAX_RT_PRIO as usize && cur.se.policy.load(Relaxed) != SCHED_RR;
     if !endless {

@@ -7,10 +7,10 @@
 pub mod bpf;
 
 use crate::arch::x86::kernel::process_64::set_tsc_mode;
-use crate::arch::x86::lib::usercopy::{copy_from_user, get_user, put_user};
+use crate::arch::x86::lib::usercopy::{copy_from_user, copy_to_user, get_user, put_user};
 use crate::arch::x86::ptrace::PtRegs;
 use crate::arch::x86::syscall::syscall_get_arguments;
-use crate::errno::{EACCES, EFAULT, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP, ESRCH, Result};
+use crate::errno::{EACCES, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSYS, EOPNOTSUPP, ESRCH, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::exit::{do_exit, others_live};
 use crate::kernel::ptrace::ptrace_event;
@@ -64,6 +64,8 @@ const MAX_ERRNO: u32 = 4095;
 struct Filter {
     prev: Option<Arc<Self>>,
     program: Vec<Insn>,
+    /// It was installed with `SECCOMP_FILTER_FLAG_LOG`.
+    log: bool,
 }
 
 impl Drop for Filter {
@@ -150,6 +152,9 @@ fn run_filters(cur: Current, data: &Data) -> u32 {
 #[cold]
 pub fn secure_computing(regs: &PtRegs) -> bool {
     let cur = current();
+    if cur.ptrace.seccomp_suspended() {
+        return true;
+    }
     match cur.seccomp.mode() {
         Mode::Strict => {
             strict(cur, regs.orig_ax.get() as u32);
@@ -251,7 +256,7 @@ fn set_mode_strict() -> Result<usize> {
 
 /// Reads and checks a filter: `struct sock_fprog` is at `at`
 /// (`seccomp_prepare_user_filter`).
-fn prepare_user_filter(at: usize) -> Result<Filter> {
+fn prepare_user_filter(at: usize, log: bool) -> Result<Filter> {
     let cur = current();
     let (len, filter) = if cur.thread().compat_syscall.get() {
         let [len, filter]: [u32; 2] = get_user(at)?;
@@ -273,7 +278,7 @@ fn prepare_user_filter(at: usize) -> Result<Filter> {
     let mut program = kvcalloc::<Insn>(len)?;
     copy_from_user(program.as_mut_slice().as_mut_bytes(), filter)?;
     bpf::check(&program)?;
-    Ok(Filter { prev: None, program })
+    Ok(Filter { prev: None, program, log })
 }
 
 /// How many instructions there are, with what each filter costs besides.
@@ -292,7 +297,7 @@ fn set_mode_filter(flags: u32, at: usize) -> Result<usize> {
         return Err(EINVAL);
     }
     let cur = current();
-    let mut new = prepare_user_filter(at)?;
+    let mut new = prepare_user_filter(at, flags & SECCOMP_FILTER_FLAG_LOG != 0)?;
     may_assign_mode(cur, Mode::Filter)?;
     let old = cur.seccomp.filter.lock().clone();
     if path_len(&new, old.as_ref()) > MAX_INSNS_PER_PATH {
@@ -359,6 +364,49 @@ fn get_action_avail(at: usize) -> Result<usize> {
         | SECCOMP_RET_ALLOW => Ok(0),
         _ => Err(EOPNOTSUPP),
     }
+}
+
+/// The filter of a tracee that was installed as number `n`, for a tracer that may do anything
+/// (`get_nth_filter`).
+fn get_nth_filter(t: &Task, n: u64) -> Result<Arc<Filter>> {
+    if !capable(general::CAP_SYS_ADMIN) || current().seccomp.mode() != Mode::Disabled {
+        return Err(EACCES);
+    }
+    if t.seccomp.mode() != Mode::Filter {
+        return Err(EINVAL);
+    }
+    let last = t.seccomp.filter.lock().clone();
+    let later = |f: &Arc<Filter>| f.prev.clone();
+    let count = core::iter::successors(last.clone(), later).count() as u64;
+    let back = count.checked_sub(n).and_then(|left| left.checked_sub(1)).ok_or(ENOENT)?;
+    core::iter::successors(last, later).nth(back as usize).ok_or(ENOENT)
+}
+
+/// `PTRACE_SECCOMP_GET_FILTER`: a filter's instructions, if they are wanted; returns how many
+/// (`seccomp_get_filter`).
+pub fn seccomp_get_filter(t: &Task, n: u64, to: usize) -> Result<usize> {
+    let f = get_nth_filter(t, n)?;
+    if to != 0 {
+        copy_to_user(to, f.program.as_slice().as_bytes())?;
+    }
+    Ok(f.program.len())
+}
+
+/// `PTRACE_SECCOMP_GET_METADATA`: a filter's flags, in a `struct seccomp_metadata` of `size` bytes,
+/// which says which (`seccomp_get_metadata`).
+pub fn seccomp_get_metadata(t: &Task, size: usize, at: usize) -> Result<usize> {
+    if !capable(general::CAP_SYS_ADMIN) || current().seccomp.mode() != Mode::Disabled {
+        return Err(EACCES);
+    }
+    let size = size.min(16);
+    if size < 8 {
+        return Err(EINVAL);
+    }
+    let n: u64 = get_user(at)?;
+    let f = get_nth_filter(t, n)?;
+    let words = [n, if f.log { u64::from(SECCOMP_FILTER_FLAG_LOG) } else { 0 }];
+    copy_to_user(at, &words.as_bytes()[..size])?;
+    Ok(size)
 }
 
 /// `seccomp(2)`.

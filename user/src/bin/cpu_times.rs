@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Time spent in user mode and in the kernel is charged to where it was spent, and passed on
-//! to who waits: `getrusage`, `times`, `/proc/PID/stat`.
+//! to who waits: `getrusage`, `times`, `/proc/PID/stat`; timers on it.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use linux_raw_sys::general as abi;
@@ -81,6 +81,29 @@ fn stat_ticks() -> Option<(i64, i64)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
+/// What is left of a timer on the CPU's time, in nanoseconds.
+fn left(which: u32) -> i64 {
+    let mut t = [-1i64; 4];
+    // SAFETY: the kernel writes four words.
+    let _ = unsafe { syscall!(__NR_getitimer, which, t.as_mut_ptr()) };
+    t[2] * 1000 * MS + t[3] * 1000
+}
+
+/// A timer on the CPU's time gets a tick more than it was set to.
+fn itimers() {
+    for which in [abi::ITIMER_VIRTUAL, abi::ITIMER_PROF] {
+        let set = |seconds: i64| {
+            let t = [0, 0, seconds, 0];
+            // SAFETY: the kernel reads four words.
+            unsafe { syscall!(__NR_setitimer, which, t.as_ptr(), 0) }
+        };
+        check_eq!(set(10), Ok(0), "setitimer");
+        let more = left(which) - 10_000 * MS;
+        check!((1..=4 * MS).contains(&more), "{which}: {more} ns more");
+        check_eq!((set(0), left(which)), (Ok(0), 0), "none");
+    }
+}
+
 fn run() {
     let (user, system) = used_as(compute, |user, system| user > WORK / 2 && system < user / 2);
     check!(user > WORK / 2, "computing: {user} ns in user mode");
@@ -88,6 +111,7 @@ fn run() {
     let (user, system) = used_as(call, |user, system| system > WORK / 2 && user < system / 2);
     check!(system > WORK / 2, "calling: {system} ns in the kernel");
     check!(user < system / 2, "calling: {user} ns in user mode, {system} in the kernel");
+    itimers();
     compute();
     let (own, _) = rusage(abi::RUSAGE_SELF as i32);
     let ticks = stat_ticks();

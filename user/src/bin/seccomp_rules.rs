@@ -231,6 +231,64 @@ fn threads() {
     });
 }
 
+/// A tracer that may do anything reads a tracee's filters, and has it go on without.
+fn seen_by_tracer() {
+    const GET_FILTER: u32 = 0x420c;
+    const GET_METADATA: u32 = 0x420d;
+    const SUSPEND: usize = 1 << 21;
+    let first = [load(0), unless_equal(abi::__NR_getppid, 1), ret(ERRNO | 9), ret(ALLOW)];
+    let second = [ret(ALLOW)];
+    let pid = child(|| {
+        let _ = trace_me();
+        let _ = kill(getpid(), SIGSTOP);
+        check_eq!((install(&first, 0), install(&second, 2)), (Ok(0), Ok(0)), "filters");
+        let _ = kill(getpid(), SIGSTOP);
+        check!(getppid().is_ok(), "not asked");
+        let _ = kill(getpid(), SIGSTOP);
+        check_eq!(getppid(), e(9), "asked again");
+        user::check::failures() as i32
+    });
+    check_eq!(stop(pid), Ok(stopped(SIGSTOP)), "at first");
+    let mut got = [ret(7); 4];
+    let to = got.as_mut_ptr() as usize;
+    let mut about = [1u64, 77];
+    let size = 16;
+    check_eq!(tell(GET_FILTER, pid, 0, to), e(EINVAL), "no filter");
+    check_eq!(tell(GET_METADATA, pid, size, about.as_mut_ptr() as usize), e(EINVAL), "nor flags");
+    check_eq!(go(PTRACE_CONT, pid, 0), Ok(stopped(SIGSTOP)), "with filters");
+    check_eq!(tell(GET_FILTER, pid, 0, 0), Ok(4), "how long the first one is");
+    check_eq!(tell(GET_FILTER, pid, 0, to), Ok(4), "the first one");
+    let same = |a: &Insn, b: &Insn| (a.code, a.jt, a.jf, a.k) == (b.code, b.jt, b.jf, b.k);
+    check!(got.iter().zip(&first).all(|(a, b)| same(a, b)), "its instructions");
+    check_eq!(tell(GET_FILTER, pid, 1, to), Ok(1), "the second one");
+    check!(same(&got[0], &second[0]), "its instruction");
+    check_eq!(tell(GET_FILTER, pid, 2, to), e(ENOENT), "a third one");
+    check_eq!(tell(GET_FILTER, pid, 0, 8), e(EFAULT), "nowhere");
+    check_eq!(tell(GET_METADATA, pid, 1000, about.as_mut_ptr() as usize), Ok(size), "flags");
+    check_eq!(about, [1, 2], "it is logged");
+    about = [0, 77];
+    check_eq!(tell(GET_METADATA, pid, 8, about.as_mut_ptr() as usize), Ok(8), "which one");
+    check_eq!(about, [0, 77], "no more than there is room for");
+    check_eq!(tell(GET_METADATA, pid, 7, about.as_mut_ptr() as usize), e(EINVAL), "not even that");
+    in_child("an ordinary user", || {
+        let _ = become_user(1000);
+        let other = child(|| {
+            let _ = trace_me();
+            let _ = kill(getpid(), SIGSTOP);
+            0
+        });
+        check_eq!(stop(other), Ok(stopped(SIGSTOP)), "its tracee");
+        check_eq!(tell(GET_FILTER, other, 0, 0), e(EACCES), "may not read filters");
+        check_eq!(tell(GET_METADATA, other, 0, 0), e(EACCES), "nor flags");
+        check_eq!(tell(PTRACE_SETOPTIONS, other, 0, SUSPEND), e(EPERM), "nor suspend them");
+        let _ = (kill(other, SIGKILL), wait(other));
+    });
+    check_eq!(tell(PTRACE_SETOPTIONS, pid, 0, SUSPEND), Ok(0), "without filters");
+    check_eq!(go(PTRACE_CONT, pid, 0), Ok(stopped(SIGSTOP)), "it has made the call");
+    check_eq!(tell(PTRACE_SETOPTIONS, pid, 0, 0), Ok(0), "with them again");
+    check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(0).0), "it has not");
+}
+
 fn tracer() {
     let pid = child(|| {
         let _ = trace_me();
@@ -289,6 +347,7 @@ fn run() {
     answers();
     threads();
     tracer();
+    seen_by_tracer();
     strict();
     in_child("another program", || {
         check_eq!(filter(abi::__NR_getppid, ERRNO | EPERM), Ok(0), "a filter");

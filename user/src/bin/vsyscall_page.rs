@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The legacy vsyscall page, as the kernel's command line wants it: what `/proc/PID/maps` shows of
-//! it, whether it can be read, and whether its three calls work.
+//! it, whether it can be read, whether its three calls work, and whether filters of calls see them.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::ptr::with_exposed_provenance;
+use linux_raw_sys::general as abi;
 use user::memory::peek;
 use user::prelude::*;
-use user::signal::SIGSEGV;
+use user::seccomp::{answer, install, load, ret, seccomp, unless_equal};
+use user::signal::{SIGKILL, SIGSEGV, SIGSYS};
 use user::time::{now, timeval};
 
 expect! { end: exit(0) }
@@ -97,4 +99,46 @@ fn run() {
     });
     check_eq!(cpu, wanted, "getcpu with vsyscall={mode:?}");
     check_eq!(in_child(|| _ = call(0, PAGE, 0)), segv, "a pointer into the kernel");
+    filtered(mode);
+}
+
+extern "C" fn on_sys(_: i32, info: &mut SigInfo, uc: &mut UContext) {
+    let told = (info.word(0), info.word(1) as i32, uc.mcontext.ax);
+    let back = (PAGE..PAGE + 0x1000).contains(&(uc.mcontext.ip as usize));
+    exit_group(i32::from(told != (CALLS[1] as u64, abi::__NR_time as i32, abi::__NR_time.into()) || back));
+}
+
+/// A filter sees the calls as it sees others, at the page's address.
+fn filtered(mode: Mode) {
+    let [segv, sys, kill] = [SIGSEGV, SIGSYS, SIGKILL].map(|sig| WaitStatus::killed(sig as i32));
+    let ends = |answer: u32, wanted: WaitStatus, what: &str| {
+        let ended = in_child(|| {
+            let _ = sigaction(SIGSYS, Action::Handle(on_sys), 0, 0);
+            // Only what comes from the page.
+            let at = (CALLS[1] as u64) as u32;
+            let program = [
+                load(0),
+                unless_equal(abi::__NR_time, 3),
+                load(8),
+                unless_equal(at, 1),
+                ret(answer),
+                ret(answer::ALLOW),
+            ];
+            check_eq!(install(&program, 0), Ok(0), "a filter");
+            let r = call(1, 0, 0);
+            exit_group(i32::from(if answer == answer::ALLOW { r < 1 } else { r != -7 }));
+        });
+        let wanted = if mode == Mode::None { segv } else { wanted };
+        check_eq!(ended, wanted, "{what} with vsyscall={mode:?}");
+    };
+    let fine = WaitStatus::exited(0);
+    ends(answer::ALLOW, fine, "allowed");
+    ends(answer::ERRNO | 7, fine, "an error");
+    ends(answer::TRAP, fine, "a signal");
+    ends(answer::KILL_PROCESS, sys, "the end");
+    let strict = in_child(|| {
+        check_eq!(seccomp(0, 0, 0), Ok(0), "the strict mode");
+        let _ = call(1, 0, 0);
+    });
+    check_eq!(strict, if mode == Mode::None { segv } else { kill }, "the strict mode with vsyscall={mode:?}");
 }

@@ -4,16 +4,19 @@
 
 use super::n_tty_input::{Effect, Input, input};
 use super::n_tty_output::{Output, QUEUE_SIZE, opost};
-use super::pty;
+use super::pty::{self, Pty};
 use super::serial::{self, p8250};
 use crate::errno::{ENOMEM, Result};
 use crate::fs::fasync::{Band, FasyncList};
 use crate::fs::inode::Dev;
+use crate::fs::select::PollTable;
 use crate::kernel::signal::kill_pgrp;
 use crate::kernel::wait::WaitQueue;
 use crate::locking::IrqLock;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Deref;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use linux_raw_sys::general as abi;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -134,11 +137,45 @@ static TTYS: [Tty; 4] = [new_port(0), new_port(1), new_port(2), new_port(3)];
 /// The settings of a new pseudoterminal (Linux 6.1, `drivers/tty/pty.c`, `unix98_pty_init`).
 const PTY_TERMIOS: Termios = Termios { cflag: abi::B38400 | abi::CS8 | abi::CREAD, ..STD_TERMIOS };
 
+/// A terminal that somebody has: a port's, which is always there, or a pseudoterminal.
+#[derive(Clone)]
+pub enum TtyRef {
+    /// The terminal on a serial port.
+    Port(&'static Tty),
+    /// A pseudoterminal's end that programs see.
+    Pty(Arc<Pty>),
+}
+
+impl Deref for TtyRef {
+    type Target = Tty;
+    fn deref(&self) -> &Tty {
+        match self {
+            Self::Port(t) => t,
+            Self::Pty(p) => &p.tty,
+        }
+    }
+}
+
+impl TtyRef {
+    /// Who polls is to be woken by one of its queues.
+    pub(super) fn poll_wait(&self, table: &mut PollTable, which: usize) {
+        match self {
+            Self::Port(t) => table.wait_static(t.queue(which)),
+            Self::Pty(p) => table.wait_of(p, which),
+        }
+    }
+}
+
+/// A terminal's queues, for who polls.
+pub(super) const WAIT: usize = 0;
+pub(super) const OUT_WAIT: usize = 1;
+pub(super) const MASTER_WAIT: usize = 2;
+
 /// The terminal with this device number.
-pub fn find(dev: Dev) -> Option<&'static Tty> {
+pub fn find(dev: Dev) -> Option<TtyRef> {
     match serial::port(dev) {
-        Some(port) => Some(tty(port)),
-        None => pty::index_of(dev).and_then(pty::get).map(|p| &p.tty),
+        Some(port) => Some(TtyRef::Port(tty(port))),
+        None => pty::index_of(dev).and_then(pty::get).map(TtyRef::Pty),
     }
 }
 
@@ -153,6 +190,11 @@ pub fn receive(port: u32, c: u8) {
 }
 
 impl Tty {
+    /// [`WAIT`], [`OUT_WAIT`] or [`MASTER_WAIT`].
+    pub(super) fn queue(&self, which: usize) -> &WaitQueue {
+        [&self.wait, &self.out_wait, &self.master_wait][which]
+    }
+
     /// A new terminal with a master.
     ///
     /// # Errors
@@ -163,17 +205,6 @@ impl Tty {
         queue.try_reserve_exact(QUEUE_SIZE).map_err(|_| ENOMEM)?;
         tty.state.lock().out.queue = queue;
         Ok(tty)
-    }
-
-    /// As it was when it was new; whoever still had it open has lost it.
-    pub(super) fn reset(&self) {
-        self.hangups.fetch_add(1, Ordering::Relaxed);
-        self.was_open.store(false, Ordering::Relaxed);
-        let mut s = self.state.lock();
-        let mut queue = core::mem::take(&mut s.out.queue);
-        queue.clear();
-        *s = State::new(PTY_TERMIOS);
-        s.out.queue = queue;
     }
 
     /// A byte has come in; may be from an interrupt.

@@ -97,12 +97,7 @@ const fn most(c: u8) -> usize {
 impl Tty {
     /// Sends bytes as the settings have them: how many of them went, and what stopped it.
     /// Whoever is at the other end may be slow: nothing is lost, and others run meanwhile.
-    pub(super) fn send(
-        &'static self,
-        bytes: &[u8],
-        nonblock: bool,
-        gone: &dyn Fn() -> bool,
-    ) -> (usize, Result) {
+    pub(super) fn send(&self, bytes: &[u8], nonblock: bool, gone: &dyn Fn() -> bool) -> (usize, Result) {
         let mut done = 0;
         while done < bytes.len() {
             let (chunk, taken, columns) = self.process(&bytes[done..]);
@@ -142,7 +137,7 @@ impl Tty {
     }
 
     /// Gives bytes to the other end as soon as it takes them all.
-    fn deliver(&'static self, chunk: &[u8], nonblock: bool, gone: &dyn Fn() -> bool) -> Result {
+    fn deliver(&self, chunk: &[u8], nonblock: bool, gone: &dyn Fn() -> bool) -> Result {
         loop {
             if gone() {
                 return Err(EIO);
@@ -172,7 +167,7 @@ impl Tty {
     }
 
     /// Sends one byte as it is, past what waits.
-    pub(super) fn send_raw(&'static self, c: u8) -> Result {
+    pub(super) fn send_raw(&self, c: u8) -> Result {
         self.deliver(&[c], true, &|| false)
     }
 
@@ -181,7 +176,7 @@ impl Tty {
         self.has_room(1)
     }
 
-    fn try_deliver(&'static self, chunk: &[u8]) -> bool {
+    fn try_deliver(&self, chunk: &[u8]) -> bool {
         match self.driver {
             Driver::Serial(port) => p8250::try_write(port, chunk),
             Driver::Pty(_) => {

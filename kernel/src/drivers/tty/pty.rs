@@ -3,16 +3,15 @@
 //! but a file, the master. What is written to the master is what is typed; what the programs
 //! write is what the master reads.
 //!
-//! A pseudoterminal is never given back: one that both ends have let go waits for the next
-//! who opens `ptmx`, so that a terminal can be named by its number and found without a lock
-//! being held for long.
+//! It belongs to the open files of both ends, and goes with the last of them, whatever still has its
+//! number: that is another's then (`release_tty`, `pty_unix98_remove`, `devpts_kill_index`).
 
-use super::n_tty::{Driver, Tty};
+use super::n_tty::{Driver, MASTER_WAIT, OUT_WAIT, Tty, TtyRef};
 use super::n_tty_output::written;
 use super::tty_io::TtyFile;
 use super::tty_ioctl;
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
-use crate::errno::{EAGAIN, EFAULT, EINVAL, EIO, ENODEV, ENOMEM, ENOSPC, ERESTARTSYS, Result};
+use crate::errno::{EAGAIN, EFAULT, EINVAL, EIO, ENODEV, ENOSPC, ERESTARTSYS, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::devpts;
 use crate::fs::fasync::default_owner;
@@ -21,16 +20,16 @@ use crate::fs::file_table::{Abilities, File, FileOps, Seeking, poll};
 use crate::fs::inode::Dev;
 use crate::fs::namespace::{Path, all_mounts};
 use crate::fs::open::{How, vfs_open};
-use crate::fs::select::PollTable;
+use crate::fs::select::{PollTable, WaitQueues};
 use crate::kernel::signal::sigset::valid_signal;
 use crate::kernel::signal::{kill_pgrp, signal_pending};
 use crate::kernel::task::current;
+use crate::kernel::wait::WaitQueue;
 use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
-use crate::mm::util::try_push;
-use alloc::boxed::Box;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use crate::mm::slab::room_for;
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use linux_raw_sys::ioctl as io;
 
@@ -57,6 +56,7 @@ pub(super) const FLUSHWRITE: u8 = 2;
 
 /// A pseudoterminal.
 pub struct Pty {
+    index: u32,
     /// The end that programs see as their terminal.
     pub(super) tty: Tty,
     /// Somebody has the master.
@@ -67,18 +67,14 @@ pub struct Pty {
     node: SpinLock<Option<Arc<Dentry>>>,
 }
 
-static PTYS: SpinLock<Vec<&'static Pty>> = SpinLock::new(Vec::new());
+static PTYS: SpinLock<BTreeMap<u32, Weak<Pty>>> = SpinLock::new(BTreeMap::new());
 
 /// The pseudoterminal of this number.
-pub(super) fn get(index: u32) -> Option<&'static Pty> {
-    PTYS.lock().get(index as usize).copied()
+pub(super) fn get(index: u32) -> Option<Arc<Pty>> {
+    PTYS.lock().get(&index)?.upgrade()
 }
 
 impl Pty {
-    fn is_free(&self) -> bool {
-        !self.master_open.load(Relaxed) && self.tty.opens.load(Relaxed) == 0
-    }
-
     /// Whether programs may open the terminal (`pty_open`).
     pub(super) fn may_open(&self) -> Result {
         if self.master_open.load(Relaxed) && !self.locked.load(Relaxed) { Ok(()) } else { Err(EIO) }
@@ -89,29 +85,37 @@ impl Pty {
     }
 }
 
-/// One that nobody has, or a new one (`devpts_new_index`).
-fn take() -> Result<(u32, &'static Pty)> {
+impl Drop for Pty {
+    /// Its number is free.
+    fn drop(&mut self) {
+        let mut all = PTYS.lock();
+        if all.get(&self.index).is_some_and(|p| p.strong_count() == 0) {
+            all.remove(&self.index);
+        }
+    }
+}
+
+impl WaitQueues for Pty {
+    fn queue(&self, which: usize) -> &WaitQueue {
+        self.tty.queue(which)
+    }
+}
+
+/// A new one, with the lowest number that is free (`devpts_new_index`).
+fn take() -> Result<Arc<Pty>> {
     let mut all = PTYS.lock();
-    if let Some(i) = all.iter().position(|p| p.is_free()) {
-        all[i].tty.reset();
-        all[i].master_open.store(true, Relaxed);
-        return Ok((i as u32, all[i]));
-    }
-    if all.len() >= NR_UNIX98_PTY_MAX as usize {
-        return Err(ENOSPC);
-    }
-    let index = all.len() as u32;
-    let tty = Tty::new_pty(index)?;
-    let new = Pty {
-        tty,
+    let free = |i: &u32| all.get(i).is_none_or(|p| p.strong_count() == 0);
+    let index = (0..NR_UNIX98_PTY_MAX).find(free).ok_or(ENOSPC)?;
+    room_for(size_of::<Pty>())?;
+    let new = Arc::new(Pty {
+        index,
+        tty: Tty::new_pty(index)?,
         master_open: AtomicBool::new(true),
         locked: AtomicBool::new(true),
         node: SpinLock::new(None),
-    };
-    all.try_reserve(1).map_err(|_| ENOMEM)?;
-    let new: &'static Pty = Box::leak(Box::new(new));
-    try_push(&mut all, new)?;
-    Ok((index, new))
+    });
+    all.insert(index, Arc::downgrade(&new));
+    Ok(new)
 }
 
 /// `/dev/ptmx`.
@@ -121,11 +125,9 @@ pub fn open_ptmx(_: Dev, _: u32) -> Result<Arc<dyn FileOps>> {
 
 /// A new pseudoterminal, its node in the instance of `devpts` with this root (`ptmx_open`).
 pub fn open_master(root: &Arc<Dentry>) -> Result<Arc<dyn FileOps>> {
-    let (index, pty) = take()?;
-    pty.locked.store(true, Relaxed);
     // From here on dropping the master gives everything back.
-    let master = Arc::new(Master { index, pty });
-    *pty.node.lock() = Some(devpts::pty_new(root, index)?);
+    let master = Arc::new(Master { pty: take()? });
+    *master.pty.node.lock() = Some(devpts::pty_new(root, master.pty.index)?);
     Ok(master)
 }
 
@@ -133,7 +135,7 @@ pub fn open_master(root: &Arc<Dentry>) -> Result<Arc<dyn FileOps>> {
 pub fn open_slave(index: u32, flags: u32) -> Result<Arc<dyn FileOps>> {
     let pty = get(index).ok_or(EIO)?;
     pty.may_open()?;
-    let file = TtyFile::open(&pty.tty)?;
+    let file = TtyFile::open(TtyRef::Pty(pty.clone()))?;
     if flags & linux_raw_sys::general::O_NOCTTY == 0 {
         pty.tty.acquire_on_open(flags);
     }
@@ -142,8 +144,7 @@ pub fn open_slave(index: u32, flags: u32) -> Result<Arc<dyn FileOps>> {
 
 /// The end that stands for the person at the terminal.
 struct Master {
-    index: u32,
-    pty: &'static Pty,
+    pty: Arc<Pty>,
 }
 
 impl Drop for Master {
@@ -269,8 +270,8 @@ impl FileOps for Master {
 
     fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         let tty = &self.pty.tty;
-        table.wait_static(&tty.master_wait);
-        table.wait_static(&tty.out_wait);
+        table.wait_of(&self.pty, MASTER_WAIT);
+        table.wait_of(&self.pty, OUT_WAIT);
         let mut mask = if tty.may_type() { poll::OUT | poll::WRNORM } else { 0 };
         let s = tty.state.lock();
         if !s.out.queue.is_empty() {
@@ -296,7 +297,7 @@ impl FileOps for Master {
     fn ioctl(&self, f: &File, cmd: u32, arg: usize) -> Result<usize> {
         let tty = &self.pty.tty;
         match cmd {
-            io::TIOCGPTN => put_user(arg, &self.index)?,
+            io::TIOCGPTN => put_user(arg, &self.pty.index)?,
             io::TIOCSPTLCK => {
                 let lock: i32 = get_user(arg)?;
                 self.pty.locked.store(lock != 0, Relaxed);

@@ -2,7 +2,7 @@
 //! Opening, reading and writing terminals (Linux 6.1, `drivers/tty/tty_io.c`;
 //! `n_tty.c`, `n_tty_read`).
 
-use super::n_tty::{self, Tty};
+use super::n_tty::{self, OUT_WAIT, Tty, TtyRef, WAIT};
 use super::n_tty_output;
 use super::pty;
 use super::serial;
@@ -46,7 +46,7 @@ fn open_current_tty(_: Dev, _: u32) -> Result<Arc<dyn FileOps>> {
 
 /// `/dev/console`: never becomes the controlling terminal by being opened.
 fn open_console(_: Dev, _: u32) -> Result<Arc<dyn FileOps>> {
-    Ok(Arc::new(TtyFile::console(find_port(serial::console_port())?)))
+    Ok(Arc::new(TtyFile::console(TtyRef::Port(find_port(serial::console_port())?))))
 }
 
 /// `/dev/ttyS*` and `/dev/pts/*`: becomes the controlling terminal of a session leader that
@@ -57,7 +57,7 @@ pub fn open_tty(dev: Dev, flags: u32) -> Result<Arc<dyn FileOps>> {
     }
     let port = serial::port(dev).ok_or(ENXIO)?;
     let tty = find_port(port)?;
-    let file = TtyFile::open(tty)?;
+    let file = TtyFile::open(TtyRef::Port(tty))?;
     if flags & O_NOCTTY == 0 {
         tty.acquire_on_open(flags);
     }
@@ -66,7 +66,7 @@ pub fn open_tty(dev: Dev, flags: u32) -> Result<Arc<dyn FileOps>> {
 
 /// An open terminal.
 pub struct TtyFile {
-    tty: &'static Tty,
+    tty: TtyRef,
     /// How often the line had been hung up when this was opened; `None`: no hangup ends it.
     opened_at: Option<u32>,
 }
@@ -74,17 +74,18 @@ pub struct TtyFile {
 impl TtyFile {
     /// The terminal until it is hung up; not for everybody if somebody wants it alone
     /// (`tty_reopen`).
-    pub(super) fn open(tty: &'static Tty) -> Result<Self> {
+    pub(super) fn open(tty: TtyRef) -> Result<Self> {
         if tty.state.lock().exclusive && !capable(abi::CAP_SYS_ADMIN) {
             return Err(EBUSY);
         }
-        Ok(Self::counted(tty, Some(tty.hangups.load(Ordering::Relaxed))))
+        let hangups = tty.hangups.load(Ordering::Relaxed);
+        Ok(Self::counted(tty, Some(hangups)))
     }
     /// The console, which outlives hangups (Linux 6.1, drivers/tty/tty_io.c, `__tty_hangup`).
-    fn console(tty: &'static Tty) -> Self {
+    fn console(tty: TtyRef) -> Self {
         Self::counted(tty, None)
     }
-    fn counted(tty: &'static Tty, opened_at: Option<u32>) -> Self {
+    fn counted(tty: TtyRef, opened_at: Option<u32>) -> Self {
         tty.opens.fetch_add(1, Ordering::Relaxed);
         tty.was_open.store(true, Ordering::Relaxed);
         Self { tty, opened_at }
@@ -112,7 +113,7 @@ impl FileOps for TtyFile {
         if self.hung_up() {
             return Ok(0);
         }
-        let t = self.tty;
+        let t = &self.tty;
         t.check_foreground(abi::SIGTTIN)?;
         if to.count() == 0 {
             return Ok(0);
@@ -165,7 +166,7 @@ impl FileOps for TtyFile {
     }
 
     fn write(&self, f: &File, from: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
-        let t = self.tty;
+        let t = &self.tty;
         let tm = t.state.lock().termios;
         if self.hung_up() || !t.is_connected() {
             return Err(EIO);
@@ -207,8 +208,8 @@ impl FileOps for TtyFile {
     }
 
     fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
-        table.wait_static(&self.tty.wait);
-        table.wait_static(&self.tty.out_wait);
+        self.tty.poll_wait(table, WAIT);
+        self.tty.poll_wait(table, OUT_WAIT);
         let out = if self.tty.writable() { poll::OUT | poll::WRNORM } else { 0 };
         if self.hung_up() {
             return Some(poll::OUT | poll::WRNORM | poll::IN | poll::RDNORM | poll::ERR | poll::HUP);
@@ -220,6 +221,6 @@ impl FileOps for TtyFile {
         if self.hung_up() {
             return Err(if cmd == TIOCSPGRP { ENOTTY } else { EIO });
         }
-        super::tty_ioctl::ioctl(self.tty, f, cmd, arg)
+        super::tty_ioctl::ioctl(&self.tty, f, cmd, arg)
     }
 }

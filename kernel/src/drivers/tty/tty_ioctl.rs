@@ -45,7 +45,7 @@ fn baud_rate(tm: &Termios) -> u32 {
 }
 
 /// `ioctl(2)` on a terminal.
-pub fn ioctl(t: &'static Tty, f: &File, cmd: u32, arg: usize) -> Result<usize> {
+pub fn ioctl(t: &Tty, f: &File, cmd: u32, arg: usize) -> Result<usize> {
     match cmd {
         io::TCGETS => {
             let tm = t.state.lock().termios;
@@ -86,7 +86,7 @@ pub fn ioctl(t: &'static Tty, f: &File, cmd: u32, arg: usize) -> Result<usize> {
 }
 
 /// Whose terminal it is, and what is pretended to be typed.
-fn job_control(t: &'static Tty, f: &File, cmd: u32, arg: usize) -> Result<usize> {
+fn job_control(t: &Tty, f: &File, cmd: u32, arg: usize) -> Result<usize> {
     match cmd {
         io::TIOCSCTTY => t.steal(arg == 1, f.readable())?,
         io::TIOCGPGRP => put_user(arg, &t.foreground()?)?,
@@ -161,7 +161,7 @@ fn flush(t: &Tty, which: usize) -> Result {
 }
 
 /// `TCXONC`: output stands, or goes on; or the other end is told to (`n_tty_ioctl_helper`).
-fn flow(t: &'static Tty, what: usize) -> Result {
+fn flow(t: &Tty, what: usize) -> Result {
     t.check_foreground(abi::SIGTTOU)?;
     match what {
         0 | 1 => t.set_stopped(what == 0),

@@ -237,7 +237,7 @@ impl Tty {
     pub(super) fn is_connected(&self) -> bool {
         match self.driver {
             Driver::Serial(_) => true,
-            Driver::Pty(index) => pty::get(index).is_some_and(pty::Pty::has_master),
+            Driver::Pty(index) => pty::get(index).is_some_and(|p| p.has_master()),
         }
     }
 }

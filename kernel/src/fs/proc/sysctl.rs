@@ -10,6 +10,7 @@ use crate::fs::exec::SUID_DUMPABLE;
 use crate::fs::seq_file::SeqFile;
 use crate::ipc;
 use crate::ipc::mqueue::queue;
+use crate::kernel::fork::{MAX_THREADS, MAX_THREADS_RANGE};
 use crate::kernel::panic::{OOPS_LIMIT, PANIC_ON_OOPS, PANIC_ON_WARN, PANIC_TIMEOUT};
 use crate::kernel::printk::{self, syslog};
 use crate::kernel::setid::NGROUPS_MAX;
@@ -266,6 +267,15 @@ pub static TABLE: &[Sysctl] = &[
     atomic_entry!("kernel/panic", PANIC_TIMEOUT, i32),
     atomic_entry!("kernel/print-fatal-signals", PRINT_FATAL_SIGNALS, i32),
     atomic_entry!("kernel/pid_max", crate::kernel::fork::PID_MAX, i32),
+    Sysctl {
+        path: "kernel/threads-max",
+        show: |o| writeln!(o, "{}", MAX_THREADS.load(Relaxed)),
+        store: Some(|b| {
+            let n = i32::try_from(number(b)?).ok().filter(|n| MAX_THREADS_RANGE.contains(n));
+            MAX_THREADS.store(n.ok_or(EINVAL)?, Relaxed);
+            Ok(())
+        }),
+    },
     atomic_entry!("kernel/randomize_va_space", crate::fs::exec::RANDOMIZE_VA_SPACE, u32),
     atomic_entry!("vm/overcommit_memory", util::SYSCTL_OVERCOMMIT_MEMORY, u32),
     atomic_entry!("vm/overcommit_ratio", util::SYSCTL_OVERCOMMIT_RATIO, u32),

@@ -88,6 +88,11 @@ impl PtraceState {
     pub fn event_enabled(&self, event: u32) -> bool {
         self.flags() & 1 << (pt::OPT_FLAG_SHIFT + event) != 0
     }
+    /// Whether its filters are not to be asked, and no call is forbidden (`PT_SUSPEND_SECCOMP`).
+    #[inline]
+    pub fn seccomp_suspended(&self) -> bool {
+        self.flags() & nr::PTRACE_O_SUSPEND_SECCOMP << pt::OPT_FLAG_SHIFT != 0
+    }
     /// Replaces the options (`PTRACE_O_*`).
     fn set_options(&self, options: u32) {
         let mask = nr::PTRACE_O_MASK << pt::OPT_FLAG_SHIFT;

@@ -15,6 +15,7 @@ use crate::arch::x86::syscall::syscall_get_arguments;
 use crate::errno::{EINVAL, EIO, EPERM, ESRCH, Result};
 use crate::kernel::fork::find_task;
 use crate::kernel::sched::try_to_wake_up;
+use crate::kernel::seccomp::{Mode, seccomp_get_filter, seccomp_get_metadata};
 use crate::kernel::signal::jobctl::set_jobctl_pending;
 use crate::kernel::signal::siginfo::{SI_MAX_SIZE, copy_siginfo_from_user, copy_siginfo_to_user};
 use crate::kernel::signal::sigset::{KERNEL_ONLY, SIGKILL, SIGTRAP, SigSet, valid_signal};
@@ -49,8 +50,8 @@ pub(super) fn valid_data(data: usize) -> Result<u32> {
     }
 }
 
-/// Whether options (`PTRACE_O_*`) can be set (`check_ptrace_options`). There is no seccomp that
-/// could be suspended, but only root may say so.
+/// Whether options (`PTRACE_O_*`) can be set (`check_ptrace_options`). Only root suspends seccomp,
+/// and nobody who is subject to it.
 ///
 /// # Errors
 /// `EINVAL`, `EPERM`.
@@ -58,8 +59,12 @@ pub(super) fn check_options(options: usize) -> Result {
     if options & !(nr::PTRACE_O_MASK as usize) != 0 {
         return Err(EINVAL);
     }
-    if options & nr::PTRACE_O_SUSPEND_SECCOMP as usize != 0 && !current().cred.get().capable(CAP_SYS_ADMIN) {
-        return Err(EPERM);
+    if options & nr::PTRACE_O_SUSPEND_SECCOMP as usize != 0 {
+        let cur = current();
+        let subject = cur.seccomp.status().0 != Mode::Disabled || cur.ptrace.seccomp_suspended();
+        if subject || !cur.cred.get().capable(CAP_SYS_ADMIN) {
+            return Err(EPERM);
+        }
     }
     Ok(())
 }
@@ -196,6 +201,8 @@ fn common_request(t: &Tracee, request: u32, addr: usize, data: usize) -> Result<
         nr::PTRACE_GET_SYSCALL_INFO => get_syscall_info(t, addr, data),
         PTRACE_GET_RSEQ_CONFIGURATION => get_rseq_configuration(t, addr, data),
         nr::PTRACE_LISTEN => listen(t),
+        nr::PTRACE_SECCOMP_GET_FILTER => seccomp_get_filter(t, addr as u64, data),
+        nr::PTRACE_SECCOMP_GET_METADATA => seccomp_get_metadata(t, addr, data),
         _ => Err(EIO),
     }
 }

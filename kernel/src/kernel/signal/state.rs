@@ -8,6 +8,7 @@ use super::restart_block::RestartBlock;
 use super::sigset::SigSet;
 use super::{SigCell, Siglock, with_siglock};
 use crate::kernel::cred::CredGuard;
+use crate::kernel::fork::set_max_threads;
 use crate::kernel::rusage::{Rusage, Used};
 use crate::kernel::task::{Task, current, tif};
 use crate::kernel::time::itimer::Itimers;
@@ -339,7 +340,7 @@ impl SignalStruct {
     /// For the first process.
     pub fn new() -> Arc<Self> {
         let s = Self::default();
-        for (i, (cur, max)) in rlimit::initial(max_threads()).into_iter().enumerate() {
+        for (i, (cur, max)) in rlimit::initial(set_max_threads() as u64).into_iter().enumerate() {
             s.set_rlimit(i, cur, max);
         }
         Arc::new(s)
@@ -483,13 +484,6 @@ impl SignalStruct {
             v.iter().fold(self.dead.get(), |(u, s), t| (u + t.utime.load(Relaxed), s + t.stime.load(Relaxed)))
         })
     }
-}
-
-/// How many threads the memory is good for (Linux 6.1, `kernel/fork.c`,
-/// `set_max_threads`): their stacks may take an eighth of it.
-fn max_threads() -> u64 {
-    let bytes = crate::mm::page_alloc::totalram_pages() as u64 * 4096;
-    (bytes / (crate::arch::x86::kernel::process_64::THREAD_SIZE as u64 * 8)).clamp(20, 0x3fff_ffff)
 }
 
 #[cfg(test)]

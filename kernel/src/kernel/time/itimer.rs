@@ -10,6 +10,8 @@ use super::timekeeping::ktime_get;
 use crate::arch::x86::kernel::apic::TICK_NSEC;
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EINVAL, Result};
+use crate::kernel::panic::Comm;
+use crate::kernel::signal::fatal::PRINT_FATAL_SIGNALS;
 use crate::kernel::signal::send::do_send_sig_info;
 use crate::kernel::signal::sigset::{SIGALRM, SIGKILL, SIGPROF, SIGVTALRM, SIGXCPU};
 use crate::kernel::signal::{PidType, SendInfo, SigCell, SignalStruct, rlimit};
@@ -134,7 +136,8 @@ impl Itimers {
 
     fn set_cpu(&self, which: usize, now: u64, s: Setting) -> Setting {
         let old = self.cpu_setting(which, now);
-        let expires = if s.value == 0 { 0 } else { now.saturating_add(s.value) };
+        // A tick more: part of the present one is over (`set_cpu_itimer`).
+        let expires = if s.value == 0 { 0 } else { now.saturating_add(s.value).saturating_add(TICK_NSEC) };
         self.cpu.with_irqs_off(|c| {
             c[which] = CpuTimer { expires, incr: s.interval };
             self.cpu_armed.store(c.iter().any(|t| t.expires != 0), Relaxed);
@@ -190,6 +193,23 @@ fn check_cpu_limit(used: u64, soft: u64, hard: u64) -> Option<(i32, u64)> {
     }
 }
 
+/// What `RLIMIT_RTTIME` (in microseconds) says to a real-time task that has run for so many ticks:
+/// the signal to send, and the new soft limit.
+fn check_rt_limit(ticks: u64, soft: u64, hard: u64) -> Option<(i32, u64)> {
+    const TICK_USEC: u64 = TICK_NSEC / NSEC_PER_USEC;
+    let time = ticks * TICK_USEC;
+    if soft == rlimit::INFINITY || ticks <= soft.min(hard).div_ceil(TICK_USEC) {
+        None
+    } else if hard != rlimit::INFINITY && time >= hard {
+        Some((SIGKILL, soft))
+    } else if time >= soft {
+        // Once a second from then on.
+        Some((SIGXCPU, soft.saturating_add(NSEC_PER_SEC / NSEC_PER_USEC)))
+    } else {
+        None
+    }
+}
+
 /// A tick was charged to `t`, the running task: sends what is due. Called from the
 /// timer's interrupt.
 pub fn account_tick(t: &Current, _user: bool) {
@@ -197,7 +217,30 @@ pub fn account_tick(t: &Current, _user: bool) {
     if timers.cpu_armed.load(Relaxed) || timers.cpu_limited.load(Relaxed) {
         check_process_timers(t);
     }
+    let ticks = t.se.rt_ticks();
+    if ticks != 0 {
+        check_rt_time(t, ticks);
+    }
     run_posix_cpu_timers(t);
+}
+
+/// A real-time task has run for so many ticks without sleeping (`check_thread_timers`).
+#[cold]
+fn check_rt_time(t: &Task, ticks: u32) {
+    let (soft, hard) = t.signal.rlimit(rlimit::RTTIME);
+    if let Some((signo, soft)) = check_rt_limit(ticks.into(), soft, hard) {
+        print_watchdog_timeout(t, "RT", signo);
+        t.signal.set_rlimit(rlimit::RTTIME, soft, hard);
+        let _ = do_send_sig_info(signo, SendInfo::Priv, t, PidType::Tgid);
+    }
+}
+
+/// What the log says of who has exceeded a limit of time, if it was asked to (`check_rlimit`).
+fn print_watchdog_timeout(t: &Task, which: &str, signo: i32) {
+    if PRINT_FATAL_SIGNALS.load(Relaxed) != 0 {
+        let kind = if signo == SIGKILL { "hard" } else { "soft" };
+        crate::pr_info!("{which} Watchdog Timeout ({kind}): {}[{}]\n", Comm(&t.comm()), t.pid());
+    }
 }
 
 #[cold]
@@ -218,6 +261,7 @@ fn check_process_timers(t: &Task) {
     }
     let (soft, hard) = sig.rlimit(rlimit::CPU);
     if let Some((signo, soft)) = check_cpu_limit(utime + stime, soft, hard) {
+        print_watchdog_timeout(t, "CPU", signo);
         sig.set_rlimit(rlimit::CPU, soft, hard);
         let _ = do_send_sig_info(signo, SendInfo::Priv, t, PidType::Tgid);
     }
@@ -327,6 +371,17 @@ mod tests {
         assert_eq!(check_cpu_limit(s, 1, 3), Some((SIGXCPU, 2)));
         assert_eq!(check_cpu_limit(3 * s, 4, 3), Some((SIGKILL, 4)));
         assert_eq!(check_cpu_limit(u64::MAX, u64::MAX, u64::MAX), None);
+    }
+
+    #[test]
+    fn real_time_is_limited_as_cpu_time_is() {
+        assert_eq!(check_rt_limit(1_000_000, rlimit::INFINITY, 4000), None);
+        // 10 ms are over with the third tick, and noticed with the one after.
+        assert_eq!(check_rt_limit(3, 10_000, rlimit::INFINITY), None);
+        assert_eq!(check_rt_limit(4, 10_000, rlimit::INFINITY), Some((SIGXCPU, 1_010_000)));
+        assert_eq!(check_rt_limit(4, 1_010_000, rlimit::INFINITY), None);
+        assert_eq!(check_rt_limit(4, 10_000, 12_000), Some((SIGKILL, 10_000)));
+        assert_eq!(check_rt_limit(4, 30_000, 12_000), Some((SIGKILL, 30_000)));
     }
 
     #[test]

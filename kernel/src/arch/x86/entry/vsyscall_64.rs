@@ -11,14 +11,16 @@ use crate::arch::x86::mm::fault::{X86_TRAP_PF, pf};
 use crate::arch::x86::ptrace::PtRegs;
 use crate::errno::{EFAULT, ENOSYS, to_ret};
 use crate::kernel::printk::{ratelimit, show_unhandled_signals};
-use crate::kernel::signal::sigset::SIGSEGV;
+use crate::kernel::seccomp::secure_computing;
+use crate::kernel::signal::force::force_exit_sig;
+use crate::kernel::signal::sigset::{SIGSEGV, SIGSYS};
 use crate::kernel::signal::{force_sig, force_sig_fault};
-use crate::kernel::task::current;
+use crate::kernel::task::{current, tif};
 use crate::lib::ratelimit::Ratelimit;
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use crate::mm::vma::VmFlags;
 use core::sync::atomic::{AtomicU8, Ordering};
-use linux_raw_sys::general::SEGV_MAPERR;
+use linux_raw_sys::general::{__NR_getcpu, __NR_gettimeofday, __NR_time, SEGV_MAPERR};
 
 /// Where the page would be (`VSYSCALL_ADDR`).
 pub const VSYSCALL_ADDR: u64 = 0xffff_ffff_ff60_0000;
@@ -144,6 +146,14 @@ impl Vsyscall {
             _ => None,
         }
     }
+    /// The system call that it is.
+    fn syscall_nr(self) -> u32 {
+        match self {
+            Self::Gettimeofday => __NR_gettimeofday,
+            Self::Time => __NR_time,
+            Self::Getcpu => __NR_getcpu,
+        }
+    }
 }
 
 /// What is to be done about a fault in the page.
@@ -220,7 +230,35 @@ fn results_in_user_space(which: Vsyscall, di: usize, si: usize) -> bool {
     false
 }
 
-/// Makes a call, and returns from it as `ret` would. False for a SIGSEGV.
+/// Whether the task's filters let it make a call from this page.
+enum Verdict {
+    Allowed,
+    /// They have put its result into the registers, or sent a signal.
+    Skipped,
+    /// They, or a tracer, have made another call of it: the process ends.
+    Changed,
+}
+
+/// Asks the filters as before any call, at the page's address (`secure_computing`).
+fn ask_filters(which: Vsyscall, regs: &PtRegs) -> Verdict {
+    let (nr, ip) = (u64::from(which.syscall_nr()), regs.ip.get());
+    regs.orig_ax.set(nr);
+    regs.ax.set(ENOSYS.as_ret() as u64);
+    let allowed = !current().test_flag(tif::SECCOMP) || secure_computing(regs);
+    if allowed && regs.orig_ax.get() != nr || regs.ip.get() != ip {
+        return Verdict::Changed;
+    }
+    regs.orig_ax.set(u64::MAX);
+    if allowed { Verdict::Allowed } else { Verdict::Skipped }
+}
+
+/// As `ret` would.
+fn return_to(caller: u64, regs: &PtRegs) {
+    regs.ip.set(caller);
+    regs.sp.update(|v| v + 8);
+}
+
+/// Makes a call, and returns from it. False for a SIGSEGV.
 fn call(which: Vsyscall, regs: &PtRegs) -> bool {
     let Ok(caller) = get_user::<u64>(regs.sp.get() as usize) else {
         warn_bad_vsyscall(4, regs, "vsyscall with bad stack (exploit attempt?)");
@@ -228,7 +266,18 @@ fn call(which: Vsyscall, regs: &PtRegs) -> bool {
     };
     let (di, si) = (regs.di.get() as usize, regs.si.get() as usize);
     let r = if results_in_user_space(which, di, si) {
-        regs.ax.set(ENOSYS.as_ret() as u64);
+        match ask_filters(which, regs) {
+            Verdict::Allowed => {}
+            Verdict::Skipped => {
+                return_to(caller, regs);
+                return true;
+            }
+            Verdict::Changed => {
+                warn_bad_vsyscall(7, regs, "seccomp tried to change syscall nr or ip");
+                force_exit_sig(SIGSYS);
+                return true;
+            }
+        }
         match which {
             Vsyscall::Gettimeofday => crate::kernel::time::clock::sys_gettimeofday(di, si),
             Vsyscall::Time => crate::kernel::time::clock::sys_time(di),
@@ -242,10 +291,7 @@ fn call(which: Vsyscall, regs: &PtRegs) -> bool {
         return false;
     }
     regs.ax.set(to_ret(r) as u64);
-    // No call is restarted here.
-    regs.orig_ax.set(u64::MAX);
-    regs.ip.set(caller);
-    regs.sp.update(|v| v + 8);
+    return_to(caller, regs);
     true
 }
 
