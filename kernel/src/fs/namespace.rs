@@ -7,6 +7,7 @@ use crate::fs::dcache::Dentry;
 use crate::fs::fs_struct::current_fs;
 use crate::fs::inode::mode::S_IFDIR;
 use crate::fs::namei::{self, Follow};
+use crate::fs::proc::file::PollEvents;
 use crate::fs::superblock::get_fs_type;
 use crate::fs::tmpfs::{self, TMPFS_MAGIC};
 use crate::kernel::capability::capable;
@@ -280,6 +281,9 @@ fn rootfs_or_own_root() -> Path {
     if crate::arch::x86::percpu::this_cpu().has_current() { current_fs().root() } else { rootfs() }
 }
 
+/// Something was mounted or unmounted, or differently (`touch_mnt_namespace`).
+pub static MOUNT_EVENTS: PollEvents = PollEvents::new();
+
 /// Mounts the file system whose root is `root` on `at`.
 pub fn attach(root: Arc<Dentry>, source: &[u8], at: &Path, flags: u32) -> Result<Arc<Mount>> {
     if root.inode.kind() == S_IFDIR && !at.dentry.inode.is_dir() {
@@ -294,6 +298,8 @@ pub fn attach(root: Arc<Dentry>, source: &[u8], at: &Path, flags: u32) -> Result
     at.dentry.mounted.fetch_add(1, Ordering::Relaxed);
     *m.covers.lock() = Some(at.clone());
     mounts.push(m.clone());
+    drop(mounts);
+    MOUNT_EVENTS.notify();
     Ok(m)
 }
 
@@ -407,6 +413,7 @@ fn do_remount(at: &Path, flags: u32, data: &[u8]) -> Result {
         new = new & !ATIME | m.flags.load(Ordering::Relaxed) & ATIME;
     }
     m.flags.store(new, Ordering::Relaxed);
+    MOUNT_EVENTS.notify();
     Ok(())
 }
 
@@ -427,6 +434,7 @@ fn do_move_mount(source: &[u8], at: &Path) -> Result {
     if let Some(old) = old {
         old.dentry.mounted.fetch_sub(1, Ordering::Relaxed);
     }
+    MOUNT_EVENTS.notify();
     Ok(())
 }
 
@@ -471,6 +479,7 @@ fn umount(p: Path, lazy: bool) -> Result {
     drop(mounts);
     covered.dentry.mounted.fetch_sub(1, Ordering::Relaxed);
     m.covers.lock().take();
+    MOUNT_EVENTS.notify();
     Ok(())
 }
 

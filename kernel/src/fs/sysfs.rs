@@ -9,7 +9,7 @@ use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::{S_IFDIR, S_IFLNK, S_IFREG};
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::DirOps;
-use crate::fs::proc::file::{ProcFile, StoreFn};
+use crate::fs::proc::file::{Polled, ProcFile, StoreFn};
 use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::{FsType, SuperBlock};
 use crate::kernel::time::clocksource;
@@ -105,7 +105,7 @@ fn mkdirs(root: &Arc<Dentry>, path: &str) -> Arc<Dentry> {
 
 fn add(root: &Arc<Dentry>, path: &str, mode: u32, file: ProcFile) {
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let file = Box::new(SysFile { mode, file });
+    let file = Box::new(SysFile { mode, file: file.polled(Polled::News) });
     // The names differ from one another.
     let _ = mkdirs(root, dir).add(name.as_bytes(), Inode::new(&root.inode.sb, S_IFREG | mode, Dev(0), file));
 }

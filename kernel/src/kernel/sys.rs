@@ -10,6 +10,7 @@ use crate::arch::x86::lib::usercopy::{
 };
 use crate::arch::x86::mm::mpx::{mpx_disable_management, mpx_enable_management};
 use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, ENODEV, EPERM, ESRCH, Result};
+use crate::fs::proc::file::PollEvents;
 use crate::kernel::capability::capable;
 use crate::kernel::cred::{Cred, commit_creds};
 use crate::kernel::exit::{parent_of, set_child_subreaper};
@@ -47,6 +48,9 @@ static UTS_NAMES: IrqLock<[[u8; 65]; 2]> = IrqLock::new({
     }
     n
 });
+
+/// They have got other values.
+pub static UTS_EVENTS: [PollEvents; 2] = [PollEvents::new(), PollEvents::new()];
 
 fn uts_name(which: usize) -> arrayvec::ArrayVec<u8, 65> {
     let n = *UTS_NAMES.lock();
@@ -141,6 +145,7 @@ fn store_uts_name(which: usize, text: &[u8]) {
     let len = line.len().min(64);
     name[..len].copy_from_slice(&line[..len]);
     UTS_NAMES.lock()[which] = name;
+    UTS_EVENTS[which].notify();
 }
 
 fn set_uts_name(which: usize, name: usize, len: usize) -> Result<usize> {
@@ -153,6 +158,7 @@ fn set_uts_name(which: usize, name: usize, len: usize) -> Result<usize> {
     let mut n = [0; 65];
     copy_from_user(&mut n[..len], name)?;
     UTS_NAMES.lock()[which] = n;
+    UTS_EVENTS[which].notify();
     Ok(0)
 }
 

@@ -2,7 +2,7 @@
 //! A process's directory in `/proc` (Linux 6.1, `fs/proc/base.c`).
 
 use super::fd::{FdDir, FdInfoDir};
-use super::file::ProcFile;
+use super::file::{Polled, ProcFile};
 use super::map_files::MapFilesDir;
 use super::mem::MemFile;
 use super::pagemap::Pagemap;
@@ -11,10 +11,11 @@ use crate::arch::x86::syscall::syscall_get_arguments;
 use crate::errno::{EACCES, EINVAL, ENOENT, ENOMEM, EPERM, ESRCH, Result};
 use crate::fs::FsStruct;
 use crate::fs::dcache::Dentry;
-use crate::fs::file_table::FileOps;
+use crate::fs::file_table::{FileOps, poll};
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::{DirContext, DirOps};
+use crate::fs::namespace::MOUNT_EVENTS;
 use crate::fs::proc_namespace;
 use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::SuperBlock;
@@ -185,6 +186,9 @@ impl InodeOps for PidDir {
         if let Some(&(_, mode, file)) = self.files().find(|f| f.0.as_bytes() == name) {
             let file = file.file(pid);
             let file = match name {
+                b"mounts" | b"mountinfo" => {
+                    file.polled(Polled::Events(&MOUNT_EVENTS, poll::IN | poll::RDNORM))
+                }
                 b"comm" => file.with_store(move |b| set_comm(pid, b)),
                 b"oom_adj" => file.with_store(move |b| oom_kill::set_adj(&*find_task(pid).ok_or(ESRCH)?, b)),
                 b"oom_score_adj" => {

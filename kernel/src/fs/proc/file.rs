@@ -6,16 +6,19 @@
 //! where the last one ended: who keeps a file open sees how it changes.
 
 use crate::errno::{EACCES, EFAULT, EINVAL, EIO, Result};
-use crate::fs::file_table::{Abilities, File, FileOps, generic_seek};
+use crate::fs::file_table::{Abilities, File, FileOps, generic_seek, poll};
 use crate::fs::inode::{Attr, Inode, InodeOps, generic_permission};
+use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::cred::Cred;
+use crate::kernel::wait::WaitQueue;
 use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
 use crate::mm::page_alloc::PAGE_SIZE;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use linux_raw_sys::general::{SEEK_CUR, SEEK_SET};
 
 /// Makes a file's text.
@@ -34,11 +37,46 @@ enum Kind {
     Sysctl,
 }
 
+/// Something that happens, and that who has a file open can wait for (`struct ctl_table_poll`).
+#[derive(Default)]
+pub struct PollEvents {
+    count: AtomicU32,
+    wait: WaitQueue,
+}
+
+impl PollEvents {
+    /// Nothing has happened.
+    pub const fn new() -> Self {
+        Self { count: AtomicU32::new(0), wait: WaitQueue::new() }
+    }
+    /// It has happened (`proc_sys_poll_notify`).
+    pub fn notify(&self) {
+        self.count.fetch_add(1, Relaxed);
+        self.wait.wake_up();
+    }
+}
+
+/// What `poll` says of a file.
+#[derive(Clone, Copy)]
+pub enum Polled {
+    /// It knows nothing of `poll` (the files of `/proc/PID`).
+    No,
+    /// Everything can be done (Linux 6.1, fs/proc/inode.c, `proc_reg_poll`).
+    Always,
+    /// As above until the first read, that there is something new, too (fs/kernfs/file.c,
+    /// `kernfs_generic_poll`).
+    News,
+    /// Something has happened since it was asked last, or this (fs/proc/proc_sysctl.c,
+    /// `proc_sys_poll`; fs/proc_namespace.c, `mounts_poll`).
+    Events(&'static PollEvents, u32),
+}
+
 /// A file with generated text.
 pub struct ProcFile {
     open: OpenFn,
     store: Option<Store>,
     kind: Kind,
+    polled: Polled,
 }
 
 impl ProcFile {
@@ -50,7 +88,7 @@ impl ProcFile {
     /// One that is not for everybody, or whose text is of something that was there when it
     /// was opened.
     pub fn opened_by(open: impl Fn() -> Result<Show> + Send + Sync + 'static) -> Self {
-        Self { open: Box::new(open), store: None, kind: Kind::Seq }
+        Self { open: Box::new(open), store: None, kind: Kind::Seq, polled: Polled::No }
     }
     /// The same, taking what is written.
     #[must_use]
@@ -61,6 +99,11 @@ impl ProcFile {
     #[must_use]
     pub fn sysctl(self) -> Self {
         Self { kind: Kind::Sysctl, ..self }
+    }
+    /// The same, for `poll`.
+    #[must_use]
+    pub fn polled(self, polled: Polled) -> Self {
+        Self { polled, ..self }
     }
 }
 
@@ -83,6 +126,11 @@ impl InodeOps for ProcFile {
             show: (self.open)()?,
             store: self.store.clone(),
             kind: self.kind,
+            polled: self.polled,
+            seen: AtomicU32::new(match self.polled {
+                Polled::Events(e, _) => e.count.load(Relaxed),
+                Polled::No | Polled::Always | Polled::News => 0,
+            }),
             text: SpinLock::new((Arc::default(), 0)),
         }))
     }
@@ -92,6 +140,9 @@ struct OpenProcFile {
     show: Show,
     store: Option<Store>,
     kind: Kind,
+    polled: Polled,
+    /// How much has happened of what `poll` tells; of [`Polled::News`], whether it was read.
+    seen: AtomicU32,
     /// The text, and where the last read of it ended.
     text: SpinLock<(Arc<Vec<u8>>, u64)>,
 }
@@ -119,6 +170,9 @@ impl FileOps for OpenProcFile {
             return Ok(0);
         }
         let text = self.text_for(*pos)?;
+        if let Polled::News = self.polled {
+            self.seen.store(1, Relaxed);
+        }
         let at = usize::try_from(*pos).map_err(|_| EINVAL)?.min(text.len());
         let want = (text.len() - at).min(to.count());
         let n = to.copy_to(&text[at..at + want]);
@@ -138,6 +192,20 @@ impl FileOps for OpenProcFile {
         }
         *pos += len as u64;
         Ok(len)
+    }
+    fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
+        const NEWS: u32 = poll::ERR | poll::PRI;
+        match self.polled {
+            Polled::No => None,
+            Polled::News if self.seen.load(Relaxed) == 0 => Some(poll::DEFAULT | NEWS),
+            Polled::Always | Polled::News => Some(poll::DEFAULT),
+            Polled::Events(events, otherwise) => {
+                table.wait_static(&events.wait);
+                let now = events.count.load(Relaxed);
+                let news = self.seen.swap(now, Relaxed) != now;
+                Some(if news { poll::IN | poll::RDNORM | NEWS } else { otherwise })
+            }
+        }
     }
     /// There is no end to seek to (`seq_lseek`).
     fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {

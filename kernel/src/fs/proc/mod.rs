@@ -30,7 +30,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use file::ProcFile;
+use file::{Polled, ProcFile};
 
 /// `proc`.
 pub static FS_TYPE: FsType = FsType { name: "proc", magic: 0x9fa0, noexec: true, mount };
@@ -101,10 +101,10 @@ fn make() -> Arc<Dentry> {
             show(out);
             Ok(())
         });
-        add_file(&root, name, 0o444, file);
+        add_file(&root, name, 0o444, file.polled(Polled::Always));
     }
     let trigger = ProcFile::new(|_| Err(EIO)).with_store(write_sysrq_trigger);
-    add_file(&root, "sysrq-trigger", 0o200, trigger);
+    add_file(&root, "sysrq-trigger", 0o200, trigger.polled(Polled::Always));
     let _ = root.add(b"kmsg", Inode::new(&sb, S_IFREG | 0o400, Dev(0), Box::new(kmsg::KmsgFile)));
     for s in sysctl::TABLE {
         let file = ProcFile::new(|out| {
@@ -115,7 +115,12 @@ fn make() -> Arc<Dentry> {
             Some(store) => (0o644, file.with_store(store)),
             None => (0o444, file),
         };
-        add_file(&root, &alloc::format!("sys/{}", s.path), mode, file.sysctl());
+        add_file(
+            &root,
+            &alloc::format!("sys/{}", s.path),
+            mode,
+            file.sysctl().polled(sysctl::polled(s.path)),
+        );
     }
     let link = |name: &[u8], f: fn() -> Vec<u8>| {
         let ops = ProcLink(Box::new(move || Ok(Link::Text(f()))));

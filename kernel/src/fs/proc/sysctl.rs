@@ -7,6 +7,8 @@ use crate::drivers::char::random::get_random_u64;
 use crate::errno::{EINVAL, Result};
 use crate::fs::coredump;
 use crate::fs::exec::SUID_DUMPABLE;
+use crate::fs::file_table::poll;
+use crate::fs::proc::file::Polled;
 use crate::fs::seq_file::SeqFile;
 use crate::ipc;
 use crate::ipc::mqueue::queue;
@@ -21,6 +23,15 @@ use crate::kernel::watchdog_hld::HARDLOCKUP_PANIC;
 use crate::mm::mm_struct::SUID_DUMP_ROOT;
 use crate::mm::util;
 use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
+
+/// What `poll` says of an entry: of the system's names, whether they have changed.
+pub fn polled(path: &str) -> Polled {
+    match path {
+        "kernel/hostname" => Polled::Events(&sys::UTS_EVENTS[0], poll::DEFAULT),
+        "kernel/domainname" => Polled::Events(&sys::UTS_EVENTS[1], poll::DEFAULT),
+        _ => Polled::Always,
+    }
+}
 
 /// One entry.
 pub struct Sysctl {
