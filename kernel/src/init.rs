@@ -117,6 +117,7 @@ fn boot(info: &mut BootInfo) -> ! {
         crate::mm::page_alloc::totalram_pages() * 4
     );
     crate::kernel::watchdog::lockup_detector_init();
+    crate::kernel::sched::loadavg::init();
     local_irq_enable();
     crate::drivers::tty::serial::start();
     fs::initramfs::populate_rootfs(archive);

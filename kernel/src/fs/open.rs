@@ -3,7 +3,8 @@
 
 use crate::arch::x86::lib::usercopy::{get_user, getname};
 use crate::errno::{
-    EACCES, EEXIST, EFBIG, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EPERM, EROFS, ETXTBSY, Result,
+    EACCES, EEXIST, EFBIG, EINVAL, EISDIR, ELOOP, ENODEV, ENOENT, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, EROFS,
+    ESPIPE, ETXTBSY, Result,
 };
 use crate::fs::dcache::lock_tree;
 use crate::fs::file::{UnusedFd, fget, fget_raw};
@@ -20,9 +21,11 @@ use crate::kernel::task::current;
 use crate::security::commoncap::access_creds;
 use alloc::sync::Arc;
 use linux_raw_sys::general::{
-    AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, CAP_SYS_CHROOT, MS_NODEV, O_ACCMODE, O_APPEND,
-    O_CLOEXEC, O_CREAT, O_DIRECT, O_DIRECTORY, O_DSYNC, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW,
-    O_NONBLOCK, O_PATH, O_RDONLY, O_SYNC, O_TMPFILE, O_TRUNC, O_WRONLY,
+    AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, CAP_SYS_CHROOT, FALLOC_FL_COLLAPSE_RANGE,
+    FALLOC_FL_INSERT_RANGE, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_UNSHARE_RANGE,
+    FALLOC_FL_ZERO_RANGE, MS_NODEV, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECT, O_DIRECTORY, O_DSYNC,
+    O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_SYNC, O_TMPFILE,
+    O_TRUNC, O_WRONLY,
 };
 
 /// What `open` knows; other bits are ignored by it and refused by `openat2`.
@@ -356,9 +359,26 @@ pub fn sys_ftruncate(fd: i32, len: i64) -> Result<usize> {
     do_truncate(&f.inode, len as u64).map(|()| 0)
 }
 
-const KEEP_SIZE: u32 = 1;
 /// A hole is made without changing the size, or not at all.
-pub const PUNCH_HOLE: u32 = KEEP_SIZE | 2;
+pub const PUNCH_HOLE: u32 = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
+
+/// Whether these flags mean something together, be it something that files here cannot do
+/// (`vfs_fallocate`).
+fn check_fallocate_mode(mode: u32) -> Result {
+    const ALONE: u32 = FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE;
+    const HOLE_OR_ZEROES: u32 = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
+    const ALL: u32 = ALONE | HOLE_OR_ZEROES | FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE;
+    let hole = mode & PUNCH_HOLE == FALLOC_FL_PUNCH_HOLE || mode & HOLE_OR_ZEROES == HOLE_OR_ZEROES;
+    if mode & !ALL != 0 || hole {
+        return Err(EOPNOTSUPP);
+    }
+    let alone = mode & ALONE != 0 && !mode.is_power_of_two();
+    let unshare = mode & FALLOC_FL_UNSHARE_RANGE != 0;
+    if alone || unshare && mode & !(FALLOC_FL_UNSHARE_RANGE | FALLOC_FL_KEEP_SIZE) != 0 {
+        return Err(EINVAL);
+    }
+    Ok(())
+}
 
 /// `fallocate(2)`.
 pub fn sys_fallocate(fd: i32, mode: u32, offset: i64, len: i64) -> Result<usize> {
@@ -366,16 +386,23 @@ pub fn sys_fallocate(fd: i32, mode: u32, offset: i64, len: i64) -> Result<usize>
     if offset < 0 || len <= 0 {
         return Err(EINVAL);
     }
-    if !matches!(mode, 0 | KEEP_SIZE | PUNCH_HOLE) {
-        return Err(crate::errno::EOPNOTSUPP);
-    }
+    check_fallocate_mode(mode)?;
     f.want_write()?;
+    match f.inode.kind() {
+        S_IFREG => {}
+        S_IFIFO => return Err(ESPIPE),
+        S_IFDIR => return Err(EISDIR),
+        _ => return Err(ENODEV),
+    }
     let end = offset.checked_add(len).ok_or(EFBIG)? as u64;
     vfs_fallocate(&f, mode, offset as u64, end).map(|()| 0)
 }
 
-/// Makes a file that may be written larger, or a hole in it.
+/// Makes a regular file that may be written larger, or a hole in it (`shmem_fallocate`).
 pub fn vfs_fallocate(f: &File, mode: u32, offset: u64, end: u64) -> Result {
+    if !matches!(mode, 0 | FALLOC_FL_KEEP_SIZE | PUNCH_HOLE) {
+        return Err(EOPNOTSUPP);
+    }
     match f.inode.ops.mapping() {
         Some(pages) if mode == PUNCH_HOLE && pages.is_write_sealed() => Err(EPERM),
         Some(pages) if mode == PUNCH_HOLE => {
@@ -385,7 +412,7 @@ pub fn vfs_fallocate(f: &File, mode: u32, offset: u64, end: u64) -> Result {
         }
         Some(pages) if mode == 0 && end > pages.size() => do_truncate(&f.inode, end),
         Some(_) => Ok(()),
-        None => Err(crate::errno::ENODEV),
+        None => Err(EOPNOTSUPP),
     }
 }
 

@@ -132,6 +132,9 @@ fn do_sendfile(out: i32, input: i32, place: Place, count: usize) -> Result<usize
     let mut src = place.find(&from)?;
     verify_area(src, count)?;
     let count = place.cut(src, count)?;
+    if count != 0 && !from.op.abilities().splice_read {
+        return Err(EINVAL);
+    }
     let mut dst = *to.pos.lock();
     verify_area(dst, count)?;
     let n = copy(&from, &to, &mut src, &mut dst, count.min(MAX_RW_COUNT))?;

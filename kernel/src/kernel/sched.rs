@@ -6,6 +6,7 @@
 //! | [`rt`] | real-time tasks: the most urgent first |
 //! | [`fair`] | all others: shares by nice values |
 //! | [`syscalls`] | what programs ask and tell the scheduler |
+//! | [`loadavg`] | how many ran lately |
 //! | [`membarrier`] | that everybody has seen everything |
 //!
 //! Each priority has a queue of runnable tasks, the running one being the first of its own. User
@@ -13,6 +14,7 @@
 //! The kernel is not (Linux's `PREEMPT_NONE`): it gives the CPU away in [`schedule`] only.
 
 pub mod fair;
+pub mod loadavg;
 pub mod membarrier;
 pub mod rt;
 pub mod syscalls;

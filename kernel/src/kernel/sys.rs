@@ -11,11 +11,13 @@ use crate::arch::x86::lib::usercopy::{
 use crate::arch::x86::mm::mpx::{mpx_disable_management, mpx_enable_management};
 use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, ENODEV, EPERM, ESRCH, Result};
 use crate::fs::proc::file::PollEvents;
+use crate::fs::proc::meminfo::file_pages;
 use crate::kernel::capability::capable;
 use crate::kernel::cred::{Cred, commit_creds};
 use crate::kernel::exit::{parent_of, set_child_subreaper};
 use crate::kernel::fork::{TASKLIST, find_task};
 use crate::kernel::prctl::prctl_settings;
+use crate::kernel::sched::loadavg;
 use crate::kernel::seccomp::prctl_set_seccomp;
 use crate::kernel::signal::rlimit;
 use crate::kernel::signal::sigset::valid_signal;
@@ -354,8 +356,10 @@ pub fn sys_sysinfo(info: usize) -> Result<usize> {
 pub fn do_sysinfo() -> [u64; 14] {
     let mut w = [0u64; 14];
     w[0] = ktime_get() / 1_000_000_000;
+    w[1..4].copy_from_slice(&loadavg::for_sysinfo());
     w[4] = (totalram_pages() * PAGE_SIZE) as u64;
     w[5] = (nr_free_pages() * PAGE_SIZE) as u64;
+    w[6] = (file_pages() * PAGE_SIZE) as u64;
     w[10] = TASKLIST.lock().len() as u64;
     // mem_unit, after totalhigh and freehigh.
     w[13] = 1;

@@ -73,6 +73,8 @@ fn rights() {
     check_eq!(clock_adjtime(REALTIME, &mut t).is_ok(), true, "the wall clock");
     check_eq!(clock_adjtime(MONOTONIC, &mut t), Err(Errno(EOPNOTSUPP)), "not another one");
     check_eq!(clock_adjtime(99, &mut t), Err(Errno(EINVAL)), "no clock");
+    check_eq!([-1, -2, -8].map(|id| clock_adjtime(id, &mut t)), [Err(Errno(EOPNOTSUPP)); 3], "CPU clocks");
+    check_eq!(clock_adjtime(-5, &mut t), Err(Errno(EINVAL)), "no file's clock");
     let other = child(|| {
         let _ = become_user(1000);
         check_eq!(set(0, 0, 0).0.is_ok(), true, "everybody may look");

@@ -79,6 +79,40 @@ fn run() {
     pipes();
     advice();
     no_files();
+    refused();
+}
+
+/// What a mode means is looked at before the file, and whether it may be written before what it is.
+fn refused() {
+    let fd = abc();
+    // SAFETY: no memory is involved.
+    let try_it = |fd: i32, mode: u32| unsafe { syscall!(__NR_fallocate, fd, mode, 0, PAGE) };
+    let (r, w) = file::pipe(0).unwrap_or((-1, -1));
+    let dir = file::open(c"/", file::O_RDONLY, 0).unwrap_or(-1);
+    let null = file::open(c"/dev/null", file::O_RDWR, 0).unwrap_or(-1);
+    let comm = file::open(c"/proc/self/comm", file::O_RDWR, 0).unwrap_or(-1);
+    for (at, mode, why) in [
+        (fd, 0x80, EOPNOTSUPP),
+        (fd, 2, EOPNOTSUPP),
+        (fd, 0x13, EOPNOTSUPP),
+        (r, 0x12, EOPNOTSUPP),
+        (fd, 9, EINVAL),
+        (r, 0x28, EINVAL),
+        (fd, 0x48, EINVAL),
+        (fd, 8, EOPNOTSUPP),
+        (fd, 0x10, EOPNOTSUPP),
+        (fd, 0x20, EOPNOTSUPP),
+        (fd, 0x41, EOPNOTSUPP),
+        (r, 0, EBADF),
+        (dir, 0, EBADF),
+        (99, 9, EBADF),
+        (w, 0, ESPIPE),
+        (null, 0, ENODEV),
+        (comm, 0, EOPNOTSUPP),
+    ] {
+        check_eq!(try_it(at, mode), Err(Errno(why)), "mode {mode:x} of {at}");
+    }
+    let _ = [fd, r, w, dir, null, comm].map(file::close);
 }
 
 /// All who share the file see the hole; who has copied a page keeps it.

@@ -144,7 +144,11 @@ fn from_file(fd: i32) {
     holds(r, &[0; 8], "zeroes");
     // SAFETY: no memory is involved.
     check_eq!(unsafe { syscall!(__NR_ftruncate, fd, 10) }, Ok(0), "ftruncate");
-    let _ = [r, w].map(close);
+    let zero = file::open(c"/dev/zero", O_RDWR, 0).unwrap_or(-1);
+    // SAFETY: no memory is involved.
+    let from_zero = |len: usize| unsafe { syscall!(__NR_sendfile, fd, zero, 0, len) };
+    check_eq!((from_zero(8), from_zero(0)), (Err(Errno(EINVAL)), Ok(0)), "a device without splice_read");
+    let _ = [r, w, zero].map(close);
 }
 
 fn to_file(fd: i32) {

@@ -25,6 +25,7 @@ use crate::kernel::task::{TASK_RUNNING, Task, current};
 use crate::mm::Mm;
 use crate::mm::mm_struct::{Layout, SUID_DUMP_USER};
 use crate::mm::oom_kill;
+use crate::mm::page_alloc::PAGE_SIZE;
 use crate::mm::util::kvcalloc;
 use alloc::boxed::Box;
 use alloc::format;
@@ -295,8 +296,24 @@ fn read_range(mm: &Mm, o: &mut SeqFile, range: impl Fn(&Layout) -> (usize, usize
     Ok(())
 }
 
+/// The arguments. Who has written over the zero behind the last one has given itself a title, which may
+/// go on where the environment was: all up to the first zero (`get_mm_cmdline`, `get_mm_proctitle`).
 fn cmdline(t: &Task, o: &mut SeqFile) -> Result {
-    t.get_mm().map_or(Ok(()), |mm| read_range(&mm, o, |l| (l.arg_start, l.arg_end)))
+    let Some(mm) = t.get_mm() else { return Ok(()) };
+    let (start, end, env) = {
+        let l = &mm.lock().layout;
+        (l.arg_start, l.arg_end, (l.env_start, l.env_end))
+    };
+    let mut last = [0];
+    if start >= end || mm.read_bytes(end - 1, &mut last).is_err() || last == [0] {
+        return read_range(&mm, o, |l| (l.arg_start, l.arg_end));
+    }
+    let end = if env.0 == end { env.1.max(end) } else { end };
+    let mut title = kvcalloc((end - start).min(PAGE_SIZE))?;
+    let n = mm.lock().read_remote(start, &mut title, false);
+    let title = &title[..n];
+    o.put(title.iter().position(|&b| b == 0).map_or(title, |zero| &title[..=zero]));
+    Ok(())
 }
 
 fn environ(mm: &Mm, o: &mut SeqFile) -> Result {

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering::Relaxed;
 
 /// Pages of files: they are all in memory.
-fn file_pages() -> usize {
+pub fn file_pages() -> usize {
     let mut seen: Vec<Arc<SuperBlock>> = Vec::new();
     let mounted = all_mounts().unwrap_or_default();
     let all = mounted.iter().map(|m| m.root.inode.sb.clone()).filter(|sb| sb.fs.magic == TMPFS_MAGIC);

@@ -11,7 +11,7 @@ mod kmsg;
 mod kstack;
 mod map_files;
 mod mem;
-mod meminfo;
+pub mod meminfo;
 mod pagemap;
 mod smaps;
 pub mod sysctl;

@@ -8,7 +8,7 @@ use crate::arch::x86::percpu::this_cpu;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::capability::capable;
 use crate::kernel::fork::{TASKLIST, TOTAL_FORKS};
-use crate::kernel::sched::{NR_SWITCHES, nr_running};
+use crate::kernel::sched::{NR_SWITCHES, loadavg, nr_running};
 use crate::kernel::sys::{UTS_RELEASE, UTS_VERSION};
 use crate::kernel::time::timekeeping::{ktime_get, ktime_get_real};
 use core::sync::atomic::Ordering::Relaxed;
@@ -28,7 +28,10 @@ pub static FILES: &[(&str, ShowFn)] = &[
     ("stat", stat),
     ("loadavg", |o| {
         let (n, all) = (nr_running(), TASKLIST.lock().len());
-        writeln!(o, "0.00 0.00 0.00 {n}/{all} {}", TOTAL_FORKS.load(Relaxed));
+        for (whole, rest) in loadavg::hundredths() {
+            write!(o, "{whole}.{rest:02} ");
+        }
+        writeln!(o, "{n}/{all} {}", TOTAL_FORKS.load(Relaxed));
     }),
     ("filesystems", crate::fs::superblock::filesystems_text),
     ("interrupts", interrupts),

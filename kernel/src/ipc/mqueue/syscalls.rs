@@ -6,7 +6,7 @@ use super::queue::{MQ_PRIO_MAX, Msg, Notify, Queue};
 use crate::arch::x86::lib::usercopy::{copy_from_user, copy_to_user, get_user, getname, put_user};
 use crate::errno::{EACCES, EBADF, EEXIST, EINVAL, EMSGSIZE, ENAMETOOLONG, ENOENT, ENOTSOCK, Result};
 use crate::fs::dcache::Dentry;
-use crate::fs::file::{fd_install, fget};
+use crate::fs::file::{UnusedFd, fget};
 use crate::fs::file_table::File;
 use crate::fs::fs_struct::current_fs;
 use crate::fs::inode::mode::S_IALLUGO;
@@ -68,11 +68,12 @@ fn prepare_open(name: &[u8], flags: u32, mode: u32, attr: Option<[i64; 2]>) -> R
 pub fn sys_mq_open(name: usize, flags: u32, mode: u32, attr: usize) -> Result<usize> {
     let attr = if attr == 0 { None } else { Some(get_user::<MqAttr>(attr)?) };
     let name = getname(name)?;
+    let fd = UnusedFd::get(O_CLOEXEC)?;
     check_name(&name)?;
     let dentry = prepare_open(&name, flags, mode, attr.map(|a| [a[1], a[2]]))?;
     let kept = flags & (O_ACCMODE | O_NONBLOCK);
     let file = vfs_open(Path { mnt: mount().clone(), dentry }, How { flags: kept, mode: 0 })?;
-    Ok(fd_install(file, O_CLOEXEC)? as usize)
+    Ok(fd.install(file) as usize)
 }
 
 /// `mq_unlink(2)`.
