@@ -119,6 +119,8 @@ fn lost_page(kernel: &Path) -> Result<(), Failed> {
     let (mut d, lens) = machine(kernel, "trapline.nmi=second,stack", "spin lost")?;
     let (entry, fault) = (lens.symbols.at("asm_nmi")?, lens.symbols.at("asm_page_fault")?);
     let p = places(&d.console())?;
+    // Not in the midst of a clock interrupt.
+    d.run_to(p.spin, PATIENCE)?;
     d.inject_nmi()?;
     let first = d.run_to(entry, PATIENCE)?;
     let (ip, cs) = interrupted(&mut d, &first)?;

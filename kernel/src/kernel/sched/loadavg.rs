@@ -39,9 +39,10 @@ impl TimerFn for CalcLoad {
 
 /// Begins to count.
 pub fn init() {
-    let call: Arc<dyn TimerFn> = Arc::new(CalcLoad);
-    static TIMER: spin::Once<Arc<HrTimer>> = spin::Once::new();
-    TIMER.call_once(HrTimer::new).start(ktime_get() + LOAD_FREQ, &call);
+    // The queue of timers does not keep what it calls.
+    static TIMER: spin::Once<(Arc<HrTimer>, Arc<dyn TimerFn>)> = spin::Once::new();
+    let (timer, call) = TIMER.call_once(|| (HrTimer::new(), Arc::new(CalcLoad)));
+    timer.start(ktime_get() + LOAD_FREQ, call);
 }
 
 /// The averages with 16 bits below the point, for `sysinfo`.

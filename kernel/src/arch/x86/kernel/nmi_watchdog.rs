@@ -335,7 +335,7 @@ mod tests {
         for stops in 0..5 {
             let span = stopped(stops);
             assert!(
-                span.latest - span.earliest == 500 && span.earliest % PERIOD_NS == 0,
+                span.latest - span.earliest == 500 && span.earliest.is_multiple_of(PERIOD_NS),
                 "{stops}: {span:?}"
             );
         }
