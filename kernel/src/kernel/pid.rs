@@ -130,7 +130,7 @@ pub fn sys_pidfd_getfd(pidfd: i32, fd: i32, flags: u32) -> Result<usize> {
         return Err(EPERM);
     }
     let files = t.files.lock().clone();
-    // One that has ended has no files any more (`fget_task`).
-    let file = files.ok_or(EBADF)?.fget_raw(fd)?;
+    // One that has ended is gone as far as its files go (`__pidfd_fget`, since a later 6.1).
+    let file = files.ok_or(ESRCH)?.fget_raw(fd)?;
     Ok(fd_install(file, O_CLOEXEC)? as usize)
 }

@@ -95,7 +95,7 @@ fn ended() {
     check_eq!(epoll_wait::<1>(ep, 5000), Ok((1, [(ev::IN, 3)])), "its end is an event");
     check_eq!(poll_now(fd), ev::IN | ev::RDNORM, "poll");
     check_eq!(send(fd, 0, None, 0), Ok(0), "a zombie is there");
-    check_eq!(getfd(fd, 0, 0), Err(Errno(EBADF)), "without files");
+    check_eq!(getfd(fd, 0, 0), Err(Errno(ESRCH)), "without files");
     let died = waitid(fd, WEXITED).map(user::signal::SigInfo::without_times);
     check_eq!(died, Ok(SigInfo::child(1, pid, getuid(), 7)), "waitid");
     check_eq!(poll_now(lazy), ev::IN | ev::RDNORM, "still readable");
