@@ -314,11 +314,15 @@ fn rows(outcome: &Outcome) -> Vec<Row> {
     report.results.into_iter().map(|r| (r.program, r.mode, r.expected, r.ok)).collect()
 }
 
-/// The same set without NMIs.
+/// The same set without NMIs, where all is as promised: what NMIs are measured by. A host that stops the
+/// machine can spoil one run of it.
 static QUIET: LazyLock<Result<Vec<Row>, String>> = LazyLock::new(|| {
-    let outcome = boot_file(&rootfs()?, "-- --timeout 60")?;
-    let rows = rows(&outcome);
-    if rows.len() < 151 { Err(format!("only {} rows without NMIs", rows.len())) } else { Ok(rows) }
+    let set = || -> Result<Vec<Row>, Failed> {
+        let outcome = boot_file(&rootfs()?, "-- --timeout 60")?;
+        judge(&outcome, 151)?;
+        Ok(rows(&outcome))
+    };
+    set().or_else(|_| set()).map_err(|why| format!("without NMIs: {}", why.message().unwrap_or("it failed")))
 });
 
 /// The whole set of programs, with thousands of NMIs a second: the same results as without. Those
