@@ -113,11 +113,37 @@ fn interrupted(d: &mut Debugged, at_entry: &Registers) -> Result<(u64, u64), Fai
     Ok((frame[0], frame[1]))
 }
 
+/// The NMI's walk faults at the page that is not there, and the fault's `iret` lets the next one in: where that
+/// has interrupted the first.
+fn lets_another_in(d: &mut Debugged, lens: &Lens, p: &Places) -> Result<(), Failed> {
+    let faulted = d.run_to(lens.symbols.at("asm_page_fault")?, PATIENCE)?;
+    if faulted.cr2 != p.link {
+        return Err(format!("the walk faults at {:#x}, not at {:#x}", faulted.cr2, p.link).into());
+    }
+    let second = d.run_to(lens.symbols.at("asm_nmi")?, PATIENCE)?;
+    let (ip, cs) = interrupted(d, &second)?;
+    if cs & 3 != 0 || !lens.functions(ip).iter().any(|f| f == "copy_from_user_nmi") {
+        return Err(format!("the second NMI came at {ip:#x}, in {:?}", lens.functions(ip)).into());
+    }
+    Ok(())
+}
+
+/// Waits for what two NMIs have told: the log's lines come to the console some time later.
+fn wait_for_two(d: &mut Debugged) -> Result<(), Failed> {
+    for _ in 0..50 {
+        if told(&d.console())?.len() >= 2 {
+            break;
+        }
+        d.run(Duration::from_millis(200))?;
+    }
+    Ok(())
+}
+
 /// The last frame is on a page that is not there, and another NMI waits: the fault's `iret` lets it in, into
 /// the copy. It is handled behind the first, and both tell the same.
 fn lost_page(kernel: &Path) -> Result<(), Failed> {
     let (mut d, lens) = machine(kernel, "trapline.nmi=second,stack", "spin lost")?;
-    let (entry, fault) = (lens.symbols.at("asm_nmi")?, lens.symbols.at("asm_page_fault")?);
+    let entry = lens.symbols.at("asm_nmi")?;
     let p = places(&d.console())?;
     // Not in the midst of a clock interrupt.
     d.run_to(p.spin, PATIENCE)?;
@@ -127,22 +153,8 @@ fn lost_page(kernel: &Path) -> Result<(), Failed> {
     if cs & 3 != 3 || !(p.spin..p.spin + 4).contains(&ip) {
         return Err(format!("the first NMI came at {ip:#x}").into());
     }
-    let faulted = d.run_to(fault, PATIENCE)?;
-    if faulted.cr2 != p.link {
-        return Err(format!("the walk faults at {:#x}, not at {:#x}", faulted.cr2, p.link).into());
-    }
-    let second = d.run_to(entry, PATIENCE)?;
-    let (ip, cs) = interrupted(&mut d, &second)?;
-    if cs & 3 != 0 || !lens.functions(ip).iter().any(|f| f == "copy_from_user_nmi") {
-        return Err(format!("the second NMI came at {ip:#x}, in {:?}", lens.functions(ip)).into());
-    }
-    // The log's lines come to the console some time later.
-    for _ in 0..50 {
-        if told(&d.console())?.len() >= 2 {
-            break;
-        }
-        d.run(Duration::from_millis(200))?;
-    }
+    lets_another_in(&mut d, &lens, &p)?;
+    wait_for_two(&mut d)?;
     d.run(Duration::from_millis(500))?;
     let console = d.console();
     let told = told(&console)?;
@@ -157,7 +169,6 @@ fn lost_page(kernel: &Path) -> Result<(), Failed> {
 fn in_a_call() -> Result<(), Failed> {
     let (mut d, lens) = machine(&kernel()?, "trapline.nmi=second,stack", "call lost")?;
     let call = lens.symbols.at("trapline::arch::x86::entry::common::do_syscall_64")?;
-    let (entry, fault) = (lens.symbols.at("asm_nmi")?, lens.symbols.at("asm_page_fault")?);
     let p = places(&d.console())?;
     // The first fault of all may find some other address in CR2; from then on it must stay.
     let before = d.run_to(call, PATIENCE)?;
@@ -165,26 +176,13 @@ fn in_a_call() -> Result<(), Failed> {
         return Err("CR2 has been the lost page's before".into());
     }
     d.inject_nmi()?;
-    d.run_to(entry, PATIENCE)?;
-    let faulted = d.run_to(fault, PATIENCE)?;
-    if faulted.cr2 != p.link {
-        return Err(format!("the walk faults at {:#x}, not at {:#x}", faulted.cr2, p.link).into());
-    }
-    let second = d.run_to(entry, PATIENCE)?;
-    let ip = interrupted(&mut d, &second)?.0;
-    if !lens.functions(ip).iter().any(|f| f == "copy_from_user_nmi") {
-        return Err(format!("the second NMI came in {:?}", lens.functions(ip)).into());
-    }
+    d.run_to(lens.symbols.at("asm_nmi")?, PATIENCE)?;
+    lets_another_in(&mut d, &lens, &p)?;
     let after = d.run_to(call, PATIENCE)?;
     if after != before {
         return Err(format!("before {before:x?}\nafter {after:x?}").into());
     }
-    for _ in 0..50 {
-        if told(&d.console())?.len() >= 2 {
-            break;
-        }
-        d.run(Duration::from_millis(200))?;
-    }
+    wait_for_two(&mut d)?;
     let told = told(&d.console())?;
     if told != [&p.returns[..], &p.returns[..]] {
         return Err(format!("{told:x?}, not {:x?} twice", p.returns).into());

@@ -15,11 +15,11 @@
 //!
 //! Each call is made by a child of its own, whose descriptor 0 is a file and which has no other.
 
-use crate::memory::{MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PAGE, PROT_READ, PROT_WRITE};
+use crate::memory::{PAGE, PROT_READ, PROT_WRITE, map_fixed};
 use crate::process::{child, exit_group, wait};
 use crate::status::WaitStatus;
 use crate::text::Text;
-use crate::{Errno, file, println, syscall, time};
+use crate::{Errno, file, println, time};
 use core::fmt::Write;
 
 /// A call that takes longer waits for something.
@@ -102,17 +102,7 @@ impl Way {
     fn attempt(self, number: u32, kind: Kind) -> i32 {
         // Where it is must not depend on the kernel: it is taken for flags and sizes too.
         // SAFETY: nothing is there.
-        let at = unsafe {
-            syscall!(
-                __NR_mmap,
-                PAGE_AT,
-                PAGE,
-                PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-                -1,
-                0
-            )
-        };
+        let at = unsafe { map_fixed(PAGE_AT, PAGE, PROT_READ | PROT_WRITE) };
         let Ok(page) = at else { return OK + 1 };
         let name = b"/tmp/errnos\0";
         // SAFETY: within a page of our own.

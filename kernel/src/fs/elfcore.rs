@@ -225,7 +225,7 @@ fn timeval(ns: u64) -> [u64; 2] {
 
 /// `fill_prstatus`; `general` are the registers.
 fn prstatus(t: &Task, info: &KernelSiginfo, general: &[u8]) -> PrStatus {
-    let (children, own) = (t.signal.children.get(), t.signal.cputime());
+    let (children, own) = (t.signal.children.times.get(), t.signal.cputime());
     // The leader tells of the process, the others of themselves.
     let (utime, stime) = if t.is_leader() { own } else { (t.utime.load(Relaxed), t.stime.load(Relaxed)) };
     let mut reg = [0; 27 * 8];

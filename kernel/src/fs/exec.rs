@@ -312,7 +312,7 @@ fn exec_mmap(mm: &Arc<Mm>) {
     mm_release(&cur);
     let old = cur.replace_mm(Some(mm.clone()));
     if let Some(old) = &old {
-        cur.signal.used.note_mm(old);
+        cur.signal.dead.note_mm(old);
         mm.thp_disabled.store(old.thp_disabled.load(Ordering::Relaxed), Ordering::Relaxed);
     }
     leave_mm();

@@ -6,7 +6,7 @@ use crate::errno::{EBADF, EINVAL, EISDIR, EOVERFLOW, ESPIPE, EXDEV, Result};
 use crate::fs::file::fget;
 use crate::fs::file_table::File;
 use crate::fs::pipe::{Pipe, get_pipe_info};
-use crate::fs::read_write::{verify_area, write_room};
+use crate::fs::read_write::{MAX_NON_LFS, verify_area, write_room};
 use crate::fs::splice::splice_file_to_pipe;
 use crate::kernel::sched::cond_resched;
 use crate::kernel::signal::signal_pending;
@@ -40,7 +40,6 @@ impl Place {
     }
     /// How many of `count` bytes at `pos` lie before the last place that there is.
     fn cut(self, pos: u64, count: usize) -> Result<usize> {
-        const MAX_NON_LFS: u64 = i32::MAX as u64;
         if !matches!(self, Self::Narrow(_)) || pos.saturating_add(count as u64) <= MAX_NON_LFS {
             return Ok(count);
         }

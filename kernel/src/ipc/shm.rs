@@ -13,7 +13,7 @@ use crate::kernel::capability::capable;
 use crate::kernel::task::current;
 use crate::locking::SpinLock;
 use crate::mm::mm_struct::{MmState, with_current_mm};
-use crate::mm::mmap::MmapArgs;
+use crate::mm::mmap::{MmapArgs, no_huge_pages};
 use crate::mm::page_alloc::{PAGE_SIZE, Page, page_align};
 use crate::mm::shmem::ShmemObject;
 use crate::mm::util::{OVERCOMMIT_NEVER, SYSCTL_OVERCOMMIT_MEMORY, rlimit};
@@ -184,8 +184,7 @@ fn newseg(ids: &mut IpcIds<Segment>, key: i32, size: usize, flags: u32) -> Resul
         return Err(ENOSPC);
     }
     if flags & SHM_HUGETLB != 0 {
-        // The logarithm of the pages' size; there are none of any.
-        return Err(if matches!(flags >> 26 & 0x3f, 0 | 21 | 30) { ENOMEM } else { EINVAL });
+        return Err(no_huge_pages(flags));
     }
     // No file is larger (`__shmem_file_setup`).
     if size as u64 > MAX_FILE_SIZE {

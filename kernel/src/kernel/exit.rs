@@ -94,7 +94,7 @@ fn exit_mm() {
     let mm = cur.replace_mm(None);
     if let Some(mm) = &mm {
         cur.user_dumpable.store(mm.dumpable() == SUID_DUMP_USER, Ordering::Relaxed);
-        cur.signal.used.note_mm(mm);
+        cur.signal.dead.note_mm(mm);
         leave_mm();
     }
     drop(mm);

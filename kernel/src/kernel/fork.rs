@@ -56,7 +56,7 @@ pub const MAX_THREADS_RANGE: core::ops::RangeInclusive<i32> = 1..=0x3fff_ffff;
 const MIN_THREADS: u64 = 20;
 
 /// How many tasks the memory is good for (`set_max_threads`): their stacks may take an eighth of it.
-pub fn set_max_threads() -> i32 {
+fn set_max_threads() -> i32 {
     let bytes = crate::mm::page_alloc::totalram_pages() as u64 * 4096;
     let n = bytes / (process_64::THREAD_SIZE as u64 * 8);
     let n = n.clamp(MIN_THREADS, *MAX_THREADS_RANGE.end() as u64) as i32;
@@ -367,7 +367,7 @@ pub fn init_task(stack_top: usize) -> Result<Arc<Task>> {
             files: FilesStruct::new(),
             fs: Some(FsStruct::new()),
             cred: Cred::root(),
-            signal: SignalStruct::new(),
+            signal: SignalStruct::new(set_max_threads()),
             sighand: Sighand::new(),
             sig: TaskSignals::new(),
             thread: Thread::new()?,
@@ -396,7 +396,7 @@ pub fn user_mode_thread(f: extern "C" fn(u64)) -> Result<Arc<Task>> {
             files: FilesStruct::new(),
             fs: cur.fs.lock().clone(),
             cred: Cred::root(),
-            signal: SignalStruct::new(),
+            signal: SignalStruct::new(MAX_THREADS.load(Ordering::Relaxed)),
             sighand: Sighand::new(),
             sig: TaskSignals::new(),
             thread: Thread::new()?,

@@ -3,6 +3,7 @@
 //! `getrusage`). Nothing is read from disks here, so there are no major faults and no blocks.
 
 use super::signal::SignalStruct;
+use super::signal::state::Cputime;
 use super::task::{Task, current};
 use crate::arch::x86::ia32::in_compat_syscall;
 use crate::arch::x86::lib::usercopy::put_user;
@@ -67,12 +68,11 @@ impl Rusage {
     }
     /// What all threads have used that a process has and had.
     pub fn of_process(sig: &SignalStruct) -> Self {
-        let own = Self { times: sig.dead.get(), ..sig.used.get() };
-        sig.threads.with_irqs_off(|all| all.iter().fold(own, |sum, t| sum.plus(Self::of_task(t))))
+        sig.threads.with_irqs_off(|all| all.iter().fold(sig.dead.get(), |sum, t| sum.plus(Self::of_task(t))))
     }
     /// What the children have used that a process has waited for.
     pub fn of_children(sig: &SignalStruct) -> Self {
-        Self { times: sig.children.get(), ..sig.children_used.get() }
+        sig.children.get()
     }
     /// What a process and its children have used (`RUSAGE_BOTH`): for who waits for it.
     pub fn of_both(t: &Task) -> Self {
@@ -87,9 +87,11 @@ fn hiwater(mm: &Mm) -> u64 {
     st.hiwater_rss.max(st.rss.anon + st.rss.file) as u64
 }
 
-/// What those have used, apart from the times, who are not there any more.
+/// What those have used who are not there any more.
 #[derive(Default)]
 pub struct Used {
+    /// The times.
+    pub times: Cputime,
     min_flt: AtomicU64,
     nvcsw: AtomicU64,
     nivcsw: AtomicU64,
@@ -97,17 +99,18 @@ pub struct Used {
 }
 
 impl Used {
-    /// The sum; without times.
+    /// The sum.
     pub fn get(&self) -> Rusage {
         Rusage {
-            times: (0, 0),
+            times: self.times.get(),
             min_flt: self.min_flt.load(Relaxed),
             switches: (self.nvcsw.load(Relaxed), self.nivcsw.load(Relaxed)),
             maxrss: self.maxrss.load(Relaxed),
         }
     }
-    /// Adds what somebody has used; not the times.
+    /// Adds what somebody has used.
     pub fn add(&self, r: Rusage) {
+        self.times.add(r.times);
         self.min_flt.fetch_add(r.min_flt, Relaxed);
         self.nvcsw.fetch_add(r.switches.0, Relaxed);
         self.nivcsw.fetch_add(r.switches.1, Relaxed);
@@ -123,9 +126,7 @@ impl Used {
 /// (`wait_task_zombie`).
 pub fn adopt(child: &SignalStruct) {
     let sig = &current().signal;
-    let used = Rusage::of_process(child).plus(Rusage::of_children(child));
-    sig.children.add(used.times);
-    sig.children_used.add(used);
+    sig.children.add(Rusage::of_process(child).plus(Rusage::of_children(child)));
 }
 
 /// Writes a `struct rusage`, of i386's words if the call was i386's.
@@ -143,7 +144,7 @@ pub fn sys_getrusage(who: i32, usage: usize) -> Result<usize> {
         RUSAGE_SELF => Rusage::of_process(sig).with_mm(mm.as_deref()),
         RUSAGE_CHILDREN => Rusage::of_children(sig),
         RUSAGE_THREAD => {
-            Rusage { maxrss: sig.used.get().maxrss, ..Rusage::of_task(&cur) }.with_mm(mm.as_deref())
+            Rusage { maxrss: sig.dead.get().maxrss, ..Rusage::of_task(&cur) }.with_mm(mm.as_deref())
         }
         _ => return Err(EINVAL),
     };
@@ -166,6 +167,9 @@ mod tests {
         let used = Used::default();
         used.add(one);
         used.add(both);
-        assert_eq!(used.get(), Rusage { times: (0, 0), min_flt: 15, switches: (5, 8), maxrss: 10 });
+        assert_eq!(
+            used.get(),
+            Rusage { times: (4_000_006_001, 1_500_000_010), min_flt: 15, switches: (5, 8), maxrss: 10 }
+        );
     }
 }

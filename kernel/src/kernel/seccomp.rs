@@ -9,7 +9,7 @@ pub mod bpf;
 use crate::arch::x86::kernel::process_64::set_tsc_mode;
 use crate::arch::x86::lib::usercopy::{copy_from_user, copy_to_user, get_user, put_user};
 use crate::arch::x86::ptrace::PtRegs;
-use crate::arch::x86::syscall::syscall_get_arguments;
+use crate::arch::x86::syscall::{syscall_get_arch, syscall_get_arguments};
 use crate::errno::{EACCES, EFAULT, EINVAL, ENOENT, ENOMEM, ENOSYS, EOPNOTSUPP, ESRCH, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::exit::{do_exit, others_live};
@@ -54,8 +54,6 @@ const FILTER_FLAGS: u32 = SECCOMP_FILTER_FLAG_TSYNC
     | SECCOMP_FILTER_FLAG_SPEC_ALLOW
     | SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
 
-/// What filters see of a call by `syscall`, and of one by `int $0x80`.
-const ARCHS: [u32; 2] = [AUDIT_ARCH_X86_64, AUDIT_ARCH_I386];
 /// Instructions on the way through all filters of a task (`MAX_INSNS_PER_PATH`).
 const MAX_INSNS_PER_PATH: usize = (1 << 18) / size_of::<Insn>();
 const MAX_ERRNO: u32 = 4095;
@@ -66,6 +64,11 @@ struct Filter {
     program: Vec<Insn>,
     /// It was installed with `SECCOMP_FILTER_FLAG_LOG`.
     log: bool,
+}
+
+/// A task's filters, the last one first.
+fn filters(last: Option<&Arc<Filter>>) -> impl Iterator<Item = &Arc<Filter>> {
+    core::iter::successors(last, |f| f.prev.as_ref())
 }
 
 impl Drop for Filter {
@@ -125,7 +128,7 @@ fn describe(cur: Current, regs: &PtRegs) -> Data {
     let args = syscall_get_arguments(regs, compat);
     let mut d = [0; 16];
     d[0] = regs.orig_ax.get() as u32;
-    d[1] = ARCHS[usize::from(compat)];
+    d[1] = syscall_get_arch(compat);
     for (to, from) in d[2..].chunks_exact_mut(2).zip([regs.ip.get()].iter().chain(&args)) {
         to.copy_from_slice(&[*from as u32, (*from >> 32) as u32]);
     }
@@ -134,17 +137,12 @@ fn describe(cur: Current, regs: &PtRegs) -> Data {
 
 /// The strictest answer of all filters (`seccomp_run_filters`).
 fn run_filters(cur: Current, data: &Data) -> u32 {
-    let first = cur.seccomp.filter.lock().clone();
-    let mut answer = SECCOMP_RET_ALLOW;
-    let mut next = &first;
-    while let Some(f) = next {
+    let last = cur.seccomp.filter.lock().clone();
+    let action = |answer: u32| (answer & SECCOMP_RET_ACTION_FULL).cast_signed();
+    filters(last.as_ref()).fold(SECCOMP_RET_ALLOW, |answer, f| {
         let this = bpf::run(&f.program, data);
-        if ((this & SECCOMP_RET_ACTION_FULL) as i32) < (answer & SECCOMP_RET_ACTION_FULL) as i32 {
-            answer = this;
-        }
-        next = &f.prev;
-    }
-    answer
+        if action(this) < action(answer) { this } else { answer }
+    })
 }
 
 /// The current task is about to make a system call: whether it may. If not, the registers hold
@@ -205,7 +203,7 @@ fn seccomp_filter(cur: Current, regs: &PtRegs, again: bool) -> bool {
 /// `SIGSYS` about this call.
 fn sigsys(cur: Current, regs: &PtRegs, reason: u32) -> KernelSiginfo {
     let compat = cur.thread().compat_syscall.get();
-    let (syscall, arch) = (regs.orig_ax.get() as i32, ARCHS[usize::from(compat)]);
+    let (syscall, arch) = (regs.orig_ax.get() as i32, syscall_get_arch(compat));
     let mut info = KernelSiginfo::new(
         SIGSYS,
         SYS_SECCOMP as i32,
@@ -283,13 +281,7 @@ fn prepare_user_filter(at: usize, log: bool) -> Result<Filter> {
 
 /// How many instructions there are, with what each filter costs besides.
 fn path_len(new: &Filter, old: Option<&Arc<Filter>>) -> usize {
-    let mut n = new.program.len();
-    let mut next = old;
-    while let Some(f) = next {
-        n += f.program.len() + 4;
-        next = f.prev.as_ref();
-    }
-    n
+    new.program.len() + filters(old).map(|f| f.program.len() + 4).sum::<usize>()
 }
 
 fn set_mode_filter(flags: u32, at: usize) -> Result<usize> {
@@ -329,14 +321,7 @@ fn may_sync(cur: Current, t: &Task) -> bool {
         Mode::Filter => {
             let theirs = t.seccomp.filter.lock().clone();
             let mine = cur.seccomp.filter.lock().clone();
-            let mut next = mine.as_ref();
-            while let Some(f) = next {
-                if theirs.as_ref().is_some_and(|t| Arc::ptr_eq(t, f)) {
-                    return true;
-                }
-                next = f.prev.as_ref();
-            }
-            theirs.is_none()
+            theirs.is_none_or(|theirs| filters(mine.as_ref()).any(|f| Arc::ptr_eq(&theirs, f)))
         }
         Mode::Strict | Mode::Dead => false,
     }
@@ -366,25 +351,27 @@ fn get_action_avail(at: usize) -> Result<usize> {
     }
 }
 
-/// The filter of a tracee that was installed as number `n`, for a tracer that may do anything
-/// (`get_nth_filter`).
+/// Whether the current task may look at others' filters: it may do anything, and has none itself.
+fn may_see_filters() -> Result {
+    let may = capable(general::CAP_SYS_ADMIN) && current().seccomp.mode() == Mode::Disabled;
+    if may { Ok(()) } else { Err(EACCES) }
+}
+
+/// The filter of a task that was installed as number `n` (`get_nth_filter`).
 fn get_nth_filter(t: &Task, n: u64) -> Result<Arc<Filter>> {
-    if !capable(general::CAP_SYS_ADMIN) || current().seccomp.mode() != Mode::Disabled {
-        return Err(EACCES);
-    }
     if t.seccomp.mode() != Mode::Filter {
         return Err(EINVAL);
     }
     let last = t.seccomp.filter.lock().clone();
-    let later = |f: &Arc<Filter>| f.prev.clone();
-    let count = core::iter::successors(last.clone(), later).count() as u64;
+    let count = filters(last.as_ref()).count() as u64;
     let back = count.checked_sub(n).and_then(|left| left.checked_sub(1)).ok_or(ENOENT)?;
-    core::iter::successors(last, later).nth(back as usize).ok_or(ENOENT)
+    filters(last.as_ref()).nth(back as usize).cloned().ok_or(ENOENT)
 }
 
 /// `PTRACE_SECCOMP_GET_FILTER`: a filter's instructions, if they are wanted; returns how many
 /// (`seccomp_get_filter`).
 pub fn seccomp_get_filter(t: &Task, n: u64, to: usize) -> Result<usize> {
+    may_see_filters()?;
     let f = get_nth_filter(t, n)?;
     if to != 0 {
         copy_to_user(to, f.program.as_slice().as_bytes())?;
@@ -395,9 +382,7 @@ pub fn seccomp_get_filter(t: &Task, n: u64, to: usize) -> Result<usize> {
 /// `PTRACE_SECCOMP_GET_METADATA`: a filter's flags, in a `struct seccomp_metadata` of `size` bytes,
 /// which says which (`seccomp_get_metadata`).
 pub fn seccomp_get_metadata(t: &Task, size: usize, at: usize) -> Result<usize> {
-    if !capable(general::CAP_SYS_ADMIN) || current().seccomp.mode() != Mode::Disabled {
-        return Err(EACCES);
-    }
+    may_see_filters()?;
     let size = size.min(16);
     if size < 8 {
         return Err(EINVAL);

@@ -146,6 +146,10 @@ fn store_uts_name(which: usize, text: &[u8]) {
     let mut name = [0; 65];
     let len = line.len().min(64);
     name[..len].copy_from_slice(&line[..len]);
+    replace_uts_name(which, name);
+}
+
+fn replace_uts_name(which: usize, name: [u8; 65]) {
     UTS_NAMES.lock()[which] = name;
     UTS_EVENTS[which].notify();
 }
@@ -159,8 +163,7 @@ fn set_uts_name(which: usize, name: usize, len: usize) -> Result<usize> {
     }
     let mut n = [0; 65];
     copy_from_user(&mut n[..len], name)?;
-    UTS_NAMES.lock()[which] = n;
-    UTS_EVENTS[which].notify();
+    replace_uts_name(which, n);
     Ok(0)
 }
 
@@ -342,7 +345,7 @@ pub fn sys_times(buf: usize) -> Result<usize> {
 pub fn do_times() -> (u64, [u64; 4]) {
     let clock = |ns: u64| ns / 10_000_000;
     let (u, s) = current().signal.cputime();
-    let (cu, cs) = current().signal.children.get();
+    let (cu, cs) = current().signal.children.times.get();
     (clock(ktime_get()), [u, s, cu, cs].map(clock))
 }
 

@@ -4,6 +4,7 @@
 
 use crate::arch::x86::lib::usercopy::{access_ok, get_user};
 use crate::arch::x86::ptrace::PtRegs;
+use crate::arch::x86::syscall::syscall_get_arch;
 use crate::errno::{EFAULT, EINVAL, Result};
 use crate::kernel::signal::force::{force_exit_sig, force_sig_info};
 use crate::kernel::signal::siginfo::{KernelSiginfo, SigFields};
@@ -17,8 +18,6 @@ const PR_SYS_DISPATCH_ON: usize = 1;
 const SYSCALL_DISPATCH_FILTER_ALLOW: u8 = 0;
 const SYSCALL_DISPATCH_FILTER_BLOCK: u8 = 1;
 const SYS_USER_DISPATCH: i32 = 2;
-/// `AUDIT_ARCH_X86_64` and `AUDIT_ARCH_I386`.
-const ARCHS: [u32; 2] = [0xc000_003e, 0x4000_0003];
 
 /// A thread's setting, its own.
 #[derive(Default)]
@@ -53,7 +52,7 @@ pub fn syscall_user_dispatch(cur: Current, regs: &PtRegs) -> bool {
     }
     sd.on_dispatch.set(true);
     let compat = cur.thread().compat_syscall.get();
-    let (syscall, arch) = (regs.orig_ax.get() as i32, ARCHS[usize::from(compat)]);
+    let (syscall, arch) = (regs.orig_ax.get() as i32, syscall_get_arch(compat));
     regs.ax.set(regs.orig_ax.get());
     let fields = SigFields::Sys { call_addr: regs.ip.get(), syscall, arch };
     force_sig_info(&KernelSiginfo::new(SIGSYS, SYS_USER_DISPATCH, fields));

@@ -7,7 +7,9 @@
 use crate::arch::x86::lib::usercopy::TASK_SIZE_MAX;
 use crate::arch::x86::mm::pgtable::USER_PGTABLES_CEILING;
 use crate::arch::x86::mm::tlb::TlbGather;
-use crate::errno::{EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, Result};
+use crate::errno::{
+    EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, Errno, Result,
+};
 use crate::fs::filemap::AddressSpace;
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
@@ -460,6 +462,15 @@ fn mmap_file(fd: i32) -> Result<MmapFile> {
     Ok(MmapFile { readable: f.readable(), writable: f.writable(), noexec, sealed, file: f.mmap() })
 }
 
+/// Why there are no huge pages of the size that a call's flags say: of the sizes that there are (2 MiB,
+/// 1 GiB) there are no pages to have (`hstate_sizelog`).
+pub fn no_huge_pages(flags: u32) -> Errno {
+    match flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK {
+        0 | 21 | 30 => ENOMEM,
+        _ => EINVAL,
+    }
+}
+
 /// `mmap(2)`.
 pub fn sys_mmap(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, off: usize) -> Result<usize> {
     if !off.is_multiple_of(PAGE_SIZE) {
@@ -468,12 +479,7 @@ pub fn sys_mmap(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, off: us
     let mut a = MmapArgs { addr, len, prot, flags, pgoff: (off / PAGE_SIZE) as u64 };
     let file = if a.has(MAP_ANONYMOUS) {
         if a.has(MAP_HUGETLB) {
-            // Of the sizes that there are (2 MiB, 1 GiB) there are no pages to have (`hstate_sizelog`).
-            return Err(if matches!(flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK, 0 | 21 | 30) {
-                ENOMEM
-            } else {
-                EINVAL
-            });
+            return Err(no_huge_pages(flags));
         }
         None
     } else {

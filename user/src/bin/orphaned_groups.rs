@@ -8,6 +8,7 @@ use linux_raw_sys::prctl as pr;
 use user::memory::map_shared;
 use user::prelude::*;
 use user::process::{WSTOPPED, exit_thread, getppid, setpgid, spawn_thread, wait4};
+use user::pty::setsid;
 use user::signal::{SIGCONT, SIGHUP, SIGKILL, SIGSTOP};
 use user::syscall;
 use user::time::sleep_ms;
@@ -46,11 +47,6 @@ fn subreaper(on: usize) {
     let r =
         unsafe { syscall!(__NR_prctl, pr::PR_GET_CHILD_SUBREAPER, core::ptr::from_mut(&mut is), 0, 0, 0) };
     check_eq!((r, is), (Ok(0), on as i32), "PR_GET_CHILD_SUBREAPER");
-}
-
-fn setsid() {
-    // SAFETY: no memory is involved.
-    let _ = unsafe { syscall!(__NR_setsid) };
 }
 
 /// Stops in a process group of its own.

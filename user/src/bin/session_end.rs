@@ -8,8 +8,8 @@ use linux_raw_sys::general as abi;
 use linux_raw_sys::ioctl::{TCGETS, TIOCGPGRP, TIOCGSID, TIOCNOTTY, TIOCSCTTY, TIOCSPGRP};
 use user::prelude::*;
 use user::process::setpgid;
+use user::pty::{get, ioctl};
 use user::signal::{SIGCONT, SIGHUP};
-use user::syscall::Result;
 use user::time::sleep_ms;
 use user::{file, syscall};
 
@@ -22,11 +22,6 @@ extern "C" fn note(sig: i32, _: &mut SigInfo, _: &mut UContext) {
     GOT.fetch_or(bit(sig as u32), SeqCst);
 }
 
-fn ioctl(fd: i32, cmd: u32, arg: usize) -> Result {
-    // SAFETY: the argument is a number, or an address that is written by the kernel.
-    unsafe { syscall!(__NR_ioctl, fd, cmd, arg) }
-}
-
 /// A new session with a terminal: its descriptor.
 fn new_session() -> i32 {
     // SAFETY: no memory is involved.
@@ -35,11 +30,6 @@ fn new_session() -> i32 {
     check_eq!(file::open(c"/dev/tty", file::O_RDWR, 0), Err(Errno(ENXIO)), "no terminal yet");
     check_eq!(ioctl(tty, TIOCSCTTY, 1), Ok(0), "TIOCSCTTY");
     tty
-}
-
-fn number(fd: i32, cmd: u32) -> Result<i32> {
-    let mut n = 0i32;
-    ioctl(fd, cmd, core::ptr::from_mut(&mut n) as usize).map(|_| n)
 }
 
 /// `poll` of one descriptor for anything, now.
@@ -65,8 +55,8 @@ fn left(tty: i32, leader: i32, foreground: bool) -> i32 {
     for fd in [tty, mine.unwrap_or(-1)] {
         check_eq!(file::read(fd, &mut byte), Ok(0), "read");
         check_eq!(file::write(fd, b"x"), Err(Errno(EIO)), "write");
-        check_eq!(number(fd, TIOCGPGRP), Err(Errno(EIO)), "an ioctl");
-        check_eq!(number(fd, TIOCSPGRP), Err(Errno(ENOTTY)), "TIOCSPGRP");
+        check_eq!(get(fd, TIOCGPGRP), Err(Errno(EIO)), "an ioctl");
+        check_eq!(get(fd, TIOCSPGRP), Err(Errno(ENOTTY)), "TIOCSPGRP");
         check_eq!(poll(fd), 0x15d, "poll");
     }
     i32::from(user::check::failures() != 0)
@@ -78,7 +68,7 @@ fn leader_ends() {
     let (out, status) = file::pipe(0).unwrap_or((-1, -1));
     let leader = child(|| {
         let (tty, me) = (new_session(), getpid());
-        check_eq!((number(tty, TIOCGPGRP), number(tty, TIOCGSID)), (Ok(me), Ok(me)), "whose it is");
+        check_eq!((get(tty, TIOCGPGRP), get(tty, TIOCGSID)), (Ok(me), Ok(me)), "whose it is");
         let (ready, go) = file::pipe(0).unwrap_or((-1, -1));
         for foreground in [true, false] {
             let _ = child(|| {

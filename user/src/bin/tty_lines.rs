@@ -9,16 +9,11 @@ use linux_raw_sys::general as abi;
 use linux_raw_sys::ioctl as io;
 use user::file;
 use user::prelude::*;
-use user::syscall::Result;
+use user::pty::ioctl;
 use user::{syscall, time};
 
 expect! { end: exit(0) }
 program!(run);
-
-fn ioctl(fd: i32, cmd: u32, arg: usize) -> Result {
-    // SAFETY: callers pass what the command takes.
-    unsafe { syscall!(__NR_ioctl, fd, cmd, arg) }
-}
 
 fn termios(fd: i32) -> abi::termios {
     // SAFETY: all zeroes are a `termios`.

@@ -11,7 +11,7 @@ use crate::arch::x86::kernel::step::{
     user_disable_single_step, user_enable_block_step, user_enable_single_step,
 };
 use crate::arch::x86::lib::usercopy::{copy_to_user, get_user, put_user};
-use crate::arch::x86::syscall::syscall_get_arguments;
+use crate::arch::x86::syscall::{syscall_get_arch, syscall_get_arguments};
 use crate::errno::{EINVAL, EIO, EPERM, ESRCH, Result};
 use crate::kernel::fork::find_task;
 use crate::kernel::sched::try_to_wake_up;
@@ -37,10 +37,6 @@ const PTRACE_SYSEMU_SINGLESTEP: u32 = 32;
 const PTRACE_SINGLEBLOCK: u32 = 33;
 const PTRACE_SYSCALL_INFO_SECCOMP: u32 = 3;
 const PTRACE_GET_RSEQ_CONFIGURATION: u32 = 0x420f;
-/// `AUDIT_ARCH_X86_64`.
-const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
-/// `AUDIT_ARCH_I386`.
-const AUDIT_ARCH_I386: u32 = 0x4000_0003;
 
 /// A signal number, or 0, that comes as a word.
 pub(super) fn valid_data(data: usize) -> Result<u32> {
@@ -327,7 +323,7 @@ fn get_syscall_info(t: &Tracee, room: usize, to: usize) -> Result<usize> {
     let regs = t.regs();
     let compat = t.arch_thread().compat_syscall.get();
     let mut info = SyscallInfo {
-        arch: if compat { AUDIT_ARCH_I386 } else { AUDIT_ARCH_X86_64 },
+        arch: syscall_get_arch(compat),
         ip: regs.ip.get(),
         sp: regs.sp.get(),
         ..SyscallInfo::default()

@@ -58,7 +58,7 @@ pub fn do_notify_parent(t: &Task, mut sig: i32) -> bool {
     }
     let (code, status) = child_status(t.exit_code.load(Relaxed) as i32);
     let own = (t.utime.load(Relaxed), t.stime.load(Relaxed));
-    let dead = t.signal.dead.get();
+    let dead = t.signal.dead.times.get();
     let info = child_info(sig, t, code, status, (own.0 + dead.0, own.1 + dead.1));
     let reap = with_siglock(&parent, |l| {
         let (mut reap, mut send) = (false, true);

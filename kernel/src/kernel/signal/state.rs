@@ -8,7 +8,6 @@ use super::restart_block::RestartBlock;
 use super::sigset::SigSet;
 use super::{SigCell, Siglock, with_siglock};
 use crate::kernel::cred::CredGuard;
-use crate::kernel::fork::set_max_threads;
 use crate::kernel::rusage::{Rusage, Used};
 use crate::kernel::task::{Task, current, tif};
 use crate::kernel::time::itimer::Itimers;
@@ -326,21 +325,17 @@ pub struct SignalStruct {
     pub cred_guard: CredGuard,
     /// A core dump of the process.
     pub core: CoreState,
-    /// Time used by threads that were released.
-    pub dead: Cputime,
-    /// Time used by children that were waited for.
-    pub children: Cputime,
-    /// What else threads used that were released, and most memory that was left.
-    pub used: Used,
-    /// What else children used that were waited for.
-    pub children_used: Used,
+    /// What threads used that were released, and most memory that was left.
+    pub dead: Used,
+    /// What children used that were waited for.
+    pub children: Used,
 }
 
 impl SignalStruct {
-    /// For the first process.
-    pub fn new() -> Arc<Self> {
+    /// For the first process, of a machine that is good for so many tasks.
+    pub fn new(max_threads: i32) -> Arc<Self> {
         let s = Self::default();
-        for (i, (cur, max)) in rlimit::initial(set_max_threads() as u64).into_iter().enumerate() {
+        for (i, (cur, max)) in rlimit::initial(max_threads as u64).into_iter().enumerate() {
             s.set_rlimit(i, cur, max);
         }
         Arc::new(s)
@@ -427,9 +422,7 @@ impl SignalStruct {
             if let Some(i) = threads.iter().position(|x| core::ptr::eq(&raw const **x, t)) {
                 gone = Some(threads.remove(i));
                 self.nr_threads.fetch_sub(1, Relaxed);
-                let used = Rusage::of_task(t);
-                self.dead.add(used.times);
-                self.used.add(used);
+                self.dead.add(Rusage::of_task(t));
             }
             if self.curr_target.load(Relaxed) == t.pid() {
                 self.curr_target.store(threads.first().map_or(0, |x| x.pid()), Relaxed);
@@ -481,7 +474,9 @@ impl SignalStruct {
     /// User and system time of the whole process (`thread_group_cputime`).
     pub fn cputime(&self) -> (u64, u64) {
         self.threads.with_irqs_off(|v| {
-            v.iter().fold(self.dead.get(), |(u, s), t| (u + t.utime.load(Relaxed), s + t.stime.load(Relaxed)))
+            v.iter().fold(self.dead.times.get(), |(u, s), t| {
+                (u + t.utime.load(Relaxed), s + t.stime.load(Relaxed))
+            })
         })
     }
 }

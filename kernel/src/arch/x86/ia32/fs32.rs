@@ -6,6 +6,7 @@ use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EBADF, EOVERFLOW, Result};
 use crate::fs::fcntl::sys_fcntl;
 use crate::fs::file::{current_files, fget_raw};
+use crate::fs::inode::Dev;
 use crate::fs::locks::{Flock, do_fcntl_lock};
 use crate::fs::stat::{Stat, vfs_fstat, vfs_fstatat};
 use crate::kernel::panic::Comm;
@@ -115,9 +116,8 @@ struct OldStat {
 
 /// A device's number in 16 bits, of the wide form (`old_encode_dev`).
 fn old_encode_dev(dev: u64) -> u16 {
-    let major = dev >> 8 & 0xfff;
-    let minor = dev & 0xff | dev >> 12 & 0xf_ff00;
-    (major << 8 | minor) as u16
+    let dev = Dev::from_user(dev as u32);
+    (dev.major() << 8 | dev.minor()) as u16
 }
 
 impl OldStat {
