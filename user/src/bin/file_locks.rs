@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Locks on files keep others out: ranges of a process, of an open file, and whole files; who
-//! waits is woken, circles are refused, and what ends a lock ends it. Needs root.
+//! waits is woken, circles are refused, and what ends a lock ends it; `/proc` tells of them. Needs root.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::ffi::CStr;
+use core::fmt::Write;
 use linux_raw_sys::general as abi;
 use user::file::{self, O_CREAT, O_RDONLY, O_RDWR};
 use user::prelude::*;
 use user::process::become_user;
+use user::signal::kill;
 use user::syscall::Result;
+use user::text::Text;
 use user::{syscall, time};
 
 expect! { end: exit(0) }
@@ -190,6 +193,172 @@ fn others(fd: i32) {
     });
 }
 
+/// The lines of a text file that tell of a file's locks, numbers and those of others left out.
+fn told(path: &CStr, ino: u64) -> Text<2048> {
+    let (mut buf, mut out) = ([0; 16384], Text::new());
+    let (mut at, mut mark) = (Text::<32>::new(), 0);
+    let _ = write!(at, ":{ino} ");
+    let text = file::load(path, &mut buf).map_or("", |b| core::str::from_utf8(b).unwrap_or("?"));
+    for line in text.lines().filter(|l| l.contains(at.as_str())) {
+        // "N: FLOCK  ADVISORY  WRITE PID MAJOR:MINOR:INO START END": all but the numbers of the line and the device.
+        let line = line.strip_prefix("lock:\t").unwrap_or(line);
+        let (number, rest) = line.split_once(": ").unwrap_or(("?", line));
+        let number = number.parse::<usize>().unwrap_or(0);
+        let (what, end) = rest.split_once(at.as_str()).unwrap_or((rest, "?"));
+        let what = what.rsplit_once(' ').unwrap_or((what, "")).0;
+        // Each lock has a number of its own, one that waits that of the lock.
+        check!(
+            if rest.contains("-> ") { number == mark } else { number > mark },
+            "number {number} behind {mark}"
+        );
+        mark = number;
+        let _ = write!(out, "{what} {end};");
+    }
+    out
+}
+
+/// What `fdinfo` says of a descriptor, and `/proc/locks` of the file.
+fn shown(fd: i32) {
+    let ino = file::fstat(fd).map_or(0, |s| s.st_ino);
+    let me = getpid();
+    let Ok(second) = file::open(NAME, O_RDWR, 0) else { return check!(false, "no second") };
+    let info = |fd: i32| {
+        let mut name = Text::<32>::new();
+        let _ = write!(name, "/proc/self/fdinfo/{fd}\0");
+        told(CStr::from_bytes_with_nul(name.as_str().as_bytes()).unwrap_or(c""), ino)
+    };
+    let all = || told(c"/proc/locks", ino);
+    is(&all(), format_args!(""), "no locks");
+    // SAFETY: no memory is involved.
+    let whole = |fd: i32, op: u32| unsafe { syscall!(__NR_flock, fd, op) };
+    check_eq!(set(fd, WRITE, 0, 100), Ok(0), "a range");
+    check_eq!(fcntl(second, abi::F_OFD_SETLK, &mut flock(READ, 200, 0)), Ok(0), "an open file's");
+    check_eq!(whole(fd, abi::LOCK_SH), Ok(0), "the whole");
+    is(
+        &info(fd),
+        format_args!("FLOCK  ADVISORY  READ {me} 0 EOF;POSIX  ADVISORY  WRITE {me} 0 99;"),
+        "the one",
+    );
+    is(&info(second), format_args!("OFDLCK ADVISORY  READ -1 200 EOF;"), "the other");
+    is(
+        &all(),
+        format_args!(
+            "FLOCK  ADVISORY  READ {me} 0 EOF;OFDLCK ADVISORY  READ -1 200 EOF;POSIX  ADVISORY  WRITE {me} 0 99;"
+        ),
+        "the latest first",
+    );
+    check_eq!(fcntl(second, abi::F_OFD_SETLK, &mut flock(NONE, 0, 0)), Ok(0), "given back");
+    // The middle is given back: the end is what was, the beginning is new.
+    check_eq!(set(fd, NONE, 40, 20), Ok(0), "a hole");
+    is(
+        &all(),
+        format_args!(
+            "POSIX  ADVISORY  WRITE {me} 0 39;FLOCK  ADVISORY  READ {me} 0 EOF;POSIX  ADVISORY  WRITE {me} 60 99;"
+        ),
+        "cut in two",
+    );
+    is(
+        &info(fd),
+        format_args!(
+            "FLOCK  ADVISORY  READ {me} 0 EOF;POSIX  ADVISORY  WRITE {me} 0 39;POSIX  ADVISORY  WRITE {me} 60 99;"
+        ),
+        "in order",
+    );
+    check_eq!(set(fd, READ, 40, 20), Ok(0), "another kind between");
+    check_eq!(set(fd, READ, 0, 40), Ok(0), "the first is covered, and its neighbour joined");
+    is(
+        &all(),
+        format_args!(
+            "POSIX  ADVISORY  READ {me} 0 59;FLOCK  ADVISORY  READ {me} 0 EOF;POSIX  ADVISORY  WRITE {me} 60 99;"
+        ),
+        "it is a new one",
+    );
+    check_eq!(set(fd, NONE, 0, 60), Ok(0), "given back");
+    check_eq!(whole(fd, abi::LOCK_UN), Ok(0), "given back");
+    blocked(fd, second, &all);
+    let _ = file::close(second);
+}
+
+fn is(got: &Text<2048>, want: core::fmt::Arguments<'_>, what: &str) {
+    let mut text = Text::<2048>::new();
+    let _ = text.write_fmt(want);
+    check!(got.as_str() == text.as_str(), "{what}: {got}, not {text}");
+}
+
+/// Waits until so many are told of, and so many of them wait.
+fn until(all: &dyn Fn() -> Text<2048>, lines: usize, waiting: usize) {
+    for _ in 0..500 {
+        let text = all();
+        if text.as_str().matches(';').count() == lines && text.as_str().matches("-> ").count() == waiting {
+            return;
+        }
+        time::sleep_ms(10);
+    }
+}
+
+/// Those who wait stand below the lock, and below one another if they are in each other's way.
+fn blocked(fd: i32, second: i32, all: &dyn Fn() -> Text<2048>) {
+    let me = getpid();
+    let wants = |nth: usize, kind: u32, start: i64, len: i64| {
+        let pid = child(|| {
+            check_eq!(fcntl(fd, abi::F_SETLKW, &mut flock(kind, start, len)), Ok(0), "waited for");
+            // SAFETY: no memory is involved.
+            unsafe { syscall!(__NR_pause) }.map_or(0, |_| 0)
+        });
+        until(all, 1 + nth, nth);
+        pid
+    };
+    let a = wants(1, WRITE, 60, 10);
+    let b = wants(2, READ, 65, 1);
+    let c = wants(3, READ, 90, 1);
+    let p = "POSIX  ADVISORY ";
+    is(
+        &all(),
+        format_args!(
+            "{p} WRITE {me} 60 99;-> {p} WRITE {a} 60 69; -> {p} READ {b} 65 65;-> {p} READ {c} 90 90;"
+        ),
+        "three wait",
+    );
+    check_eq!(set(fd, NONE, 80, 0), Ok(0), "the end given back");
+    until(all, 4, 2);
+    is(
+        &all(),
+        format_args!(
+            "{p} READ {c} 90 90;{p} WRITE {me} 60 79;-> {p} WRITE {a} 60 69; -> {p} READ {b} 65 65;"
+        ),
+        "one has it",
+    );
+    // The first gets it; who waits for it waits for the lock now.
+    check_eq!(set(fd, NONE, 60, 0), Ok(0), "all given back");
+    until(all, 3, 1);
+    is(
+        &all(),
+        format_args!("{p} WRITE {a} 60 69;-> {p} READ {b} 65 65;{p} READ {c} 90 90;"),
+        "two have theirs",
+    );
+    for pid in [a, b, c] {
+        let _ = kill(pid, abi::SIGKILL);
+        let _ = wait(pid);
+    }
+    is(&all(), format_args!(""), "all have gone");
+    // A whole file is waited for in a row.
+    // SAFETY: no memory is involved.
+    let whole = |fd: i32, op: u32| unsafe { syscall!(__NR_flock, fd, op) };
+    check_eq!(whole(second, abi::LOCK_EX), Ok(0), "the whole");
+    let waiter = child(|| {
+        let _ = whole(fd, abi::LOCK_EX);
+        0
+    });
+    until(all, 2, 1);
+    let f = "FLOCK  ADVISORY ";
+    is(&all(), format_args!("{f} WRITE {me} 0 EOF;-> {f} WRITE {waiter} 0 EOF;"), "one waits");
+    check_eq!(whole(second, abi::LOCK_UN), Ok(0), "given back");
+    check_eq!(wait(waiter), Ok(WaitStatus::exited(0)), "the other");
+    // It is the open file's, which is here, too.
+    is(&all(), format_args!("{f} WRITE {waiter} 0 EOF;"), "one who is gone has it");
+    check_eq!(whole(fd, abi::LOCK_UN), Ok(0), "given back");
+}
+
 fn run() {
     let Ok(fd) = file::open(NAME, O_RDWR | O_CREAT, 0o666) else {
         check!(false, "no file");
@@ -199,6 +368,7 @@ fn run() {
     waiting(fd);
     circle(fd);
     open_files(fd);
+    shown(fd);
     others(fd);
     let _ = file::unlink(NAME);
 }

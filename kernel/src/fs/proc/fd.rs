@@ -11,6 +11,7 @@ use crate::fs::file_table::{File, FileOps};
 use crate::fs::inode::mode::{S_IFLNK, S_IFREG};
 use crate::fs::inode::{Attr, Inode, InodeOps, Link, generic_permission};
 use crate::fs::libfs::{DirContext, DirOps};
+use crate::fs::locks::show_fd_locks;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::cred::Cred;
 use crate::kernel::fork::find_task;
@@ -82,6 +83,7 @@ fn fdinfo(pid: i32, fd: i32, out: &mut SeqFile) -> Result {
     let cloexec = if files.cloexec(fd) == Ok(true) { O_CLOEXEC } else { 0 };
     let (pos, flags) = (*f.pos.lock(), f.flags() | cloexec);
     writeln!(out, "pos:\t{pos}\nflags:\t0{flags:o}\nmnt_id:\t{}\nino:\t{}", f.path.mnt.id, f.inode.ino);
+    show_fd_locks(out, &f, &files);
     f.op.show_fdinfo(&f, out);
     Ok(())
 }

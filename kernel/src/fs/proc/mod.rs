@@ -25,6 +25,7 @@ use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::{DirContext, DirOps};
+use crate::fs::locks::locks_show;
 use crate::fs::superblock::{FsType, SuperBlock};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -103,6 +104,7 @@ fn make() -> Arc<Dentry> {
         });
         add_file(&root, name, 0o444, file.polled(Polled::Always));
     }
+    add_file(&root, "locks", 0o444, ProcFile::new(locks_show).polled(Polled::Always));
     let trigger = ProcFile::new(|_| Err(EIO)).with_store(write_sysrq_trigger);
     add_file(&root, "sysrq-trigger", 0o200, trigger.polled(Polled::Always));
     let _ = root.add(b"kmsg", Inode::new(&sb, S_IFREG | 0o400, Dev(0), Box::new(kmsg::KmsgFile)));
