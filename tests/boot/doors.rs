@@ -6,6 +6,7 @@ use libtest_mimic::{Completion, Failed, Trial};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use tests::console::{FAULTS, expect_in_order, expect_none};
 use tests::machine::{self, TIMEOUT, boot_archive, boot_file, kernel, rootfs, tail};
 use tests::{c_program, hello};
@@ -37,6 +38,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("boot::restart_with_a_command", restart_with_a_command),
         Trial::test("boot::too_many_words_for_init", too_many_words_for_init),
         Trial::test("boot::too_many_variables_for_init", too_many_variables_for_init),
+        Trial::test("boot::one_that_hangs_says_where", one_that_hangs_says_where),
         Trial::ignorable_test("boot::disk_image", disk_image),
         Trial::ignorable_test("boot::c_program_packed_by_cpio", c_program_packed_by_cpio),
         Trial::ignorable_test("boot::c_program_gzipped", c_program_gzipped),
@@ -212,6 +214,37 @@ fn out_of_memory() -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{killed:#?}").into())
+}
+
+/// A machine that is stopped because its time is up tells where it was: in a program, in the kernel.
+fn one_that_hangs_says_where() -> Result<(), Failed> {
+    for (words, hangs, place) in [
+        ("nmi_user", "nmi_user: running", "RIP is no address of the kernel's"),
+        ("nmi_user /proc/sysrq-trigger=c", "end Kernel panic", "RIP is machine_halt"),
+    ] {
+        let append = format!("{CONSOLE} panic=0 -- {words}");
+        let machine = Machine::direct(&kernel()?, Some(&rootfs()?), &append);
+        let mut console = String::new();
+        // It may not have come there, where the host is slow.
+        for seconds in [4, 16, 60] {
+            let limit = Some(Duration::from_secs(seconds));
+            let outcome =
+                qemu::run(&machine, Console::Captured, limit).map_err(|error| format!("{error:#}"))?;
+            console.clone_from(&outcome.console);
+            if !console.contains(hangs) {
+                continue;
+            }
+            let said = outcome.trouble().ok_or("it ended by itself")?;
+            let whole = ["VM status: running", "CR3=", place, "local APIC: LVTT", "QEMU's thread"];
+            expect_in_order(&said, &whole).map_err(|why| format!("{why}\n{said}"))?;
+            console.clear();
+            break;
+        }
+        if !console.is_empty() {
+            return Err(format!("it does not hang\n{}", tail(&console)).into());
+        }
+    }
+    Ok(())
 }
 
 fn no_initramfs() -> Result<(), Failed> {

@@ -76,7 +76,10 @@ pub fn run(machine: &Machine) -> Result<Outcome, String> {
 pub fn ended(outcome: Outcome) -> Result<Outcome, String> {
     match outcome.trouble() {
         None => Ok(outcome),
-        Some(trouble) => Err(format!("{trouble}\n{}", tail(&outcome.console))),
+        Some(trouble) => {
+            let last = outcome.report.lines().next_back().unwrap_or("nothing");
+            Err(format!("{trouble}\n{}\n--- the report's end:\n{last}", tail(&outcome.console)))
+        }
     }
 }
 

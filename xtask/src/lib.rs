@@ -55,6 +55,7 @@ pub mod nmi_storm;
 pub mod oops;
 pub mod oracle;
 pub mod paths;
+pub mod post_mortem;
 pub mod qemu;
 pub mod report;
 pub mod run;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! NMIs from outside while a machine runs, through QEMU's QMP.
 
-use anyhow::{Context, Result, bail};
-use qapi::{ExecuteError, Qmp, Stream, qmp};
-use std::io::{BufReader, ErrorKind};
+use anyhow::{Context, Result};
+use qapi::{Qmp, Stream, qmp};
+use std::io::BufReader;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -65,18 +65,13 @@ impl<'a> Storm<'a> {
 
     fn rage(&self) -> Result<u64> {
         let running = || self.running.load(Ordering::Relaxed);
-        let stream = loop {
-            match UnixStream::connect(&self.socket) {
-                Ok(stream) => break stream,
+        let mut control = loop {
+            match connect(&self.socket, SILENCE) {
+                Ok(control) => break control,
                 Err(_) if running() => std::thread::sleep(Duration::from_millis(2)),
                 Err(_) => return Ok(0),
             }
         };
-        stream.set_read_timeout(Some(SILENCE)).context("QMP")?;
-        let end = stream.try_clone().context("QMP")?;
-        let reader = BufReader::new(stream.try_clone().context("QMP")?);
-        let mut control = Qmp::new(Stream::new(reader, stream));
-        control.handshake().context("QMP does not answer")?;
         while running() && std::fs::metadata(&self.console).map_or(0, |m| m.len()) == 0 {
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -93,31 +88,52 @@ impl<'a> Storm<'a> {
             };
             let ends = control.events().any(|event| matches!(event, qmp::Event::SHUTDOWN { .. }));
             match told {
-                Err(ExecuteError::Io(e)) if is_timeout(e.kind()) => {
-                    bail!("QEMU has not answered for {} s, after {count} NMIs", SILENCE.as_secs())
-                }
-                // It has ended, or was ended.
+                // It has ended, or was ended; or it hangs, and who waits for its end will say where.
                 Err(_) => return Ok(count),
                 Ok(()) if ends => break,
                 Ok(()) => {}
             }
         }
-        // A QEMU that is told something while it ends may never end: hence `-no-shutdown`, and this. It
-        // may not answer either, and wait for the end of this connection.
-        end.set_read_timeout(Some(Duration::from_secs(1))).context("QMP")?;
-        let _ = control.execute(&qmp::quit {});
+        drop(control);
+        self.end();
         Ok(count)
+    }
+
+    /// Ends QEMU, which was told not to do so by itself: one that is told something while it ends may
+    /// never end. Nor may it answer, and wait for the end of this connection; and what it was told is
+    /// forgotten if that comes too early. So it is told again, and not soon.
+    fn end(&self) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        while self.running.load(Ordering::Relaxed) {
+            if let Ok(mut control) = connect(&self.socket, PATIENCE) {
+                let _ = control.execute(&qmp::quit {});
+            }
+            let until = Instant::now() + PATIENCE;
+            while self.running.load(Ordering::Relaxed) && Instant::now() < until {
+                std::thread::sleep(POLL);
+            }
+        }
     }
 }
 
-/// What a socket says when it was read from for too long.
-fn is_timeout(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
+/// A way to tell a machine something.
+pub type Control = Qmp<Stream<BufReader<UnixStream>, UnixStream>>;
+
+/// Connects to a machine's QMP. An answer that does not come within `patience` is an error; a host that
+/// is busy may well let it take seconds.
+pub fn connect(socket: &Path, patience: Duration) -> Result<Control> {
+    let stream = UnixStream::connect(socket).context("QMP")?;
+    stream.set_read_timeout(Some(patience)).context("QMP")?;
+    let reader = BufReader::new(stream.try_clone().context("QMP")?);
+    let mut control = Qmp::new(Stream::new(reader, stream));
+    control.handshake().context("QMP does not answer")?;
+    Ok(control)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
     use std::io::{BufRead, Write};
     use std::os::unix::net::UnixListener;
 
@@ -130,52 +146,52 @@ mod tests {
         assert!(Plan::default().is_empty());
     }
 
-    /// A QEMU of which only QMP is there: it is stopped for a while at the third NMI, and its machine ends
-    /// after the fifth. What it was told.
-    fn stopped_for_a_while(listener: &UnixListener) -> Vec<String> {
-        let (stream, _) = listener.accept().unwrap();
-        let mut say = stream.try_clone().unwrap();
-        writeln!(
-            say,
-            r#"{{"QMP":{{"version":{{"qemu":{{"micro":0,"minor":2,"major":7}},"package":""}},"capabilities":[]}}}}"#
-        )
-        .unwrap();
-        let mut told = Vec::new();
-        for line in BufReader::new(stream).lines() {
+    /// Answers commands until one is `last`, or the other end is gone; `first` is done before the first
+    /// answer to an NMI.
+    fn answer(listener: &UnixListener, last: &str, mut first: impl FnMut()) -> u64 {
+        let mut stream = listener.accept().unwrap().0;
+        let version = r#"{"major":7,"minor":2,"micro":0}"#;
+        let greeting = r#"{"QMP":{"version":{"qemu":VERSION,"package":""},"capabilities":[]}}"#;
+        writeln!(stream, "{}", greeting.replace("VERSION", version)).unwrap();
+        let mut nmis = 0;
+        for line in BufReader::new(stream.try_clone().unwrap()).lines() {
             let line = line.unwrap();
-            let word = line.split('"').nth(3).unwrap_or_default().to_owned();
-            let nmis = told.iter().filter(|t| *t == "inject-nmi").count();
-            let nmi = word == "inject-nmi";
-            if nmi && nmis == 2 {
-                std::thread::sleep(Duration::from_millis(1500));
+            if line.contains(last) {
+                break;
             }
-            if nmi && nmis == 4 {
-                let at = r#""timestamp":{"seconds":0,"microseconds":0}"#;
-                let why = r#""data":{"guest":true,"reason":"guest-shutdown"}"#;
-                writeln!(say, r#"{{{at},"event":"SHUTDOWN",{why}}}"#).unwrap();
+            if line.contains("inject-nmi") {
+                first();
+                nmis += 1;
             }
-            let running = r#""running":true,"singlestep":false,"status":"running""#;
-            let answer = if word == "query-status" { running } else { "" };
-            writeln!(say, r#"{{"return":{{{answer}}}}}"#).unwrap();
-            told.push(word);
+            let status = r#"{"running":true,"singlestep":false,"status":"running"}"#;
+            let result = if line.contains("query-status") { status } else { "{}" };
+            if nmis == 4 {
+                let data = r#"{"guest":true,"reason":"guest-shutdown"}"#;
+                let time = r#"{"seconds":1,"microseconds":2}"#;
+                writeln!(stream, r#"{{"event":"SHUTDOWN","data":{data},"timestamp":{time}}}"#).unwrap();
+            }
+            writeln!(stream, r#"{{"return":{result}}}"#).unwrap();
         }
-        told
+        nmis
     }
 
+    /// A host that is busy answers late; and a QEMU that forgot that it was to end is told again.
     #[test]
-    fn a_host_that_stops_the_machine_does_not_end_it() {
+    fn a_late_answer_is_no_end_and_a_lost_word_is_said_again() {
         let dir = tempfile::tempdir().unwrap();
         let (socket, console) = (dir.path().join("qmp"), dir.path().join("console"));
-        std::fs::write(&console, "its first word").unwrap();
+        std::fs::write(&console, "x").unwrap();
         let listener = UnixListener::bind(&socket).unwrap();
-        let (plan, running) = (Plan { hz: Some(100), at: Vec::new() }, AtomicBool::new(true));
+        let running = AtomicBool::new(true);
+        let plan = Plan { hz: Some(1000), at: Vec::new() };
         std::thread::scope(|scope| {
-            let machine = scope.spawn(move || stopped_for_a_while(&listener));
-            let storm = Storm { socket, console, plan: &plan, running: &running };
-            assert_eq!(storm.start(scope).join().unwrap().unwrap(), 5);
-            let told = machine.join().unwrap();
-            let nmis = told.iter().filter(|t| *t == "inject-nmi").count();
-            assert_eq!((nmis, told.last().map(String::as_str)), (5, Some("quit")), "{told:?}");
+            let storm = Storm { socket, console, plan: &plan, running: &running }.start(scope);
+            let late = Cell::new(Duration::from_millis(2500));
+            let nmis = answer(&listener, "quit", || std::thread::sleep(late.take()));
+            assert_eq!(nmis, 4);
+            assert_eq!(answer(&listener, "quit", || ()), 0);
+            running.store(false, Ordering::Relaxed);
+            assert_eq!(storm.join().unwrap().unwrap(), 4);
         });
     }
 }

@@ -2,6 +2,7 @@
 //! One bounded run of the emulator: its command line, its ports, its end.
 
 use crate::nmi_storm::{Plan, Storm};
+use crate::post_mortem;
 use crate::tools::QEMU;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -153,6 +154,8 @@ pub struct Outcome {
     pub complaint: String,
     /// The whole process, from start to end.
     pub wall: Duration,
+    /// Where the machine was when its time was up ([`post_mortem`]).
+    pub stopped_at: String,
 }
 
 impl Outcome {
@@ -166,8 +169,9 @@ impl Outcome {
     pub fn trouble(&self) -> Option<String> {
         match self.status {
             None => Some(format!(
-                "the machine was still running after {:.0} s and was stopped; give it more with --timeout, or look at the console",
-                self.wall.as_secs_f32()
+                "the machine was still running after {:.0} s and was stopped; give it more with --timeout, or look at the console\n{}",
+                self.wall.as_secs_f32(),
+                self.stopped_at
             )),
             Some(status) if !status.success() => {
                 let complaint = self.complaint.trim().replace('\n', "; ");
@@ -186,7 +190,12 @@ pub fn run(machine: &Machine, console: Console, timeout: Option<Duration>) -> Re
 /// Boots a machine and waits for its end, or until it has written to neither serial port for so
 /// long.
 pub fn run_until_quiet(machine: &Machine, quiet: Duration) -> Result<Outcome> {
-    run_ports(machine, Console::Captured, |_| (), |child, ports| wait_until_quiet(child, ports, quiet))
+    run_ports(
+        machine,
+        Console::Captured,
+        |_| (),
+        |child, files| wait_until_quiet(child, &[&files.console, &files.report], quiet),
+    )
 }
 
 /// [`run`]; `watch` is told in which file the first serial port's output will be.
@@ -196,7 +205,23 @@ fn run_watched(
     timeout: Option<Duration>,
     watch: impl FnOnce(&Path),
 ) -> Result<Outcome> {
-    run_ports(machine, console, watch, |child, _| wait_bounded(child, timeout))
+    let kernel = match &machine.boot {
+        Boot::Direct { kernel, .. } => Some(kernel.as_path()),
+        Boot::Disk(_) => None,
+    };
+    let mut stopped_at = String::new();
+    let outcome = run_ports(machine, console, watch, |child, files| {
+        let look = |pid| stopped_at = post_mortem::look(pid, &files.monitor, kernel);
+        wait_bounded(child, timeout, look)
+    })?;
+    Ok(Outcome { stopped_at, ..outcome })
+}
+
+/// What a running machine writes to, and where it can be asked.
+struct Files {
+    console: PathBuf,
+    report: PathBuf,
+    monitor: PathBuf,
 }
 
 /// Boots a machine whose serial ports go to files; `wait` gets the files and waits for the end.
@@ -204,10 +229,10 @@ fn run_ports(
     machine: &Machine,
     console: Console,
     watch: impl FnOnce(&Path),
-    wait: impl FnOnce(Child, &[&Path; 2]) -> std::io::Result<Option<ExitStatus>>,
+    wait: impl FnOnce(Child, &Files) -> std::io::Result<Option<ExitStatus>>,
 ) -> Result<Outcome> {
     let dir = tempfile::tempdir().context("cannot make a temporary directory; is the disk full?")?;
-    let (console_file, report_file) = (dir.path().join("console"), dir.path().join("report"));
+    let [console_file, report_file, monitor] = ["console", "report", "monitor"].map(|f| dir.path().join(f));
     let mut args = machine.arguments();
     match console {
         Console::Terminal => terminal_port(&mut args, &console_file),
@@ -218,10 +243,12 @@ fn run_ports(
     }
     args.extend(["-chardev".into(), with_path("file,id=report,path=", &report_file, "")]);
     args.extend(["-serial".into(), "chardev:report".into()]);
+    args.extend(["-qmp".into(), with_path("unix:", &monitor, ",server=on,wait=off")]);
     watch(&console_file);
-    let mut outcome = run_waiting(&args, console, |child| wait(child, &[&console_file, &report_file]))?;
-    outcome.console = text_of(&console_file);
-    outcome.report = text_of(&report_file);
+    let files = Files { console: console_file, report: report_file, monitor };
+    let mut outcome = run_waiting(&args, console, |child| wait(child, &files))?;
+    outcome.console = text_of(&files.console);
+    outcome.report = text_of(&files.report);
     Ok(outcome)
 }
 
@@ -289,7 +316,7 @@ pub fn spawn_debugged(machine: &Machine, socket: &Path, console: &Path) -> Resul
 /// Runs QEMU with exactly these arguments. `Captured` gives stdout as the
 /// console, for arguments that put the serial port there.
 pub fn run_arguments(args: &[OsString], console: Console, timeout: Option<Duration>) -> Result<Outcome> {
-    run_waiting(args, console, |child| wait_bounded(child, timeout))
+    run_waiting(args, console, |child| wait_bounded(child, timeout, |_| ()))
 }
 
 fn run_waiting(
@@ -323,6 +350,7 @@ fn run_waiting(
         report: String::new(),
         complaint: text_of(&err_path),
         wall,
+        stopped_at: String::new(),
     })
 }
 
@@ -341,13 +369,18 @@ fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(set) };
 }
 
-/// Waits for the child's end; `None` if it had to be killed.
-fn wait_bounded(mut child: Child, timeout: Option<Duration>) -> std::io::Result<Option<ExitStatus>> {
+/// Waits for the child's end; `None` if it had to be killed, at which `look` looked before.
+fn wait_bounded(
+    mut child: Child,
+    timeout: Option<Duration>,
+    look: impl FnOnce(u32),
+) -> std::io::Result<Option<ExitStatus>> {
     let Some(timeout) = timeout else { return child.wait().map(Some) };
     let deadline = Instant::now() + timeout;
     if let Some(status) = poll_until(&mut child, deadline)? {
         return Ok(Some(status));
     }
+    look(child.id());
     stop(child).map(|()| None)
 }
 
@@ -448,7 +481,9 @@ mod tests {
     fn a_child_that_does_not_end_is_killed() {
         let child = Command::new("sleep").arg("60").spawn().unwrap();
         let started = Instant::now();
-        assert_eq!(wait_bounded(child, Some(Duration::from_millis(20))).unwrap(), None);
+        let mut looked = false;
+        assert_eq!(wait_bounded(child, Some(Duration::from_millis(20)), |_| looked = true).unwrap(), None);
+        assert!(looked);
         assert!(started.elapsed() < Duration::from_secs(5));
     }
 
@@ -468,7 +503,7 @@ mod tests {
     #[test]
     fn a_child_that_ends_tells_how() {
         let child = Command::new("false").spawn().unwrap();
-        let status = wait_bounded(child, Some(Duration::from_secs(10))).unwrap();
+        let status = wait_bounded(child, Some(Duration::from_secs(10)), |_| ()).unwrap();
         assert_eq!(status.and_then(|status| status.code()), Some(1));
     }
 
@@ -479,6 +514,7 @@ mod tests {
             console: "x\r\n[    0.1] Kernel panic - not syncing: why\r\nmore".into(),
             report: String::new(),
             complaint: String::new(),
+            stopped_at: String::new(),
             wall: Duration::from_secs(1),
         };
         assert_eq!(outcome.panic_line(), Some("Kernel panic - not syncing: why"));

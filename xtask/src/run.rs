@@ -427,6 +427,7 @@ mod tests {
             report: report.into(),
             complaint: String::new(),
             wall: Duration::ZERO,
+            stopped_at: String::new(),
         }
     }
 
