@@ -231,6 +231,9 @@ pub struct TestArgs {
     /// Run the tests under cargo-nextest, one process for each
     #[arg(long)]
     pub nextest: bool,
+    /// Run what fails again, by itself, and say so if it then passes (nextest has its own --retries)
+    #[arg(long, conflicts_with = "nextest")]
+    pub retry: bool,
     /// Installing.
     #[command(flatten)]
     pub install: InstallArgs,

@@ -58,6 +58,7 @@ pub mod paths;
 pub mod post_mortem;
 pub mod qemu;
 pub mod report;
+pub mod retry;
 pub mod run;
 pub mod runtimes;
 pub mod selftests;

@@ -4,6 +4,7 @@
 use crate::build;
 use crate::cli::TestArgs;
 use crate::paths::Paths;
+use crate::retry::{self, Verdict};
 use crate::tools;
 use crate::ui;
 use anyhow::{Context, Result, bail};
@@ -24,14 +25,19 @@ pub fn main(args: &TestArgs) -> Result<ExitCode> {
     }
     build::all(&paths, install)?;
     build::test_kernels(&paths, install)?;
-    let mut failed = Vec::new();
+    let (mut failed, mut again) = (Vec::new(), Vec::new());
     for (what, selection) in selections() {
         ui::say(&format!("running {what}"));
-        let mut command = cargo_test(&paths, args, &selection);
-        let status = command.status().with_context(|| format!("{what}: cannot start cargo"))?;
-        if !status.success() {
-            failed.push(what);
+        let command = |test: Option<&str>| cargo_test(&paths, args, &selection, test);
+        let verdict = if args.retry { retry::run(command) } else { retry::once(&mut command(None)) };
+        match verdict.context(what)? {
+            Verdict::Passed => {}
+            Verdict::PassedAgain(tests) => again.extend(tests),
+            Verdict::Failed => failed.push(what),
         }
+    }
+    for test in again {
+        ui::say(&format!("{test} failed at first, and passed when it was run again by itself"));
     }
     if !failed.is_empty() {
         bail!("{} failed; each failed test says above what it wanted", failed.join(" and "));
@@ -48,8 +54,8 @@ fn selections() -> [(&'static str, Vec<&'static str>); 2] {
     [("the unit tests", units), ("the booting tests", vec!["-p", "tests", "--test", "boot"])]
 }
 
-/// The command for one selection, with the user's filter and arguments.
-fn cargo_test(paths: &Paths, args: &TestArgs, selection: &[&str]) -> Command {
+/// The command for one selection, with the user's filter and arguments; or for one test of it.
+fn cargo_test(paths: &Paths, args: &TestArgs, selection: &[&str], test: Option<&str>) -> Command {
     let mut command = Command::new(tools::cargo());
     command.current_dir(&paths.root);
     if args.nextest {
@@ -58,7 +64,11 @@ fn cargo_test(paths: &Paths, args: &TestArgs, selection: &[&str]) -> Command {
         command.args(&args.filter).args(&args.rest);
     } else {
         command.args(["test", "--quiet", "--no-fail-fast"]).args(selection).arg("--");
-        command.args(&args.filter).args(&args.rest);
+        match test {
+            Some(test) => command.args([test, "--exact"]),
+            None => command.args(&args.filter),
+        };
+        command.args(&args.rest);
     }
     command
 }
@@ -72,7 +82,7 @@ mod tests {
         let cli = crate::cli::Cli::try_parse_from(["xtask", "test"].iter().chain(line)).unwrap();
         let crate::cli::Command::Test(args) = cli.command else { panic!("{cli:?}") };
         let paths = Paths { root: "/".into(), target: "/t".into() };
-        let command = cargo_test(&paths, &args, &selections()[1].1);
+        let command = cargo_test(&paths, &args, &selections()[1].1, None);
         command.get_args().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
     }
 
