@@ -8,7 +8,7 @@ use crate::arch::x86::kernel::fpu::core::flush_thread;
 use crate::arch::x86::kernel::hw_breakpoint::flush_ptrace_hw_breakpoint;
 use crate::arch::x86::lib::usercopy::getname;
 use crate::arch::x86::mm::mmap::{ADDR_NO_RANDOMIZE, arch_pick_mmap_layout};
-use crate::errno::{EACCES, EINVAL, ELOOP, ENOENT, ENOEXEC, Result};
+use crate::errno::{EACCES, EAGAIN, EINVAL, ELOOP, ENOENT, ENOEXEC, Result};
 use crate::fs::binfmt_elf::load_elf_binary;
 use crate::fs::binfmt_script::{self, BUF_SIZE};
 use crate::fs::exec_stack::{ArgStack, STK_LIM, Strings};
@@ -31,6 +31,7 @@ use crate::kernel::signal::state::rlimit;
 use crate::kernel::signal::{action, fatal_signal_pending, force_fatal_sig};
 use crate::kernel::task::{Current, Task, current, pf, tif};
 use crate::kernel::time::posix_timers::{exit_itimers, flush_itimer_signals};
+use crate::kernel::ucount::UcountRlimit;
 use crate::mm::mm_struct::{SUID_DUMP_DISABLE, SUID_DUMP_USER};
 use crate::mm::page_alloc::Page;
 use crate::mm::util::READ_IMPLIES_EXEC;
@@ -359,6 +360,7 @@ impl Request<'_> {
 
 /// The whole of `execve` (`do_execveat_common`, `bprm_execve`).
 fn do_execve(r: &Request<'_>) -> Result {
+    check_nproc(current())?;
     let filename = r.shown_name();
     let mut stack = ArgStack::new(randomizes(current().personality.load(Ordering::Relaxed)))?;
     stack.fill(&filename, r.argv, r.envp)?;
@@ -388,6 +390,18 @@ fn do_execve(r: &Request<'_>) -> Result {
         }
     })?;
     ptrace_event(PTRACE_EVENT_EXEC, old_pid as u64);
+    Ok(())
+}
+
+/// Who has become a user with too many processes runs no program as that user, unless there are fewer
+/// by now (`do_execveat_common`).
+fn check_nproc(cur: Current) -> Result {
+    if cur.pf.load(Ordering::Relaxed) & pf::NPROC_EXCEEDED != 0 {
+        if cur.cred.get().ucounts.is_overlimit(UcountRlimit::Nproc, rlimit(rlimit::NPROC)) {
+            return Err(EAGAIN);
+        }
+        cur.pf.fetch_and(!pf::NPROC_EXCEEDED, Ordering::Relaxed);
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use crate::errno::{ERESTARTNOINTR, Result};
 use crate::fs::exec::SUID_DUMPABLE;
 use crate::kernel::capability::KernelCap;
 use crate::kernel::task::current;
+use crate::kernel::ucount::{UcountRlimit, Ucounts};
 use crate::kernel::wait::WaitQueue;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,6 +27,8 @@ pub struct Cred {
     pub egid: u32,
     pub sgid: u32,
     pub fsgid: u32,
+    /// What the real user has of what is limited by user.
+    pub ucounts: Arc<Ucounts>,
     /// Supplementary groups, in order.
     pub groups: Arc<Vec<u32>>,
     /// `SECBIT_*`.
@@ -43,7 +46,8 @@ impl Cred {
     /// The first process's: root.
     pub fn root() -> Arc<Self> {
         let all = KernelCap::FULL;
-        Arc::new(Self { cap_permitted: all, cap_effective: all, cap_bset: all, ..Self::default() })
+        let ucounts = Ucounts::of(0);
+        Arc::new(Self { cap_permitted: all, cap_effective: all, cap_bset: all, ucounts, ..Self::default() })
     }
     /// Whether capability `cap` (`CAP_*`) is in effect (`cap_capable`).
     #[inline]
@@ -95,11 +99,16 @@ impl Drop for CredGuardHeld<'_> {
 /// The current task acts as `new` from now on.
 pub fn commit_creds(new: Cred) {
     let cur = current();
-    if cur.cred.get().becomes_other(&new) {
+    let old = cur.cred.get();
+    if old.becomes_other(&new) {
         if let Some(mm) = cur.get_mm() {
             mm.set_dumpable(SUID_DUMPABLE.load(Relaxed));
         }
         cur.pdeath_signal.store(0, Relaxed);
+    }
+    if new.uid != old.uid {
+        new.ucounts.inc(UcountRlimit::Nproc, 1);
+        old.ucounts.dec(UcountRlimit::Nproc, 1);
     }
     cur.cred.set(Arc::new(new));
 }

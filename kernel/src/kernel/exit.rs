@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! How tasks end, and how their parents learn of it (Linux 6.1, `kernel/exit.c`).
 //!
-//! Children hang on their parent's thread-group leader; a leader stays a zombie
-//! until the last thread of its group is gone, so it is there as long as the
-//! process is.
+//! Children hang on the thread that made them, and go to another one of its process when it
+//! ends; the process is its thread-group leader, which stays a zombie until the last thread of
+//! its group is gone.
 
 mod relations;
 mod reparent;
+mod slots;
 mod wait;
 
 pub use relations::{
-    ExitState, Relations, delay_group_leader, notified_parent, parent_of, ptrace_reparented, real_parent,
-    replace_leader, tracer_of,
+    ExitState, Relations, adopt, clear_tracer, delay_group_leader, next_child, next_tracee, notified_parent,
+    parent_of, ptrace_reparented, real_parent, replace_leader, set_tracer, tracer_of,
 };
 pub use reparent::set_child_subreaper;
 pub use wait::{sys_wait4, sys_waitid};
@@ -28,6 +29,7 @@ use crate::kernel::sched::schedule;
 use crate::kernel::signal::{begin_group_exit, do_notify_parent, exit_signals};
 use crate::kernel::task::{TASK_DEAD, Task, current};
 use crate::kernel::time::posix_timers::exit_itimers;
+use crate::kernel::ucount::UcountRlimit;
 use crate::locking::{irqs_enabled, local_irq_disable, local_irq_enable};
 use crate::mm::leave_mm;
 use crate::mm::mm_struct::SUID_DUMP_USER;
@@ -105,13 +107,9 @@ fn exit_mm() {
 fn exit_notify(others_live: bool) {
     let cur = current();
     exit_ptrace(cur);
-    if others_live {
-        reparent::leave_children_to_threads();
-    } else {
-        reparent::forget_original_parent();
-        if let Some(leader) = cur.signal.group_leader() {
-            reparent::kill_orphaned_pgrp(&leader, None);
-        }
+    reparent::forget_original_parent();
+    if !others_live && let Some(leader) = cur.signal.group_leader() {
+        reparent::kill_orphaned_pgrp(&leader, None);
     }
     cur.rel.set_exit_state(ExitState::Zombie);
     let me = cur.to_arc();
@@ -156,11 +154,12 @@ pub fn notify_and_maybe_reap(leader: &Arc<Task>) {
 /// Takes a dead task off all lists (`release_task`). When it was the last thread but a
 /// dead leader, the leader's parent hears of it now.
 fn release_task(t: &Arc<Task>) {
+    t.cred.lock().ucounts.dec(UcountRlimit::Nproc, 1);
     let leader = {
         let mut list = TASKLIST.lock();
         list.remove(t.pid());
-        t.rel.abandon(&mut list, t);
-        t.rel.clear_tracer(&mut list, t);
+        relations::abandon(&mut list, t);
+        clear_tracer(&mut list, t);
         if t.is_leader() { None } else { list.find(t.tgid) }
     };
     t.signal.remove_thread(t);

@@ -18,8 +18,9 @@ use crate::fs::file::UnusedFd;
 use crate::fs::fs_struct::current_fs;
 use crate::fs::{FilesStruct, FsStruct};
 use crate::ipc::sem::undo::SysvSem;
+use crate::kernel::capability::capable;
 use crate::kernel::cred::Cred;
-use crate::kernel::exit::Relations;
+use crate::kernel::exit::{Relations, adopt};
 use crate::kernel::futex::TaskFutexes;
 use crate::kernel::pid::pidfd_file;
 use crate::kernel::prctl::Settings;
@@ -28,10 +29,11 @@ use crate::kernel::rseq::{Rseq, rseq_fork};
 use crate::kernel::sched::{SchedEntity, wake_up_new_task};
 use crate::kernel::seccomp::{Seccomp, copy_seccomp};
 use crate::kernel::signal::{
-    Sighand, SignalStruct, TaskSignals, fatal_signal_pending, signal_pending, with_siglock,
+    Sighand, SignalStruct, TaskSignals, fatal_signal_pending, rlimit, signal_pending, with_siglock,
 };
-use crate::kernel::task::{OwnCell, Shared, Task, current, pf, pgd_of, tif};
+use crate::kernel::task::{Current, OwnCell, Shared, Task, current, pf, pgd_of, tif};
 use crate::kernel::time::timekeeping::ktime_get;
+use crate::kernel::ucount::{NprocCharge, UcountRlimit};
 use crate::kernel::wait::WaitQueue;
 use crate::locking::{IrqGuard, IrqLock};
 use crate::mm::Mm;
@@ -42,6 +44,7 @@ use core::hash::{BuildHasherDefault, Hasher};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use hashbrown::{HashMap, HashSet};
 use linux_raw_sys::general as nr;
+use linux_raw_sys::general::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use linux_raw_sys::ptrace::{
     PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE,
 };
@@ -150,10 +153,6 @@ impl TaskList {
                 *entry = t.clone();
             }
         }
-    }
-    /// Whether a process group or a session has this number.
-    fn is_group(&self, id: i32) -> bool {
-        self.has_pgrp(id) || self.by_pid.values().any(|t| t.signal.session() == id)
     }
     /// Whether a task, a process group or a session has this number.
     pub fn is_taken(&mut self, pid: i32) -> bool {
@@ -410,8 +409,26 @@ pub fn user_mode_thread(f: extern "C" fn(u64)) -> Result<Arc<Task>> {
     list.by_pid.insert(pid, t.clone());
     list.attach_pgrp(&t);
     drop(list);
+    t.cred.lock().ucounts.inc(UcountRlimit::Nproc, 1);
     wake_up_new_task(&t);
     Ok(t)
+}
+
+/// One thread more of the current user's, if there may be (`RLIMIT_NPROC`): root has no limit, nor
+/// who may exceed limits.
+fn check_nproc(cur: Current) -> Result<NprocCharge> {
+    let ucounts = cur.cred.lock().ucounts.clone();
+    let charge = NprocCharge::new(ucounts.clone());
+    let limit = cur.signal.rlimit_cur(rlimit::NPROC);
+    if ucounts.is_overlimit(UcountRlimit::Nproc, limit)
+        && cur.cred.lock().uid != 0
+        && !capable(CAP_SYS_RESOURCE)
+        && !capable(CAP_SYS_ADMIN)
+    {
+        return Err(EAGAIN);
+    }
+    cur.pf.fetch_and(!pf::NPROC_EXCEEDED, Ordering::Relaxed);
+    Ok(charge)
 }
 
 /// Copies the current task as `args` say; the copy is not running yet (`copy_process`).
@@ -424,7 +441,8 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     if args.has(nr::CLONE_SETTLS) && !in_compat_syscall() && args.tls >= TASK_SIZE_MAX as u64 {
         return Err(EPERM);
     }
-    crate::kernel::sys::check_nproc(&cur)?;
+    let parent_pf = cur.pf.load(Ordering::Relaxed);
+    let nproc = check_nproc(cur)?;
     if TASKLIST.lock().len() as i64 >= i64::from(MAX_THREADS.load(Ordering::Relaxed)) {
         return Err(EAGAIN);
     }
@@ -480,7 +498,7 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
     t.settings.inherit(&cur.settings);
     t.no_new_privs.store(cur.no_new_privs.load(Ordering::Relaxed), Ordering::Relaxed);
     t.set_flag(cur.flags.load(Ordering::Relaxed) & tif::INHERITED);
-    t.pf.fetch_or(cur.pf.load(Ordering::Relaxed) & pf::RANDOMIZE, Ordering::Relaxed);
+    t.pf.fetch_or(parent_pf & (pf::RANDOMIZE | pf::NPROC_EXCEEDED), Ordering::Relaxed);
     if !args.has(nr::CLONE_VM) {
         rseq_fork(&cur, &t);
     }
@@ -495,6 +513,7 @@ fn copy_process(args: &CloneArgs, trace: bool) -> Result<Arc<Task>> {
         drop(list);
         return Err(EINTR);
     }
+    nproc.keep();
     ptrace_init_task(&mut list, &t, trace);
     drop(list);
     if let Some(fd) = pidfd {
@@ -544,11 +563,8 @@ fn link(list: &mut TaskListGuard<'_>, t: &Arc<Task>, args: &CloneArgs) -> bool {
         list.attach_pgrp(t);
         t.rel.set_exit_signal(sig);
         t.rel.set_parent_execs(execs);
-        if let Some(m) = maker {
-            t.rel.set_maker(list, &m);
-        }
         if let Some(p) = parent {
-            t.rel.adopt(list, &p, t);
+            adopt(list, &p, maker.as_ref().unwrap_or(&p), t);
         }
     } else {
         t.rel.set_exit_signal(-1);

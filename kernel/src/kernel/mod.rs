@@ -32,6 +32,7 @@ pub mod syscall_user_dispatch;
 pub mod task;
 pub mod time;
 pub mod trace;
+pub mod ucount;
 pub mod uid16;
 pub mod unshare;
 pub mod wait;

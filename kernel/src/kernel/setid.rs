@@ -5,10 +5,13 @@ use crate::arch::x86::lib::usercopy::{copy_from_user, copy_to_user, put_user};
 use crate::errno::{EINVAL, EPERM, Result};
 use crate::kernel::capability::capable;
 use crate::kernel::cred::{Cred, commit_creds};
-use crate::kernel::task::current;
+use crate::kernel::signal::state::rlimit;
+use crate::kernel::task::{current, pf};
+use crate::kernel::ucount::{UcountRlimit, Ucounts};
 use crate::mm::util::kvcalloc;
 use crate::security::commoncap::{cap_fix_setfsuid, cap_fix_setuid};
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
 use linux_raw_sys::general::{CAP_SETGID, CAP_SETUID};
 use zerocopy::IntoBytes;
 
@@ -55,10 +58,27 @@ impl Kind {
         let old = current().cred.get();
         let mut new = self.with_ids(&old, rule(self.ids(&old), self.privileged(&old))?);
         if self == Self::User {
+            set_user(&mut new, &old);
             cap_fix_setuid(&mut new, &old);
         }
         commit_creds(new);
         Ok(0)
+    }
+}
+
+/// Whose processes are counted follows the real user. A user who has too many already gets this one
+/// all the same, for programs do not expect `setuid` to fail, but no `execve` while that is so
+/// (`set_cred_ucounts`, `flag_nproc_exceeded`).
+fn set_user(new: &mut Cred, old: &Cred) {
+    if new.uid == old.uid {
+        return;
+    }
+    new.ucounts = Ucounts::of(new.uid);
+    let cur = current();
+    if new.uid != 0 && new.ucounts.is_overlimit(UcountRlimit::Nproc, rlimit(rlimit::NPROC)) {
+        cur.pf.fetch_or(pf::NPROC_EXCEEDED, Relaxed);
+    } else {
+        cur.pf.fetch_and(!pf::NPROC_EXCEEDED, Relaxed);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::arch::x86::lib::usercopy::{
     TASK_SIZE_MAX, copy_from_user, copy_to_user, get_user, put_user, strncpy_from_user_cut,
 };
 use crate::arch::x86::mm::mpx::{mpx_disable_management, mpx_enable_management};
-use crate::errno::{EACCES, EAGAIN, EFAULT, EINVAL, ENODEV, EPERM, ESRCH, Result};
+use crate::errno::{EACCES, EFAULT, EINVAL, ENODEV, EPERM, ESRCH, Result};
 use crate::fs::proc::file::PollEvents;
 use crate::fs::proc::meminfo::file_pages;
 use crate::kernel::capability::capable;
@@ -67,19 +67,6 @@ pub fn hostname() -> arrayvec::ArrayVec<u8, 65> {
 /// The domain name.
 pub fn domainname() -> arrayvec::ArrayVec<u8, 65> {
     uts_name(1)
-}
-
-/// `RLIMIT_NPROC`: root may always fork; others while they have fewer threads, or may
-/// exceed their limits.
-pub fn check_nproc(cur: &Task) -> Result {
-    let uid = cur.cred.get().uid;
-    if uid == 0 {
-        return Ok(());
-    }
-    let limit = cur.signal.rlimit_cur(rlimit::NPROC);
-    let count = TASKLIST.lock().iter().filter(|t| t.cred.lock().uid == uid).count() as u64;
-    let exceeds = count >= limit && !capable(CAP_SYS_RESOURCE) && !capable(CAP_SYS_ADMIN);
-    if exceeds { Err(EAGAIN) } else { Ok(()) }
 }
 
 /// What the system is called: its name, the node's, release, version, machine, domain.
@@ -223,8 +210,7 @@ pub fn sys_setsid() -> Result<usize> {
     }
     sig.led.store(true, Relaxed);
     sig.leader.store(1, Relaxed);
-    sig.session.store(cur.tgid, Relaxed);
-    list.change_pgrp(&cur, cur.tgid);
+    list.change_pgrp(&cur, cur.tgid, cur.tgid);
     sig.tty.store(0, Relaxed);
     Ok(cur.tgid as usize)
 }
@@ -265,7 +251,7 @@ pub fn sys_setpgid(pid: i32, pgid: i32) -> Result<usize> {
     if pgid == t.tgid {
         t.signal.led.store(true, Relaxed);
     }
-    list.change_pgrp(&t, pgid);
+    list.change_pgrp(&t, session, pgid);
     Ok(0)
 }
 

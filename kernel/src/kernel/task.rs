@@ -91,6 +91,8 @@ pub mod pf {
     pub const FORKNOEXEC: u32 = 0x40;
     pub const SIGNALED: u32 = 0x400;
     pub const DUMPCORE: u32 = 0x200;
+    /// It became a user who has more processes than the limit allows.
+    pub const NPROC_EXCEEDED: u32 = 0x1000;
     pub const POSTCOREDUMP: u32 = 0x8;
     pub const KTHREAD: u32 = 0x0020_0000;
     pub const RANDOMIZE: u32 = 0x0040_0000;

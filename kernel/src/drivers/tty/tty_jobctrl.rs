@@ -20,7 +20,7 @@ use linux_raw_sys::general::{
 
 /// Nobody of the session has a terminal any more (`session_clear_tty`).
 fn session_clear_tty(session: i32) {
-    for t in TASKLIST.lock().iter().filter(|t| t.signal.session() == session) {
+    for t in TASKLIST.lock().session_members(session) {
         t.signal.tty.store(0, Relaxed);
     }
 }

@@ -9,11 +9,11 @@ use crate::kernel::exit::tracer_of;
 use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
 use crate::kernel::rusage::Rusage;
 use crate::kernel::signal::action::SIG_IGN;
-use crate::kernel::signal::pending::user_sigpending;
 use crate::kernel::signal::{rlimit, with_siglock};
 use crate::kernel::task::{
     TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_STOPPED, TASK_TRACED, TASK_UNINTERRUPTIBLE, Task, pf,
 };
+use crate::kernel::ucount::UcountRlimit;
 use crate::mm::mm_struct::Layout;
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
 use core::sync::atomic::Ordering::Relaxed;
@@ -159,7 +159,12 @@ pub fn status(t: &Task, o: &mut SeqFile) -> Result {
         writeln!(o, "CoreDumping:\t{}\nTHP_enabled:\t0", u8::from(dumping));
     }
     writeln!(o, "Threads:\t{}", t.signal.nr_threads.load(Relaxed));
-    writeln!(o, "SigQ:\t{}/{}", user_sigpending(c.uid), t.signal.rlimit_cur(rlimit::SIGPENDING));
+    writeln!(
+        o,
+        "SigQ:\t{}/{}",
+        c.ucounts.get(UcountRlimit::Sigpending),
+        t.signal.rlimit_cur(rlimit::SIGPENDING)
+    );
     let pending = [t.sig.pending.set().0, t.signal.shared_pending.set().0];
     writeln!(
         o,

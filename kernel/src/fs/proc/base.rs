@@ -19,7 +19,8 @@ use crate::fs::namespace::MOUNT_EVENTS;
 use crate::fs::proc_namespace;
 use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::SuperBlock;
-use crate::kernel::fork::{TASKLIST, find_task, for_each_process};
+use crate::kernel::exit::next_child;
+use crate::kernel::fork::{find_task, for_each_process};
 use crate::kernel::ptrace::{PtraceMode, ptrace_may_access};
 use crate::kernel::task::{TASK_RUNNING, Task, current};
 use crate::mm::Mm;
@@ -360,15 +361,10 @@ fn personality(t: &Task, o: &mut SeqFile) -> Result {
 
 /// The children that a thread has made (Linux 6.1, `fs/proc/array.c`, `children_seq_show`).
 fn children(t: &Task, o: &mut SeqFile) -> Result {
-    let leader = find_task(t.tgid).ok_or(ESRCH)?;
-    for n in 0.. {
-        let mut list = TASKLIST.lock();
-        let Some(child) = leader.rel.nth_child(&mut list, n) else { break };
-        let made = child.rel.made_by(&mut list, t);
-        drop(list);
-        if made {
-            write!(o, "{} ", child.pid());
-        }
+    let mut from = 0;
+    while let Some((place, child)) = next_child(t, from) {
+        write!(o, "{} ", child.pid());
+        from = place + 1;
     }
     Ok(())
 }

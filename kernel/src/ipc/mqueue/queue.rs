@@ -15,6 +15,7 @@ use crate::kernel::signal::state::rlimit;
 use crate::kernel::signal::{PidType, SignalStruct, rlimit as r, signal_pending};
 use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, Task, current};
 use crate::kernel::time::hrtimer::ClockBase;
+use crate::kernel::ucount::{UcountRlimit, Ucounts};
 use crate::kernel::wait::{WaitQueue, schedule_hrtimeout_on};
 use crate::locking::SpinLock;
 use crate::mm::util::try_push;
@@ -48,8 +49,6 @@ const SI_MESGQ: i32 = -3;
 
 /// Queues that there are.
 static QUEUES: AtomicUsize = AtomicUsize::new(0);
-/// Bytes that the queues of each user may need.
-static CHARGED: SpinLock<BTreeMap<u32, usize>> = SpinLock::new(BTreeMap::new());
 
 /// A message.
 pub struct Msg {
@@ -229,8 +228,9 @@ impl Attr {
 pub struct Queue {
     /// Its limits.
     pub attr: Attr,
-    uid: u32,
-    charged: usize,
+    /// Whose account has the bytes that it may need.
+    user: Arc<Ucounts>,
+    charged: u64,
     state: SpinLock<State>,
     /// Who polls.
     pub wait: Arc<WaitQueue>,
@@ -248,17 +248,14 @@ impl Queue {
         let attr = Attr::new(words)?;
         let bytes = attr.bytes()?;
         room()?;
-        let uid = current().cred.get().uid;
-        let mut charged = CHARGED.lock();
-        let all = charged.get(&uid).copied().unwrap_or(0).saturating_add(bytes);
-        if all as u64 > rlimit(r::MSGQUEUE) {
+        let user = current().cred.get().ucounts.clone();
+        if user.inc(UcountRlimit::Msgqueue, bytes as u64) > rlimit(r::MSGQUEUE) {
+            user.dec(UcountRlimit::Msgqueue, bytes as u64);
             return Err(EMFILE);
         }
-        charged.insert(uid, all);
-        drop(charged);
         QUEUES.fetch_add(1, Relaxed);
         let (state, wait) = (SpinLock::new(State::default()), Arc::default());
-        Ok(Arc::new(Self { attr, uid, charged: bytes, state, wait }))
+        Ok(Arc::new(Self { attr, user, charged: bytes as u64, state, wait }))
     }
 
     /// How many messages are in it.
@@ -380,13 +377,7 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         QUEUES.fetch_sub(1, Relaxed);
-        let mut charged = CHARGED.lock();
-        let left = charged.get(&self.uid).copied().unwrap_or(0).saturating_sub(self.charged);
-        if left == 0 {
-            charged.remove(&self.uid);
-        } else {
-            charged.insert(self.uid, left);
-        }
+        self.user.dec(UcountRlimit::Msgqueue, self.charged);
     }
 }
 

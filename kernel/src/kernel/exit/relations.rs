@@ -2,14 +2,14 @@
 //! Who is whose parent, and whose tracer.
 //!
 //! In Linux a task has two parents: the `real_parent` that made it, and the `parent` that
-//! hears of it, which is the tracer while there is one. Here the first is
-//! [`Relations::parent`], the second [`notified_parent`].
+//! hears of it, which is the tracer while there is one. Here the first is the thread
+//! [`Relations::maker`] of the process [`Relations::parent`], the second [`notified_parent`].
+//! Children are on the list of the thread that made them.
 
+use super::slots::Slots;
 use super::{TASKLIST, TaskListGuard};
 use crate::kernel::task::Task;
-use crate::mm::util::push_reserved;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
 
@@ -30,9 +30,53 @@ struct Links {
     parent: Option<Weak<Task>>,
     /// The thread of the parent that made the task: `PTRACE_TRACEME` makes it the tracer.
     maker: Option<Weak<Task>>,
-    children: Vec<Arc<Task>>,
+    /// The task's place among the maker's children.
+    place: usize,
+    children: Kin,
     tracer: Option<Weak<Task>>,
-    tracees: Vec<Arc<Task>>,
+    /// Its place among the tracer's tracees.
+    traced_place: usize,
+    tracees: Kin,
+}
+
+/// Tasks that hang on another.
+pub(super) type Kin = Slots<Arc<Task>>;
+
+/// The children, and a child's place among them; or the same of tracees.
+struct Side {
+    kin: fn(&mut Links) -> &mut Kin,
+    place: fn(&mut Links) -> &mut usize,
+}
+
+const CHILDREN: Side = Side { kin: |l| &mut l.children, place: |l| &mut l.place };
+const TRACEES: Side = Side { kin: |l| &mut l.tracees, place: |l| &mut l.traced_place };
+
+impl Side {
+    #[inline(always)]
+    fn add(&self, list: &mut TaskListGuard<'_>, of: &Task, t: &Arc<Task>) {
+        let place = (self.kin)(of.rel.links(list)).push(t.clone());
+        *(self.place)(t.rel.links(list)) = place;
+    }
+    #[inline(always)]
+    fn remove(&self, list: &mut TaskListGuard<'_>, of: &Task, t: &Task) {
+        let place = *(self.place)(t.rel.links(list));
+        let kin = (self.kin)(of.rel.links(list));
+        let is_there = kin.get_mut(place).is_some_and(|x| core::ptr::eq(Arc::as_ptr(x), t));
+        let gone = if is_there { kin.remove(place) } else { None };
+        if kin.is_sparse() {
+            self.close_ranks(list, of);
+        }
+        drop(gone);
+    }
+    #[cold]
+    fn close_ranks(&self, list: &mut TaskListGuard<'_>, of: &Task) {
+        let mut kin = core::mem::take((self.kin)(of.rel.links(list)));
+        kin.close_ranks(|t, place| *(self.place)(t.rel.links(list)) = place);
+        *(self.kin)(of.rel.links(list)) = kin;
+    }
+    fn next(&self, list: &mut TaskListGuard<'_>, of: &Task, from: usize) -> Option<(usize, Arc<Task>)> {
+        (self.kin)(of.rel.links(list)).next(from).map(|(place, t)| (place, t.clone()))
+    }
 }
 
 /// A task's parent and children, its tracer and tracees, under the task list's lock.
@@ -66,55 +110,14 @@ impl Relations {
     pub fn maker(&self, list: &mut TaskListGuard<'_>) -> Option<Arc<Task>> {
         self.links(list).maker.as_ref().and_then(Weak::upgrade)
     }
-    /// Notes which thread made the task.
-    pub fn set_maker(&self, list: &mut TaskListGuard<'_>, maker: &Arc<Task>) {
-        self.links(list).maker = Some(Arc::downgrade(maker));
-    }
-    /// Whether this thread made the task.
-    pub fn made_by(&self, list: &mut TaskListGuard<'_>, maker: &Task) -> bool {
-        self.links(list).maker.as_ref().is_some_and(|m| core::ptr::eq(m.as_ptr(), maker))
-    }
-    /// The child with this index.
-    pub fn nth_child(&self, list: &mut TaskListGuard<'_>, n: usize) -> Option<Arc<Task>> {
-        self.links(list).children.get(n).cloned()
-    }
-    /// Takes all children away.
-    pub(super) fn take_children(&self, list: &mut TaskListGuard<'_>) -> Vec<Arc<Task>> {
+    /// Takes all children of the thread away.
+    pub(super) fn take_children(&self, list: &mut TaskListGuard<'_>) -> Kin {
         core::mem::take(&mut self.links(list).children)
-    }
-    /// Makes `child`, whose relations these are, a child of `parent`.
-    pub fn adopt(&self, list: &mut TaskListGuard<'_>, parent: &Arc<Task>, child: &Arc<Task>) {
-        self.links(list).parent = Some(Arc::downgrade(parent));
-        child.signal.ppid.store(parent.tgid, Relaxed);
-        push_reserved(&mut parent.rel.links(list).children, child.clone());
-    }
-    /// Takes `child`, whose relations these are, from its parent.
-    pub(super) fn abandon(&self, list: &mut TaskListGuard<'_>, child: &Arc<Task>) {
-        if let Some(p) = self.parent(list) {
-            p.rel.links(list).children.retain(|c| !Arc::ptr_eq(c, child));
-        }
     }
 
     /// The thread that traces the task.
     pub fn tracer(&self, list: &mut TaskListGuard<'_>) -> Option<Arc<Task>> {
         self.links(list).tracer.as_ref().and_then(Weak::upgrade)
-    }
-    /// The tracee with this index.
-    pub fn nth_tracee(&self, list: &mut TaskListGuard<'_>, n: usize) -> Option<Arc<Task>> {
-        self.links(list).tracees.get(n).cloned()
-    }
-    /// `tracer` begins to trace `child`, whose relations these are.
-    pub fn set_tracer(&self, list: &mut TaskListGuard<'_>, tracer: &Arc<Task>, child: &Arc<Task>) {
-        self.links(list).tracer = Some(Arc::downgrade(tracer));
-        push_reserved(&mut tracer.rel.links(list).tracees, child.clone());
-    }
-    /// Nobody traces `child`, whose relations these are, any more.
-    pub fn clear_tracer(&self, list: &mut TaskListGuard<'_>, child: &Arc<Task>) {
-        let tracer = self.tracer(list);
-        self.links(list).tracer = None;
-        if let Some(t) = tracer {
-            t.rel.links(list).tracees.retain(|c| !Arc::ptr_eq(c, child));
-        }
     }
 
     /// The signal its parent gets when it dies; -1 for a thread that is not the leader.
@@ -155,21 +158,72 @@ impl Relations {
     }
 }
 
-/// `thread` takes the place of `leader` in the family: parent and children.
+/// `child` is now one of `thread`'s, of the process that `parent` leads.
+pub fn adopt(list: &mut TaskListGuard<'_>, parent: &Arc<Task>, thread: &Arc<Task>, child: &Arc<Task>) {
+    let links = child.rel.links(list);
+    links.parent = Some(Arc::downgrade(parent));
+    links.maker = Some(Arc::downgrade(thread));
+    child.signal.ppid.store(parent.tgid, Relaxed);
+    CHILDREN.add(list, thread, child);
+}
+
+/// Another thread of the same process has the child from now on.
+pub(super) fn hand_over(list: &mut TaskListGuard<'_>, heir: &Arc<Task>, child: &Arc<Task>) {
+    child.rel.links(list).maker = Some(Arc::downgrade(heir));
+    CHILDREN.add(list, heir, child);
+}
+
+/// Takes a child from the thread that has it.
+pub(super) fn abandon(list: &mut TaskListGuard<'_>, child: &Task) {
+    if let Some(maker) = child.rel.maker(list) {
+        CHILDREN.remove(list, &maker, child);
+    }
+}
+
+/// The first of a thread's children that is in this place or behind it, and its place.
+pub fn next_child(t: &Task, from: usize) -> Option<(usize, Arc<Task>)> {
+    CHILDREN.next(&mut TASKLIST.lock(), t, from)
+}
+
+/// The same of those that it traces.
+pub fn next_tracee(t: &Task, from: usize) -> Option<(usize, Arc<Task>)> {
+    TRACEES.next(&mut TASKLIST.lock(), t, from)
+}
+
+/// `tracer` begins to trace `child`.
+pub fn set_tracer(list: &mut TaskListGuard<'_>, tracer: &Arc<Task>, child: &Arc<Task>) {
+    child.rel.links(list).tracer = Some(Arc::downgrade(tracer));
+    TRACEES.add(list, tracer, child);
+}
+
+/// Nobody traces `child` any more.
+pub fn clear_tracer(list: &mut TaskListGuard<'_>, child: &Task) {
+    let tracer = child.rel.tracer(list);
+    child.rel.links(list).tracer = None;
+    if let Some(t) = tracer {
+        TRACEES.remove(list, &t, child);
+    }
+}
+
+/// `thread` takes the place of `leader` in the family: parent and children. It has the children of
+/// all other threads already, which are dead.
 pub fn replace_leader(list: &mut TaskListGuard<'_>, leader: &Arc<Task>, thread: &Arc<Task>) {
-    let children = leader.rel.take_children(list);
-    for c in &children {
+    for c in leader.rel.take_children(list).iter() {
+        hand_over(list, thread, c);
+    }
+    let children = core::mem::take(&mut thread.rel.links(list).children);
+    for c in children.iter() {
         c.rel.links(list).parent = Some(Arc::downgrade(thread));
     }
-    let maker = leader.rel.links(list).maker.take();
-    let parent = leader.rel.links(list).parent.take();
-    if let Some(p) = parent.as_ref().and_then(Weak::upgrade) {
-        for c in p.rel.links(list).children.iter_mut().filter(|c| Arc::ptr_eq(c, leader)) {
-            *c = thread.clone();
-        }
+    let links = leader.rel.links(list);
+    let (maker, parent, place) = (links.maker.take(), links.parent.take(), links.place);
+    if let Some(m) = maker.as_ref().and_then(Weak::upgrade)
+        && let Some(own) = m.rel.links(list).children.get_mut(place).filter(|c| Arc::ptr_eq(c, leader))
+    {
+        *own = thread.clone();
     }
     let links = thread.rel.links(list);
-    (links.children, links.maker, links.parent) = (children, maker, parent);
+    (links.children, links.maker, links.parent, links.place) = (children, maker, parent, place);
 }
 
 /// The parent process's leader (`real_parent`).

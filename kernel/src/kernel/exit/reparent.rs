@@ -3,7 +3,8 @@
 //! their last parent with it (Linux 6.1, `kernel/exit.c`, `forget_original_parent`,
 //! `kill_orphaned_pgrp`).
 
-use super::{Relations, TASKLIST, TaskListGuard, notify_and_maybe_reap, parent_of};
+use super::relations::hand_over;
+use super::{TASKLIST, TaskListGuard, adopt, notify_and_maybe_reap, parent_of, real_parent};
 use crate::kernel::signal::kill::{check_kill_permission, will_become_orphaned_pgrp};
 use crate::kernel::signal::state::signal_flags;
 use crate::kernel::signal::{PidType, SendInfo, kill_pgrp, send};
@@ -30,7 +31,7 @@ fn alive_thread(t: &Task) -> Option<Arc<Task>> {
 /// Whose children those of `me` become: its nearest ancestor's that wants them, else the
 /// first process's (`find_new_reaper`).
 fn find_new_reaper(list: &mut TaskListGuard<'_>, me: &Task) -> Option<Arc<Task>> {
-    let mut ancestor = if SUBREAPERS.load(Relaxed) { me.rel.parent(list) } else { None };
+    let mut ancestor = if SUBREAPERS.load(Relaxed) { real_parent(list, me) } else { None };
     while let Some(a) = ancestor.filter(|a| !a.is_global_init()) {
         if a.signal.is_child_subreaper.load(Relaxed) && alive_thread(&a).is_some() {
             return Some(a);
@@ -40,28 +41,33 @@ fn find_new_reaper(list: &mut TaskListGuard<'_>, me: &Task) -> Option<Arc<Task>>
     list.find(1)
 }
 
-/// Gives the current process's children to another one.
+/// Gives the current thread's children to another one of its process, or to another process when it
+/// has none that goes on.
 pub(super) fn forget_original_parent() {
+    let cur = current();
     let mut list = TASKLIST.lock();
-    let Some(me) = list.find(current().tgid) else { return };
-    let children = me.rel.take_children(&mut list);
+    let children = cur.rel.take_children(&mut list);
     if children.is_empty() {
         return;
     }
-    let Some(reaper) = find_new_reaper(&mut list, &me) else { return };
+    if let Some(heir) = alive_thread(&cur) {
+        children.iter().for_each(|c| hand_over(&mut list, &heir, c));
+        drop(list);
+        return children.iter().for_each(signal_parent_death);
+    }
+    let Some(reaper) = find_new_reaper(&mut list, &cur) else { return };
     let thread = alive_thread(&reaper);
-    for c in &children {
-        Relations::adopt(&c.rel, &mut list, &reaper, c);
-        c.rel.set_maker(&mut list, thread.as_ref().unwrap_or(&reaper));
+    for c in children.iter() {
+        adopt(&mut list, &reaper, thread.as_ref().unwrap_or(&reaper), c);
         c.rel.set_exit_signal(nr::SIGCHLD as i32);
     }
     drop(list);
-    for c in children {
-        signal_parent_death(&c);
+    for c in children.iter() {
+        signal_parent_death(c);
         if !c.ptrace.traced() && c.rel.is_zombie() && c.signal.thread_group_empty() {
-            notify_and_maybe_reap(&c);
+            notify_and_maybe_reap(c);
         }
-        kill_orphaned_pgrp(&c, Some(&me));
+        kill_orphaned_pgrp(c, Some(&cur));
     }
 }
 
@@ -72,22 +78,6 @@ fn signal_parent_death(c: &Arc<Task>) {
         let sig = t.pdeath_signal.load(Relaxed) as i32;
         if sig != 0 && check_kill_permission(sig, SendInfo::NoInfo, &t).is_ok() {
             let _ = send::do_send_sig_info(sig, SendInfo::NoInfo, &t, PidType::Tgid);
-        }
-    }
-}
-
-/// The current thread ends, and others of its process go on: one of them is now the parent of
-/// the children that it has made (`find_new_reaper`, `find_alive_thread`).
-pub(super) fn leave_children_to_threads() {
-    let cur = current();
-    let Some(leader) = TASKLIST.lock().find(cur.tgid) else { return };
-    let alive = |t: &&Arc<Task>| !cur.is(t) && t.pf.load(Relaxed) & pf::EXITING == 0;
-    let Some(heir) = cur.signal.threads.with_irqs_off(|v| v.iter().find(alive).cloned()) else { return };
-    let child = |i| leader.rel.nth_child(&mut TASKLIST.lock(), i);
-    for c in (0..).map_while(child) {
-        if c.rel.made_by(&mut TASKLIST.lock(), &cur) {
-            c.rel.set_maker(&mut TASKLIST.lock(), &heir);
-            signal_parent_death(&c);
         }
     }
 }

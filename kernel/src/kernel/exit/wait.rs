@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Waiting for children and tracees (Linux 6.1, `kernel/exit.c`, `do_wait`).
 
-use super::{ExitState, TASKLIST, bury, delay_group_leader, notify_and_maybe_reap, ptrace_reparented};
+use super::{
+    ExitState, bury, delay_group_leader, next_child, next_tracee, notify_and_maybe_reap, ptrace_reparented,
+};
 use crate::arch::x86::ia32::in_compat_syscall;
 use crate::arch::x86::lib::usercopy::{access_ok, put_user};
 use crate::errno::{EAGAIN, ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH, Result};
@@ -37,9 +39,14 @@ struct Found {
     rusage: Rusage,
 }
 
-/// What `nth` gives for 0, 1 and so on.
-fn each(nth: impl Fn(usize) -> Option<Arc<Task>>) -> impl Iterator<Item = Arc<Task>> {
-    (0..).map_while(nth)
+/// One after the other: `next` gives the first at or behind a place, and its place.
+fn each(next: impl Fn(usize) -> Option<(usize, Arc<Task>)>) -> impl Iterator<Item = Arc<Task>> {
+    let mut from = 0;
+    core::iter::from_fn(move || {
+        let (place, t) = next(from)?;
+        from = place + 1;
+        Some(t)
+    })
 }
 
 struct WaitOpts {
@@ -67,36 +74,30 @@ impl WaitOpts {
     /// whether there is anybody to wait for (`__do_wait`).
     fn scan(&self) -> Result<Option<Found>> {
         let cur = current();
-        let leader = TASKLIST.lock().find(cur.tgid).ok_or(ECHILD)?;
         let mut any = false;
         let found = if self.has(nr::__WNOTHREAD) || cur.signal.thread_group_empty() {
-            self.scan_thread(&leader, &cur, &mut any)
+            self.scan_thread(&cur, &mut any)
         } else {
-            self.scan_threads(&leader, &mut any)
+            self.scan_threads(&mut any)
         };
         if found.is_some() || any { Ok(found) } else { Err(ECHILD) }
     }
 
-    fn scan_threads(&self, leader: &Task, any: &mut bool) -> Option<Found> {
+    fn scan_threads(&self, any: &mut bool) -> Option<Found> {
         let threads = &current().signal.threads;
         let (n, own) =
             threads.with_irqs_off(|v| (v.len(), v.iter().position(|t| current().is(t)).unwrap_or(0)));
         (0..n).find_map(|i| {
             let t = threads.with_irqs_off(|v| v.get((own + i) % n).cloned())?;
-            self.scan_thread(leader, &t, any)
+            self.scan_thread(&t, any)
         })
     }
 
-    /// Looks at the children of one thread, which hang on its leader, and at its tracees
-    /// (`do_wait_thread`, `ptrace_do_wait`).
-    fn scan_thread(&self, leader: &Task, t: &Task, any: &mut bool) -> Option<Found> {
-        let alone = t.signal.thread_group_empty();
-        let own = |c: &Task| alone || c.rel.made_by(&mut TASKLIST.lock(), t);
-        each(|i| leader.rel.nth_child(&mut TASKLIST.lock(), i))
-            .find_map(|c| if own(&c) { self.look_at(&c, false, any) } else { None })
-            .or_else(|| {
-                each(|i| t.rel.nth_tracee(&mut TASKLIST.lock(), i)).find_map(|c| self.look_at(&c, true, any))
-            })
+    /// Looks at the children of one thread, and at its tracees (`do_wait_thread`, `ptrace_do_wait`).
+    fn scan_thread(&self, t: &Task, any: &mut bool) -> Option<Found> {
+        each(|from| next_child(t, from))
+            .find_map(|c| self.look_at(&c, false, any))
+            .or_else(|| each(|from| next_tracee(t, from)).find_map(|c| self.look_at(&c, true, any)))
     }
 
     /// What there is to say of `t`, if it is asked for; `any` says whether there will be something.

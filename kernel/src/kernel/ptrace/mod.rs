@@ -28,7 +28,9 @@ pub use stop::{
 use crate::arch::x86::kernel::step::user_disable_single_step;
 use crate::errno::{EIO, EPERM, Result};
 use crate::kernel::cred::Cred;
-use crate::kernel::exit::{ExitState, bury, notify_and_maybe_reap, parent_of};
+use crate::kernel::exit::{
+    ExitState, bury, clear_tracer, next_tracee, notify_and_maybe_reap, parent_of, set_tracer,
+};
 use crate::kernel::fork::{TASKLIST, TaskListGuard};
 use crate::kernel::sched::{schedule, try_to_wake_up};
 use crate::kernel::signal::jobctl::{clear_jobctl_pending, set_jobctl_pending};
@@ -172,7 +174,7 @@ fn link(
 ) {
     t.ptrace.flags.store(flags, Relaxed);
     *t.ptrace.tracer_cred.lock() = cred;
-    t.rel.set_tracer(list, tracer, t);
+    set_tracer(list, tracer, t);
 }
 
 /// Tells a tracee to look at its job control bits (`ptrace_signal_wake_up`).
@@ -195,7 +197,7 @@ pub(in crate::kernel) fn ptrace_trap_notify(l: &Siglock, t: &Arc<Task>) {
 /// Nobody traces `t` any more: it goes on, or stops with its group (`__ptrace_unlink`).
 pub fn ptrace_unlink(t: &Arc<Task>) {
     t.clear_flag(tif::SYSCALL_TRACE | tif::SYSCALL_EMU);
-    t.rel.clear_tracer(&mut TASKLIST.lock(), t);
+    clear_tracer(&mut TASKLIST.lock(), t);
     drop(t.ptrace.tracer_cred.lock().take());
     with_siglock(t, |l| {
         t.ptrace.flags.store(0, Relaxed);
@@ -240,8 +242,7 @@ fn detach(t: &Arc<Task>) {
 /// The current thread ends: its tracees are free, or die with it.
 pub fn exit_ptrace(cur: Current) {
     // Each is taken off the list.
-    let first = || cur.rel.nth_tracee(&mut TASKLIST.lock(), 0);
-    while let Some(t) = first() {
+    while let Some((_, t)) = next_tracee(&cur, 0) {
         if t.ptrace.flags() & pt::EXITKILL != 0 {
             let _ = send::do_send_sig_info(SIGKILL, SendInfo::Priv, &t, PidType::Tgid);
         }

@@ -15,66 +15,23 @@ use super::sigset::{SYNCHRONOUS, SigSet, next_signal};
 use super::{SigCell, Siglock};
 use crate::errno::{EAGAIN, Result};
 use crate::kernel::time::posix_timers::KItimer;
-use crate::locking::IrqLock;
-use alloc::collections::{BTreeMap, VecDeque};
+use crate::kernel::ucount::{UcountRlimit, Ucounts};
+use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
-
-/// Signals queued for user 0, who sends most of them here.
-static ROOT_PENDING: AtomicU32 = AtomicU32::new(0);
-/// Signals queued for each other user.
-static USER_PENDING: IrqLock<BTreeMap<u32, u32>> = IrqLock::new(BTreeMap::new());
-
-/// Counts one more queued signal for `uid`, and returns how many there are then.
-#[inline]
-fn charge(uid: u32) -> u32 {
-    if uid == 0 { ROOT_PENDING.fetch_add(1, Relaxed) + 1 } else { charge_other(uid) }
-}
-
-fn charge_other(uid: u32) -> u32 {
-    let mut users = USER_PENDING.lock();
-    let n = users.entry(uid).or_insert(0);
-    *n += 1;
-    *n
-}
-
-/// Takes one queued signal off `uid`'s account.
-#[inline]
-fn uncharge(uid: u32) {
-    if uid == 0 {
-        ROOT_PENDING.fetch_sub(1, Relaxed);
-    } else {
-        uncharge_other(uid);
-    }
-}
-
-fn uncharge_other(uid: u32) {
-    let mut users = USER_PENDING.lock();
-    if let Some(n) = users.get_mut(&uid) {
-        *n -= 1;
-        if *n == 0 {
-            users.remove(&uid);
-        }
-    }
-}
-
-/// How many signals are queued for `uid` (`SigQ` in `/proc/PID/status`).
-pub fn user_sigpending(uid: u32) -> u32 {
-    if uid == 0 { ROOT_PENDING.load(Relaxed) } else { USER_PENDING.lock().get(&uid).copied().unwrap_or(0) }
-}
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 
 /// One entry on a user's account, until it is dropped.
 pub struct Charge {
-    uid: u32,
+    user: Arc<Ucounts>,
 }
 
 impl Charge {
     /// Fails at the user's limit.
     #[inline]
     pub fn new(sig: i32, limit: QueueLimit) -> Option<Self> {
-        let count = charge(limit.uid);
-        let c = Self { uid: limit.uid };
-        if !limit.override_rlimit && u64::from(count) > limit.limit {
+        let count = limit.user.inc(UcountRlimit::Sigpending, 1);
+        let c = Self { user: limit.user };
+        if !limit.override_rlimit && count > limit.limit {
             print_dropped_signal(sig);
             return None;
         }
@@ -85,7 +42,7 @@ impl Charge {
 impl Drop for Charge {
     #[inline]
     fn drop(&mut self) {
-        uncharge(self.uid);
+        self.user.dec(UcountRlimit::Sigpending, 1);
     }
 }
 
@@ -234,11 +191,10 @@ impl Queue {
     }
 }
 
-/// Whether an entry may be queued for user `uid` beyond what the limit allows.
-#[derive(Clone, Copy)]
+/// Whether an entry may be queued for a user beyond what the limit allows.
 pub struct QueueLimit {
-    /// The receiver's real user id, whose account is charged.
-    pub uid: u32,
+    /// The account of the receiver's real user.
+    pub user: Arc<Ucounts>,
     /// `RLIMIT_SIGPENDING` of the receiver.
     pub limit: u64,
     /// Queue it whatever the limit says.
@@ -376,7 +332,7 @@ mod tests {
     }
 
     fn limit(uid: u32, limit: u64) -> QueueLimit {
-        QueueLimit { uid, limit, override_rlimit: false }
+        QueueLimit { user: Ucounts::of(uid), limit, override_rlimit: false }
     }
 
     fn dequeue(p: &SigPending, l: &Siglock, blocked: SigSet) -> Option<KernelSiginfo> {
@@ -431,17 +387,19 @@ mod tests {
         super::super::with_test_lock(|l| {
             let p = SigPending::default();
             let q = SigPending::default();
+            let user = Ucounts::of(77);
+            let all = || user.get(UcountRlimit::Sigpending);
             assert!(p.enqueue(l, &rt(34, 1), limit(77, 2)));
             assert!(q.enqueue(l, &rt(34, 2), limit(77, 2)));
             assert!(!q.enqueue(l, &rt(34, 3), limit(77, 2)));
             assert!(q.enqueue(l, &rt(34, 3), QueueLimit { override_rlimit: true, ..limit(77, 2) }));
-            assert_eq!(user_sigpending(77), 3);
+            assert_eq!(all(), 3);
             q.add(l, 34);
             dequeue(&q, l, SigSet::EMPTY);
-            assert_eq!(user_sigpending(77), 2);
+            assert_eq!(all(), 2);
             q.flush(l, SigSet::ALL);
             drop(p);
-            assert_eq!(user_sigpending(77), 0);
+            assert_eq!(all(), 0);
         });
     }
 

@@ -308,7 +308,7 @@ fn take_group_down(l: &mut Siglock, sig: i32, t: &Task, taker: &Task) -> bool {
 #[inline]
 fn queue_info(l: &Siglock, p: &SigPending, sig: i32, t: &Task, info: SendInfo<'_>) -> bool {
     let limit = QueueLimit {
-        uid: t.cred.lock().uid,
+        user: t.cred.lock().ucounts.clone(),
         limit: t.signal.rlimit_cur(rlimit::SIGPENDING),
         override_rlimit: info.overrides_rlimit(sig),
     };

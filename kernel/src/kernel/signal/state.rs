@@ -286,7 +286,7 @@ pub struct SignalStruct {
     pub curr_target: AtomicI32,
     /// Process group; `TaskList::change_pgrp` changes it.
     pub pgrp: AtomicI32,
-    /// Session.
+    /// Session; changes with the group.
     pub session: AtomicI32,
     /// Whether the process leads its session.
     pub leader: AtomicU32,

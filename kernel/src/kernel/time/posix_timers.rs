@@ -395,8 +395,8 @@ fn default_event(id: i32) -> Sigevent {
 pub fn do_timer_create(clock: i32, event: Option<Sigevent>, id_at: usize) -> Result<usize> {
     let cur = current();
     let clock = TimerClock::find(clock)?;
-    let uid = cur.cred.lock().uid;
-    let limit = QueueLimit { uid, limit: rlimit(rlimit::SIGPENDING), override_rlimit: false };
+    let user = cur.cred.lock().ucounts.clone();
+    let limit = QueueLimit { user, limit: rlimit(rlimit::SIGPENDING), override_rlimit: false };
     let charge = Charge::new(-1, limit).ok_or(EAGAIN)?;
     let id = with_siglock(&cur, |l| cur.signal.posix_timers.new_id(l));
     let event = event.unwrap_or(default_event(id));
