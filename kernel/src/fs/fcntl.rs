@@ -65,7 +65,7 @@ fn add_seals(f: &File, seals: u32) -> Result<usize> {
     if pages.seals() & seal::SEAL != 0 {
         return Err(EPERM);
     }
-    if seals & seal::WRITE != 0 && pages.is_mapped_writable() {
+    if seals & seal::WRITE != 0 && pages.i_mmap.is_mapped_writable() {
         return Err(EBUSY);
     }
     pages.seals.fetch_or(seals, Ordering::Relaxed);

@@ -4,7 +4,6 @@
 use crate::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE, Result};
 use crate::fs::eventpoll::{EpItem, eventpoll_release};
 use crate::fs::fasync::FownStruct;
-use crate::fs::filemap::AddressSpace;
 use crate::fs::inode::Inode;
 use crate::fs::libfs::DirContext;
 use crate::fs::locks::locks_remove_file;
@@ -15,6 +14,7 @@ use crate::fs::seq_file::SeqFile;
 use crate::kernel::task::current;
 use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
+use crate::mm::i_mmap::IMmap;
 use crate::mm::page_alloc::Page;
 use crate::mm::vma::VmFile;
 use alloc::sync::Arc;
@@ -344,8 +344,8 @@ impl VmFile for File {
     fn dev_ino(&self) -> (u64, u64) {
         (self.inode.sb.dev.user(), self.inode.ino)
     }
-    fn mapping_id(&self) -> usize {
-        self.inode.ops.mapping().map_or(0, AddressSpace::id)
+    fn i_mmap(&self) -> Option<&IMmap> {
+        self.inode.ops.mapping().map(|m| &m.i_mmap)
     }
     fn punch_hole(&self, start: u64, end: u64) -> Result {
         vfs_fallocate(self, PUNCH_HOLE, start, end)

@@ -6,12 +6,11 @@
 
 use crate::errno::{EFAULT, EFBIG, Errno, Result};
 use crate::fs::superblock::SuperBlock;
-use crate::kernel::fork::for_each_process;
 use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
+use crate::mm::i_mmap::IMmap;
 use crate::mm::memory::unmap_mapping_range;
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
-use crate::mm::vma::{VmFlags, Vma};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -43,6 +42,8 @@ pub struct AddressSpace {
     cache: SpinLock<Cache>,
     /// `F_SEAL_*`.
     pub seals: AtomicU32,
+    /// Who maps it.
+    pub i_mmap: IMmap,
 }
 
 static ZEROES: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
@@ -75,7 +76,8 @@ pub fn remove_pages(pages: &mut BTreeMap<u64, Page>, which: Range<u64>) -> usize
 impl AddressSpace {
     /// An empty file on `sb`.
     pub fn new(sb: &Arc<SuperBlock>) -> Self {
-        Self { sb: sb.clone(), cache: SpinLock::new(Cache::default()), seals: AtomicU32::new(seal::SEAL) }
+        let (cache, seals) = (SpinLock::new(Cache::default()), AtomicU32::new(seal::SEAL));
+        Self { sb: sb.clone(), cache, seals, i_mmap: IMmap::new() }
     }
     /// Bytes in the file.
     pub fn size(&self) -> u64 {
@@ -208,7 +210,7 @@ impl AddressSpace {
         drop(c);
         self.sb.uncharge_pages(freed);
         if freed != 0 {
-            unmap_mapping_range(self.id(), whole, false);
+            unmap_mapping_range(&self.i_mmap, whole, false);
         }
     }
     /// Whether it may not be written any more (`is_write_sealed`).
@@ -223,27 +225,9 @@ impl AddressSpace {
 }
 
 impl AddressSpace {
-    /// What its mappings are told apart by ([`VmFile::mapping_id`](crate::mm::VmFile::mapping_id)).
-    pub fn id(&self) -> usize {
-        core::ptr::from_ref(self).addr()
-    }
     /// Takes the pages behind `size` out of everybody's mappings: the file got shorter.
     pub fn unmap_from(&self, size: u64) {
-        unmap_mapping_range(self.id(), size.div_ceil(PAGE_SIZE as u64)..u64::MAX, true);
-    }
-    /// Whether somebody may write it through a shared mapping.
-    pub fn is_mapped_writable(&self) -> bool {
-        let wanted = VmFlags::SHARED | VmFlags::MAYWRITE;
-        let ours = |v: &Vma| {
-            v.flags.contains(wanted) && v.backing.file().is_some_and(|f| f.mapping_id() == self.id())
-        };
-        let mut found = false;
-        for_each_process(|t| {
-            if let Some(mm) = t.process_mm() {
-                found |= mm.lock().vmas.iter().any(ours);
-            }
-        });
-        found
+        unmap_mapping_range(&self.i_mmap, size.div_ceil(PAGE_SIZE as u64)..u64::MAX, true);
     }
 }
 

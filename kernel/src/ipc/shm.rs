@@ -12,6 +12,7 @@ use crate::fs::pipe::pseudo_sb;
 use crate::kernel::capability::capable;
 use crate::kernel::task::current;
 use crate::locking::SpinLock;
+use crate::mm::i_mmap::IMmap;
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::mmap::{MmapArgs, no_huge_pages};
 use crate::mm::page_alloc::{PAGE_SIZE, Page, page_align};
@@ -150,8 +151,8 @@ impl VmFile for ShmAttach {
     fn shm_attach(&self) -> Option<&ShmAttach> {
         Some(self)
     }
-    fn mapping_id(&self) -> usize {
-        self.pages.id()
+    fn i_mmap(&self) -> Option<&IMmap> {
+        Some(&self.pages.i_mmap)
     }
     /// (`shm_fallocate`.)
     fn punch_hole(&self, start: u64, end: u64) -> Result {

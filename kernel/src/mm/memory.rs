@@ -7,12 +7,12 @@
 use crate::arch::x86::mm::pgtable::{PageTableFlags, Pte, PteFlags, copy_pte_page, vm_get_page_prot};
 use crate::arch::x86::mm::tlb::{TlbGather, flush_tlb_one, flush_tlb_page};
 use crate::errno::{ENOMEM, Errno, Result};
-use crate::kernel::fork::for_each_process;
+use crate::mm::i_mmap::IMmap;
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
 #[cfg(doc)]
 use crate::mm::vma::VmFile;
-use crate::mm::vma::{Backing, SpecialMapping, SpecialPage, VmFlags};
+use crate::mm::vma::{Backing, SpecialMapping, SpecialPage, VmFlags, Vma};
 use crate::mm::vma_tree::Pos;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -263,34 +263,34 @@ impl MmState {
         self.rss.file -= tlb.file;
     }
 
-    /// Unmaps pages of a file, wherever they are mapped here; of private copies only if `even_cows`.
-    fn unmap_mapping_range(&mut self, mapping_id: usize, pages: &Range<u64>, even_cows: bool) {
-        let mut at = 0;
-        while let Some(p) = self.vmas.lower_bound(at) {
-            let v = self.vmas.get(p);
-            at = v.end;
-            let maps_it = v.backing.file().is_some_and(|f| f.mapping_id() == mapping_id);
-            let within = |page: u64| page.saturating_sub(v.pgoff).min(v.pages() as u64) as usize;
-            let (first, last) = (within(pages.start), within(pages.end));
-            if maps_it && first < last {
-                let (start, end) = (v.start + first * PAGE_SIZE, v.start + last * PAGE_SIZE);
-                let mut tlb = TlbGather::new(self.pt.pgd());
-                self.pt.zap_range_if(start, end, &mut tlb, |e| even_cows || !e.has(PteFlags::ANON));
-                self.uncount(&tlb);
-            }
+    /// Unmaps pages of a file in its mapping at `start`; private copies only if `even_cows`
+    /// (`unmap_mapping_range_vma`).
+    fn unmap_mapping_range_vma(&mut self, start: usize, file: &IMmap, pages: &Range<u64>, even_cows: bool) {
+        let is_it = |v: &Vma| v.start == start && v.maps(file);
+        let Some(v) = self.vmas.lower_bound(start).map(|p| self.vmas.get(p)).filter(|v| is_it(v)) else {
+            return;
+        };
+        let within = |page: u64| page.saturating_sub(v.pgoff).min(v.pages() as u64) as usize;
+        let (first, last) = (within(pages.start), within(pages.end));
+        if first < last {
+            let (start, end) = (v.start + first * PAGE_SIZE, v.start + last * PAGE_SIZE);
+            let mut tlb = TlbGather::new(self.pt.pgd());
+            self.pt.zap_range_if(start, end, &mut tlb, |e| even_cows || !e.has(PteFlags::ANON));
+            self.uncount(&tlb);
         }
     }
 }
 
-/// A file has become shorter, or got a hole: unmaps its pages in every process, so that the next
-/// access asks the file again; private copies included if `even_cows` (`unmap_mapping_range`).
-/// `mapping_id` is what [`VmFile::mapping_id`] returns.
-pub fn unmap_mapping_range(mapping_id: usize, pages: Range<u64>, even_cows: bool) {
-    for_each_process(|t| {
-        if let Some(mm) = t.process_mm() {
-            mm.lock().unmap_mapping_range(mapping_id, &pages, even_cows);
-        }
-    });
+/// A file has become shorter, or got a hole: unmaps its pages wherever they are mapped, so that the
+/// next access asks the file again; private copies included if `even_cows` (`unmap_mapping_range`).
+/// What is mapped or moved meanwhile may be missed: with more than one CPU, who changes the file has
+/// to keep faults out.
+pub fn unmap_mapping_range(file: &IMmap, pages: Range<u64>, even_cows: bool) {
+    let mut from = 0;
+    while let Some((next, mm, start)) = file.next(from) {
+        from = next;
+        mm.lock().unmap_mapping_range_vma(start, file, &pages, even_cows);
+    }
 }
 
 /// Prints `prefix` and the file mapped at `ip`, as `FILE[START+LEN]`, to the

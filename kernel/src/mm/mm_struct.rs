@@ -20,7 +20,7 @@ use crate::mm::page_alloc::PAGE_SIZE;
 use crate::mm::util;
 use crate::mm::vma::{Backing, VmFile, VmFlags, Vma};
 use crate::mm::vma_tree::VmaTree;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
@@ -153,7 +153,7 @@ pub struct MmState {
 }
 
 impl Mm {
-    fn with_state(pt: PageTables) -> Self {
+    fn with_state(me: &Weak<Mm>, pt: PageTables) -> Self {
         Self {
             pgd: pt.pgd(),
             ldt: MmLdt::default(),
@@ -162,7 +162,7 @@ impl Mm {
             membarrier: AtomicU32::new(0),
             thp_disabled: AtomicBool::new(false),
             state: SpinLock::new(MmState {
-                vmas: VmaTree::new(),
+                vmas: VmaTree::new(me.clone()),
                 pt,
                 layout: Layout::default(),
                 stat: VmStat::default(),
@@ -178,7 +178,8 @@ impl Mm {
 
     /// An empty address space: no user mappings, the kernel's half shared.
     pub fn new() -> Result<Arc<Mm>> {
-        Ok(Arc::new(Self::with_state(PageTables::new()?)))
+        let pt = PageTables::new()?;
+        Ok(Arc::new_cyclic(|me| Self::with_state(me, pt)))
     }
 
     /// Takes the lock (`mmap_lock`). Do not touch user memory while holding it.
@@ -226,16 +227,20 @@ impl Mm {
 
     /// A copy for `fork`: private pages become copy-on-write in both (`dup_mmap`).
     pub fn fork(&self) -> Result<Arc<Mm>> {
-        let mut new = Self::with_state(PageTables::new()?);
-        new.ldt = self.ldt.fork()?;
-        new.bd_addr = self.bd_addr.copy();
+        let (pt, ldt) = (PageTables::new()?, self.ldt.fork()?);
+        let new = Arc::new_cyclic(|me| {
+            let mut new = Self::with_state(me, pt);
+            new.ldt = ldt;
+            new.bd_addr = self.bd_addr.copy();
+            new
+        });
         new.set_dumpable(self.dumpable());
         new.thp_disabled.store(self.thp_disabled.load(Ordering::Relaxed), Ordering::Relaxed);
         new.membarrier.store(self.membarrier.load(Ordering::Relaxed), Ordering::Relaxed);
         let mut old = self.lock();
         new.lock().dup_from(&mut old)?;
         drop(old);
-        Ok(Arc::new(new))
+        Ok(new)
     }
 }
 

@@ -16,6 +16,7 @@
 //! | [`show_mem`] | how much there is, for the log |
 //! | [`maccess`] | reading memory that may not be there |
 pub mod gup;
+pub mod i_mmap;
 pub mod maccess;
 pub mod madvise;
 pub mod memory;

@@ -8,6 +8,7 @@
 use crate::errno::{EFAULT, Result};
 use crate::fs::filemap::remove_pages;
 use crate::locking::SpinLock;
+use crate::mm::i_mmap::IMmap;
 use crate::mm::memory::unmap_mapping_range;
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
 use crate::mm::util::{vm_enough_memory, vm_unacct_memory};
@@ -22,6 +23,8 @@ pub struct ShmemObject {
     /// Its size counts as promised memory.
     promised: bool,
     pages: SpinLock<BTreeMap<u64, Page>>,
+    /// Who maps it.
+    pub i_mmap: IMmap,
 }
 
 impl ShmemObject {
@@ -33,7 +36,8 @@ impl ShmemObject {
         if promised {
             vm_enough_memory(len / PAGE_SIZE)?;
         }
-        Ok(Arc::new(Self { len, promised, pages: SpinLock::new(BTreeMap::new()) }))
+        let (pages, i_mmap) = (SpinLock::new(BTreeMap::new()), IMmap::new());
+        Ok(Arc::new(Self { len, promised, pages, i_mmap }))
     }
     /// The page at an offset, made if need be.
     ///
@@ -59,11 +63,7 @@ impl ShmemObject {
     pub fn punch_hole(&self, start: u64, end: u64) {
         let whole = start.div_ceil(PAGE_SIZE as u64)..end / PAGE_SIZE as u64;
         remove_pages(&mut self.pages.lock(), whole.clone());
-        unmap_mapping_range(self.id(), whole, false);
-    }
-    /// What its mappings are told apart by ([`VmFile::mapping_id`]).
-    pub fn id(&self) -> usize {
-        core::ptr::from_ref(self).addr()
+        unmap_mapping_range(&self.i_mmap, whole, false);
     }
     /// Bytes.
     pub fn size(&self) -> u64 {
@@ -103,8 +103,8 @@ impl VmFile for ShmemZero {
     fn name(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"/dev/zero (deleted)");
     }
-    fn mapping_id(&self) -> usize {
-        self.0.id()
+    fn i_mmap(&self) -> Option<&IMmap> {
+        Some(&self.0.i_mmap)
     }
     fn punch_hole(&self, start: u64, end: u64) -> Result {
         self.0.punch_hole(start, end);

@@ -5,9 +5,10 @@
 //! `mm/mmap.c` (`is_mergeable_vma`).
 
 use crate::errno::Result;
-use crate::mm::mm_struct::MmState;
+use crate::mm::i_mmap::{IMmap, Slot};
+use crate::mm::mm_struct::{Mm, MmState};
 use crate::mm::page_alloc::{PAGE_SIZE, Page};
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use bitflags::bitflags;
 
@@ -181,10 +182,9 @@ pub trait VmFile: Send + Sync {
         (0o100_600, 0)
     }
 
-    /// Identifies the page cache behind the file (the address of its `AddressSpace`),
-    /// whoever opened it; 0 if it cannot get shorter.
-    fn mapping_id(&self) -> usize {
-        0
+    /// Who maps the file, whoever opened it; `None` if it can lose no pages.
+    fn i_mmap(&self) -> Option<&IMmap> {
+        None
     }
 
     /// Makes `[start, end)` read as zeroes, and gives back what memory it can; called without an
@@ -311,6 +311,8 @@ pub struct Vma {
     /// It may hold private (anonymous) pages, so that `fork` must copy its page
     /// tables (`vma->anon_vma != NULL`).
     pub anon_vma: bool,
+    /// Its entry among those of its file, while it is in a [`VmaTree`](super::vma_tree::VmaTree).
+    pub slot: Slot,
 }
 
 /// Pages kept unmapped below a stack (`stack_guard_gap`).
@@ -335,6 +337,45 @@ impl Vma {
     #[inline]
     pub fn pgoff_of(&self, addr: usize) -> u64 {
         self.pgoff + ((addr - self.start) / PAGE_SIZE) as u64
+    }
+    /// Who else maps its file.
+    #[inline]
+    fn i_mmap(&self) -> Option<&IMmap> {
+        self.backing.file()?.i_mmap()
+    }
+    /// Whether it maps this file.
+    pub fn maps(&self, file: &IMmap) -> bool {
+        self.i_mmap().is_some_and(|i| core::ptr::eq(i, file))
+    }
+    /// Others can be written to through it.
+    fn is_shared_writable(&self) -> bool {
+        self.flags.contains(VmFlags::SHARED | VmFlags::MAYWRITE)
+    }
+    /// It is in an address space (`vma_link_file`).
+    #[inline]
+    pub fn link(&mut self, mm: &Weak<Mm>) {
+        if let Backing::File(f) = &self.backing
+            && let Some(i) = f.i_mmap()
+        {
+            self.slot = i.link(mm, self.start, self.is_shared_writable());
+        }
+    }
+    /// It is no longer (`unlink_file_vma`).
+    #[inline]
+    pub fn unlink(&mut self) {
+        if let Backing::File(f) = &self.backing
+            && let Some(i) = f.i_mmap()
+        {
+            i.unlink(&self.slot, self.is_shared_writable());
+            self.slot = Slot::NONE;
+        }
+    }
+    /// It has got another start.
+    #[inline]
+    pub fn relink(&self) {
+        if let Some(i) = self.i_mmap() {
+            i.moved(&self.slot, self.start);
+        }
     }
     /// Tells its file that it has come to be.
     pub fn open(&self) {

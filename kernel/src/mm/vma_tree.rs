@@ -10,8 +10,10 @@
 //! sorted array.
 
 use crate::errno::{ENOMEM, Result};
+use crate::mm::mm_struct::Mm;
 use crate::mm::slab;
 use crate::mm::vma::Vma;
+use alloc::sync::Weak;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
@@ -58,6 +60,8 @@ impl Pos {
 /// Mappings by address; they never overlap.
 #[derive(Default)]
 pub struct VmaTree {
+    /// Whose they are.
+    mm: Weak<Mm>,
     chunks: Vec<Chunk>,
     len: usize,
     /// Where the last lookup ended (Linux 5's `vmacache`, one entry).
@@ -68,8 +72,8 @@ pub struct VmaTree {
 
 impl VmaTree {
     /// No mappings.
-    pub const fn new() -> Self {
-        Self { chunks: Vec::new(), len: 0, last: None, full: gaps::Full::NOTHING }
+    pub const fn new(mm: Weak<Mm>) -> Self {
+        Self { mm, chunks: Vec::new(), len: 0, last: None, full: gaps::Full::NOTHING }
     }
 
     /// Makes room for some more mappings, where there may be very many: the array of
@@ -245,7 +249,7 @@ impl VmaTree {
     }
 
     /// Adds a mapping before `next`, its successor (`None`: it is the highest).
-    fn insert_before(&mut self, next: Option<Pos>, v: Vma) -> Pos {
+    fn insert_before(&mut self, next: Option<Pos>, mut v: Vma) -> Pos {
         let Some(p) = next.or_else(|| self.last().map(|l| l.with_slot(l.slot() + 1))) else {
             return self.insert_first(v);
         };
@@ -258,6 +262,7 @@ impl VmaTree {
             chunk.first = v.start;
         }
         let at_end = p.slot() == chunk.vmas.len();
+        v.link(&self.mm);
         chunk.vmas.insert(p.slot(), v);
         self.len += 1;
         // The gap before the new mapping was part of its successor's, which the
@@ -269,8 +274,9 @@ impl VmaTree {
     }
 
     #[cold]
-    fn insert_first(&mut self, v: Vma) -> Pos {
+    fn insert_first(&mut self, mut v: Vma) -> Pos {
         self.len = 1;
+        v.link(&self.mm);
         let mut vmas = Vec::with_capacity(8);
         let (first, gap) = (v.start, v.start);
         vmas.push(v);
@@ -288,10 +294,11 @@ impl VmaTree {
     }
 
     /// Adds a mapping above all others; does not merge. For copying a tree.
-    pub fn append(&mut self, v: Vma) {
+    pub fn append(&mut self, mut v: Vma) {
         match self.chunks.last_mut() {
             Some(c) if c.vmas.len() < CHUNK => {
                 c.gap = c.gap.max(v.start - c.vmas.last().map_or(0, |l| l.end));
+                v.link(&self.mm);
                 c.vmas.push(v);
                 self.len += 1;
             }
@@ -309,7 +316,8 @@ impl VmaTree {
     /// Takes a mapping out; also returns where its successor now is.
     pub fn remove_at(&mut self, p: Pos) -> (Vma, Option<Pos>) {
         let c = p.chunk();
-        let v = self.chunks[c].vmas.remove(p.slot());
+        let mut v = self.chunks[c].vmas.remove(p.slot());
+        v.unlink();
         self.len -= 1;
         self.last = None;
         let next = if self.chunks[c].vmas.is_empty() {
@@ -331,6 +339,7 @@ impl VmaTree {
     /// where the upper part now is.
     pub fn punch_hole(&mut self, p: Pos, start: usize, end: usize) -> Option<Pos> {
         let mut front = self.get_mut(p).split_off_front(end);
+        self.get(p).relink();
         front.end = start;
         if p.slot() == 0 {
             self.chunks[p.chunk()].first = end;
@@ -352,6 +361,7 @@ impl VmaTree {
             v.pgoff = v.pgoff.wrapping_sub(((v.start - start) / crate::mm::page_alloc::PAGE_SIZE) as u64);
         }
         v.start = start;
+        v.relink();
         if p.slot() == 0 {
             self.chunks[p.chunk()].first = start;
         }
@@ -376,6 +386,7 @@ impl VmaTree {
             && self.get(p).start < addr
         {
             let front = self.get_mut(p).split_off_front(addr);
+            self.get(p).relink();
             if p.slot() == 0 {
                 self.chunks[p.chunk()].first = addr;
             }
@@ -450,6 +461,12 @@ impl VmaTree {
             p = q;
         }
         p
+    }
+}
+
+impl Drop for VmaTree {
+    fn drop(&mut self) {
+        self.iter_mut().for_each(Vma::unlink);
     }
 }
 

@@ -2,6 +2,7 @@
 //! The tree of mappings against a model that is plainly right: one entry per page.
 
 use super::*;
+use crate::mm::i_mmap::Slot;
 use crate::mm::page_alloc::PAGE_SIZE;
 use crate::mm::vma::{Backing, STACK_GUARD_GAP, VmFlags};
 use proptest::prelude::*;
@@ -14,6 +15,7 @@ fn vma(start: usize, pages: usize, flags: u64) -> Vma {
         pgoff: start as u64,
         backing: Backing::Anon,
         anon_vma: false,
+        slot: Slot::NONE,
     }
 }
 
@@ -48,7 +50,7 @@ fn unmap(t: &mut VmaTree, start: usize, pages: usize) {
 
 #[test]
 fn find_returns_the_first_that_ends_above() {
-    let mut t = VmaTree::new();
+    let mut t = VmaTree::new(Weak::new());
     t.insert(vma(10, 2, 1));
     t.insert(vma(20, 2, 1));
     let start_of = |t: &mut VmaTree, page: usize| {
@@ -65,7 +67,7 @@ fn find_returns_the_first_that_ends_above() {
 
 #[test]
 fn merging_joins_neighbours_of_one_kind_only() {
-    let mut t = VmaTree::new();
+    let mut t = VmaTree::new(Weak::new());
     t.insert_merged(vma(10, 2, 3));
     t.insert_merged(vma(14, 2, 3));
     t.insert_merged(vma(12, 2, 3));
@@ -81,7 +83,7 @@ fn merging_joins_neighbours_of_one_kind_only() {
 
 #[test]
 fn splitting_keeps_page_offsets() {
-    let mut t = VmaTree::new();
+    let mut t = VmaTree::new(Weak::new());
     t.insert(vma(10, 10, 3));
     unmap(&mut t, 13, 2);
     assert_eq!(shape(&t), [(10, 13, 3), (15, 20, 3)]);
@@ -90,7 +92,7 @@ fn splitting_keeps_page_offsets() {
 
 #[test]
 fn a_stack_keeps_its_guard_gap() {
-    let mut t = VmaTree::new();
+    let mut t = VmaTree::new(Weak::new());
     t.insert(vma(0x10000, 0x10, VmFlags::GROWSDOWN.bits()));
     let got = t.gap_topdown(PAGE_SIZE, PAGE_SIZE, 0x10000 * PAGE_SIZE).unwrap();
     assert_eq!(got, 0x10000 * PAGE_SIZE - STACK_GUARD_GAP - PAGE_SIZE);
@@ -100,7 +102,7 @@ fn a_stack_keeps_its_guard_gap() {
 
 #[test]
 fn fifty_thousand_mappings() {
-    let mut t = VmaTree::new();
+    let mut t = VmaTree::new(Weak::new());
     for i in 0..50_000 {
         t.insert_merged(vma(2 + 2 * i, 1, 1));
     }
@@ -203,7 +205,7 @@ fn step(t: &mut VmaTree, m: &mut Model, o: &Op) {
 proptest! {
     #[test]
     fn agrees_with_a_page_array(ops in prop::collection::vec(op(), 1..300)) {
-        let mut t = VmaTree::new();
+        let mut t = VmaTree::new(Weak::new());
         let mut m: Model = vec![None; PAGES];
         for o in &ops {
             step(&mut t, &mut m, o);

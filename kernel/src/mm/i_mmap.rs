@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! Who maps a file (Linux 6.1, `struct address_space.i_mmap`, `mm/interval_tree.c`): what is done to
+//! all mappings of one file costs what these cost, however many processes and mappings there are.
+//!
+//! Every mapping knows its entry, so that to make, copy and end one searches nothing. In Linux the
+//! entries are a tree by the part of the file that is mapped; here all of the file's are looked at.
+
+use crate::locking::SpinLock;
+use crate::mm::mm_struct::Mm;
+use crate::mm::page_alloc::with_reserve;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+
+/// More room than this is given back when nobody maps the file any more.
+const FEW: usize = 16;
+
+/// A mapping: whose, and where. A free entry is nobody's, and has the number of the next free one.
+struct Entry {
+    mm: Weak<Mm>,
+    start: usize,
+}
+
+#[derive(Default)]
+struct Inner {
+    entries: Vec<Entry>,
+    /// The first free entry; their number if there is none.
+    free: usize,
+    len: usize,
+    writable: usize,
+}
+
+/// The mappings of a file.
+#[derive(Default)]
+pub struct IMmap(SpinLock<Inner>);
+
+/// Which entry is a mapping's: none of a file without [`IMmap`], nor of a mapping that is not in its
+/// address space, as a copy of one.
+#[derive(Debug)]
+pub struct Slot(u32);
+
+impl Slot {
+    /// No entry.
+    pub const NONE: Self = Self(u32::MAX);
+}
+
+impl Clone for Slot {
+    fn clone(&self) -> Self {
+        Self::NONE
+    }
+}
+
+impl IMmap {
+    /// Nobody maps it.
+    pub const fn new() -> Self {
+        Self(SpinLock::new(Inner { entries: Vec::new(), free: 0, len: 0, writable: 0 }))
+    }
+    /// One more mapping, in `mm` at `start`; through a writable one others can be written to.
+    #[inline]
+    pub fn link(&self, mm: &Weak<Mm>, start: usize, writable: bool) -> Slot {
+        let mut i = self.0.lock();
+        let i = &mut *i;
+        let (n, e) = (i.free, Entry { mm: mm.clone(), start });
+        if let Some(free) = i.entries.get_mut(n) {
+            i.free = free.start;
+            *free = e;
+        } else {
+            if n == i.entries.capacity() {
+                with_reserve(|| i.entries.reserve(1));
+            }
+            i.entries.push(e);
+            i.free = n + 1;
+        }
+        i.len += 1;
+        i.writable += usize::from(writable);
+        Slot(n as u32)
+    }
+    /// One less.
+    #[inline]
+    pub fn unlink(&self, slot: &Slot, writable: bool) {
+        let mut i = self.0.lock();
+        let i = &mut *i;
+        i.len -= 1;
+        i.writable -= usize::from(writable);
+        if i.len == 0 {
+            i.free = 0;
+            i.entries.clear();
+            i.entries.shrink_to(FEW);
+        } else {
+            i.entries[slot.0 as usize] = Entry { mm: Weak::new(), start: i.free };
+            i.free = slot.0 as usize;
+        }
+    }
+    /// A mapping begins elsewhere in its address space.
+    pub fn moved(&self, slot: &Slot, start: usize) {
+        self.0.lock().entries[slot.0 as usize].start = start;
+    }
+    /// Whether somebody may write it through a shared mapping (`i_mmap_writable`).
+    pub fn is_mapped_writable(&self) -> bool {
+        self.0.lock().writable != 0
+    }
+    /// The first mapping from the `from`th entry on, and the number of the entry behind it. Whoever
+    /// looks takes the address space's lock only after this one's is free, and finds out whether the
+    /// mapping is still there.
+    pub fn next(&self, from: usize) -> Option<(usize, Arc<Mm>, usize)> {
+        let i = self.0.lock();
+        let mut later = i.entries.iter().enumerate().skip(from);
+        later.find_map(|(n, e)| Some((n + 1, e.mm.upgrade()?, e.start)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn starts(m: &IMmap) -> Vec<usize> {
+        let i = m.0.lock();
+        let mut free = Vec::new();
+        let mut n = i.free;
+        while n < i.entries.len() {
+            free.push(n);
+            n = i.entries[n].start;
+        }
+        assert_eq!((n, free.len() + i.len), (i.entries.len(), i.entries.len()), "the free ones are a list");
+        let used = i.entries.iter().enumerate().filter(|(n, _)| !free.contains(n));
+        used.map(|(_, e)| e.start).collect()
+    }
+
+    #[test]
+    fn entries_are_used_again() {
+        let (m, mm) = (IMmap::new(), Weak::new());
+        let mut slots: Vec<Slot> = (0..5).map(|n| m.link(&mm, 100 + n, n == 3)).collect();
+        assert!(m.is_mapped_writable());
+        m.unlink(&slots.remove(3), true);
+        m.unlink(&slots.remove(0), false);
+        assert!(!m.is_mapped_writable());
+        assert_eq!(starts(&m), [101, 102, 104]);
+        m.moved(&slots[1], 200);
+        slots.push(m.link(&mm, 7, false));
+        assert_eq!(starts(&m), [7, 101, 200, 104]);
+        slots.push(m.link(&mm, 8, false));
+        slots.push(m.link(&mm, 9, true));
+        assert_eq!(starts(&m), [7, 101, 200, 8, 104, 9]);
+        let last = slots.pop();
+        slots.iter().for_each(|s| m.unlink(s, false));
+        assert_eq!(starts(&m), [9]);
+        m.unlink(&last.unwrap_or(Slot::NONE), true);
+        assert_eq!((starts(&m), m.is_mapped_writable()), (vec![], false));
+        m.link(&mm, 1, false);
+        assert_eq!(starts(&m), [1]);
+    }
+}
