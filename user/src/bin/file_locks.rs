@@ -228,9 +228,10 @@ fn shown(fd: i32) {
         told(CStr::from_bytes_with_nul(name.as_str().as_bytes()).unwrap_or(c""), ino)
     };
     let all = || told(c"/proc/locks", ino);
-    is(&all(), format_args!(""), "no locks");
     // SAFETY: no memory is involved.
     let whole = |fd: i32, op: u32| unsafe { syscall!(__NR_flock, fd, op) };
+    check_eq!(whole(fd, abi::LOCK_UN), Ok(0), "given back");
+    is(&all(), format_args!(""), "no locks");
     check_eq!(set(fd, WRITE, 0, 100), Ok(0), "a range");
     check_eq!(fcntl(second, abi::F_OFD_SETLK, &mut flock(READ, 200, 0)), Ok(0), "an open file's");
     check_eq!(whole(fd, abi::LOCK_SH), Ok(0), "the whole");
