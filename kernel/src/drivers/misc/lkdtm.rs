@@ -167,8 +167,10 @@ fn execute_location(addr: usize) {
     execute(addr);
 }
 
-/// Likewise, with what is at `addr` in user memory.
+/// Likewise, with what is at `addr` in user memory. Alike as they are, the compiler may make the two one, of
+/// which traces then tell; not across sections.
 #[inline(never)]
+#[unsafe(link_section = ".text.execute_user_location")]
 fn execute_user_location(addr: usize) {
     execute(addr);
 }
