@@ -37,8 +37,8 @@ fn common_paths() -> Result<(), Failed> {
 
 fn much_around() -> Result<(), Failed> {
     let pairs = scale::pairs(&bench::measure(&kernel()?, &rootfs()?, "bench_scale")?);
-    if pairs.len() != 7 {
-        return Err(format!("{} paths were measured, not 7: {pairs:?}", pairs.len()).into());
+    if pairs.len() != 9 {
+        return Err(format!("{} paths were measured, not 9: {pairs:?}", pairs.len()).into());
     }
     match pairs.iter().find(|p| p.many[1] < 2000 || p.ratio() > p.limit()) {
         None => Ok(()),

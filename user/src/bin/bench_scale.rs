@@ -4,7 +4,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use user::bench::{Bench, Room, map_and_unmap, protect_pair, rdtsc};
-use user::memory::{PROT_READ, PROT_WRITE};
+use user::memory::{PAGE, PROT_READ, PROT_WRITE};
 use user::prelude::*;
 use user::process::setpgid;
 use user::signal::{SIG_BLOCK, SIGIO, SIGKILL, SIGSEGV, SIGUSR1, SIGUSR2, sigprocmask, sigtimedwait};
@@ -25,9 +25,21 @@ fn rows() {
     ] {
         with_mappings(&mut b, many, names);
     }
-    with_processes(&mut b, 2, ["signal_pingpong@2", "signal_group@2", "signal_sigio@2"]);
-    let many = b.count(2000);
-    with_processes(&mut b, many, ["signal_pingpong@2000", "signal_group@2000", "signal_sigio@2000"]);
+    for (many, names) in [
+        (2, ["signal_pingpong@2", "signal_group@2", "signal_sigio@2", "user_fork@2", "truncate@2"]),
+        (
+            b.count(2000),
+            [
+                "signal_pingpong@2000",
+                "signal_group@2000",
+                "signal_sigio@2000",
+                "user_fork@2000",
+                "truncate@2000",
+            ],
+        ),
+    ] {
+        with_processes(&mut b, many, names);
+    }
 }
 
 extern "C" fn skip(_: i32, _: &mut SigInfo, uc: &mut UContext) {
@@ -70,9 +82,35 @@ fn told_of_input(owner: i32) -> Result<(i32, i32)> {
     Ok((r, w))
 }
 
+const NOBODY: u32 = 65534;
+
+/// This real and effective user, and back.
+fn real_user(uid: u32) -> Result {
+    // SAFETY: no memory is involved.
+    unsafe { syscall!(__NR_setresuid, uid, uid, 0) }
+}
+
+fn resize(fd: i32, size: usize) -> Result {
+    // SAFETY: no memory is involved.
+    unsafe { syscall!(__NR_ftruncate, fd, size) }
+}
+
+/// A file that is mapped: two pages, of which the second is touched.
+fn mapped_file() -> Result<i32> {
+    // SAFETY: the name is a C string; new memory, within the file.
+    unsafe {
+        let fd = syscall!(__NR_memfd_create, c"scale".as_ptr(), 0)? as i32;
+        resize(fd, 2 * PAGE)?;
+        let at = syscall!(__NR_mmap, 0, 2 * PAGE, PROT_READ | PROT_WRITE, 1, fd, 0)?;
+        core::ptr::with_exposed_provenance_mut::<u8>(at + PAGE).write_volatile(1);
+        Ok(fd)
+    }
+}
+
 /// A signal to one of `many` sleeping processes, and one back; to another process group than
-/// theirs; to that group by a file of which it is told.
-fn with_processes(b: &mut Bench, many: usize, [pingpong, group, sigio]: [&str; 3]) {
+/// theirs; to that group by a file of which it is told. A process of a user who has a limit of them,
+/// made and waited for; a file that is mapped here alone and gets shorter.
+fn with_processes(b: &mut Bench, many: usize, [pingpong, group, sigio, forks, shorter]: [&str; 5]) {
     check!(sigprocmask(SIG_BLOCK, bit(SIGUSR1) | bit(SIGUSR2) | bit(SIGIO)).is_ok(), "mask");
     let me = getpid();
     let mut sleepers = [0i32; 2000];
@@ -102,6 +140,15 @@ fn with_processes(b: &mut Bench, many: usize, [pingpong, group, sigio]: [&str; 3
     } else {
         check!(false, "no pipe");
     }
+    if let Ok(fd) = mapped_file() {
+        b.row(shorter, 256, || assert!(resize(fd, PAGE).is_ok() && resize(fd, 2 * PAGE).is_ok()));
+        let _ = file::close(fd);
+    } else {
+        check!(false, "no file");
+    }
+    check!(real_user(NOBODY).is_ok(), "a user");
+    b.row(forks, 64, || assert_eq!(wait(child(|| 0)), Ok(WaitStatus::exited(0))));
+    check!(real_user(0).is_ok(), "root again");
     for sleeper in &sleepers[..many] {
         let _ = (kill(*sleeper, SIGKILL), wait(*sleeper));
     }

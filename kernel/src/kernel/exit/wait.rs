@@ -2,11 +2,13 @@
 //! Waiting for children and tracees (Linux 6.1, `kernel/exit.c`, `do_wait`).
 
 use super::{
-    ExitState, bury, delay_group_leader, next_child, next_tracee, notify_and_maybe_reap, ptrace_reparented,
+    ExitState, TASKLIST, bury, delay_group_leader, next_child, next_tracee, notify_and_maybe_reap,
+    ptrace_reparented, tracer_of,
 };
 use crate::arch::x86::ia32::in_compat_syscall;
 use crate::arch::x86::lib::usercopy::{access_ok, put_user};
 use crate::errno::{EAGAIN, ECHILD, EFAULT, EINVAL, ERESTARTSYS, ESRCH, Result};
+use crate::kernel::fork::find_task;
 use crate::kernel::pid::with_pidfd;
 use crate::kernel::ptrace::ptrace_unlink;
 use crate::kernel::rusage::{Rusage, adopt, put_rusage};
@@ -70,15 +72,36 @@ impl WaitOpts {
         by_id && (ptrace || self.has(nr::__WALL) || clone_child == self.has(nr::__WCLONE))
     }
 
+    /// Whether who hears of a task is asking, or belongs to the process that asks and may be asked for.
+    fn is_ours(&self, parent: Option<Arc<Task>>) -> bool {
+        let cur = current();
+        parent.is_some_and(|p| cur.is(&p) || !self.has(nr::__WNOTHREAD) && p.tgid == cur.tgid)
+    }
+
+    /// Looks at one task, a child or a tracee, however many others there are (`do_wait_pid`).
+    fn look_at_pid(&self, pid: i32, any: &mut bool) -> Option<Found> {
+        let t = find_task(pid)?;
+        if t.is_leader()
+            && self.is_ours(t.rel.maker(&mut TASKLIST.lock()))
+            && let Some(found) = self.look_at(&t, false, any)
+        {
+            return Some(found);
+        }
+        let traced = t.ptrace.traced() && self.is_ours(tracer_of(&t));
+        if traced { self.look_at(&t, true, any) } else { None }
+    }
+
     /// Looks at all children and tracees once, the current thread's first: what is found, or
     /// whether there is anybody to wait for (`__do_wait`).
     fn scan(&self) -> Result<Option<Found>> {
         let cur = current();
         let mut any = false;
-        let found = if self.has(nr::__WNOTHREAD) || cur.signal.thread_group_empty() {
-            self.scan_thread(&cur, &mut any)
-        } else {
-            self.scan_threads(&mut any)
+        let found = match self.which {
+            Which::Pid(pid) => self.look_at_pid(pid, &mut any),
+            _ if self.has(nr::__WNOTHREAD) || cur.signal.thread_group_empty() => {
+                self.scan_thread(&cur, &mut any)
+            }
+            _ => self.scan_threads(&mut any),
         };
         if found.is_some() || any { Ok(found) } else { Err(ECHILD) }
     }
