@@ -27,6 +27,8 @@ struct Inner {
     free: usize,
     len: usize,
     writable: usize,
+    /// How often a mapping came to be, or began elsewhere.
+    changes: u64,
 }
 
 /// The mappings of a file.
@@ -52,7 +54,7 @@ impl Clone for Slot {
 impl IMmap {
     /// Nobody maps it.
     pub const fn new() -> Self {
-        Self(SpinLock::new(Inner { entries: Vec::new(), free: 0, len: 0, writable: 0 }))
+        Self(SpinLock::new(Inner { entries: Vec::new(), free: 0, len: 0, writable: 0, changes: 0 }))
     }
     /// One more mapping, in `mm` at `start`; through a writable one others can be written to.
     #[inline]
@@ -71,6 +73,7 @@ impl IMmap {
             i.free = n + 1;
         }
         i.len += 1;
+        i.changes += 1;
         i.writable += usize::from(writable);
         Slot(n as u32)
     }
@@ -92,16 +95,33 @@ impl IMmap {
     }
     /// A mapping begins elsewhere in its address space.
     pub fn moved(&self, slot: &Slot, start: usize) {
-        self.0.lock().entries[slot.0 as usize].start = start;
+        let mut i = self.0.lock();
+        i.entries[slot.0 as usize].start = start;
+        i.changes += 1;
     }
     /// Whether somebody may write it through a shared mapping (`i_mmap_writable`).
     pub fn is_mapped_writable(&self) -> bool {
         self.0.lock().writable != 0
     }
+    /// Calls `f` with all mappings, whose address spaces' locks it may take. While it waits for one, others may be
+    /// split or moved to entries that were passed already: then all are looked at again, but not for ever.
+    pub fn for_each(&self, mut f: impl FnMut(&Mm, usize)) {
+        const PASSES: usize = 10;
+        for _ in 0..PASSES {
+            let (mut from, changes) = (0, self.0.lock().changes);
+            while let Some((next, mm, start)) = self.next(from) {
+                from = next;
+                f(&mm, start);
+            }
+            if self.0.lock().changes == changes {
+                return;
+            }
+        }
+    }
     /// The first mapping from the `from`th entry on, and the number of the entry behind it. Whoever
     /// looks takes the address space's lock only after this one's is free, and finds out whether the
     /// mapping is still there.
-    pub fn next(&self, from: usize) -> Option<(usize, Arc<Mm>, usize)> {
+    fn next(&self, from: usize) -> Option<(usize, Arc<Mm>, usize)> {
         let i = self.0.lock();
         let mut later = i.entries.iter().enumerate().skip(from);
         later.find_map(|(n, e)| Some((n + 1, e.mm.upgrade()?, e.start)))
@@ -141,7 +161,9 @@ mod tests {
         slots.push(m.link(&mm, 9, true));
         assert_eq!(starts(&m), [7, 101, 200, 8, 104, 9]);
         let last = slots.pop();
-        slots.iter().for_each(|s| m.unlink(s, false));
+        for s in &slots {
+            m.unlink(s, false);
+        }
         assert_eq!(starts(&m), [9]);
         m.unlink(&last.unwrap_or(Slot::NONE), true);
         assert_eq!((starts(&m), m.is_mapped_writable()), (vec![], false));

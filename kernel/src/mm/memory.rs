@@ -283,14 +283,8 @@ impl MmState {
 
 /// A file has become shorter, or got a hole: unmaps its pages wherever they are mapped, so that the
 /// next access asks the file again; private copies included if `even_cows` (`unmap_mapping_range`).
-/// What is mapped or moved meanwhile may be missed: with more than one CPU, who changes the file has
-/// to keep faults out.
 pub fn unmap_mapping_range(file: &IMmap, pages: Range<u64>, even_cows: bool) {
-    let mut from = 0;
-    while let Some((next, mm, start)) = file.next(from) {
-        from = next;
-        mm.lock().unmap_mapping_range_vma(start, file, &pages, even_cows);
-    }
+    file.for_each(|mm, start| mm.lock().unmap_mapping_range_vma(start, file, &pages, even_cows));
 }
 
 /// Prints `prefix` and the file mapped at `ip`, as `FILE[START+LEN]`, to the

@@ -4,6 +4,7 @@
 use crate::arch::x86::mm::pgtable::PteFlags;
 use crate::errno::{EACCES, EFAULT, ENOMEM};
 use crate::kernel::kunit::Kunit;
+use crate::mm::i_mmap::IMmap;
 use crate::mm::mm_struct::{Mm, MmState};
 use crate::mm::mmap::{MmapArgs, VM_DATA_DEFAULT};
 use crate::mm::page_alloc::{PAGE_SIZE, Page, nr_free_pages, with_reserve, wmark_kernel};
@@ -12,7 +13,29 @@ use crate::{kunit_assert, kunit_assert_eq, kunit_suite};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-kunit_suite! { "mm": pages_come_back, demand_zero, copy_on_write, protection, protect_many, moving, stack_growth, shared_memory, reserve }
+kunit_suite! { "mm": pages_come_back, demand_zero, copy_on_write, protection, protect_many, moving, stack_growth, shared_memory, mappings_that_move, reserve }
+
+/// What is done to all mappings of a file is done to those that move meanwhile, too.
+fn mappings_that_move(test: &mut Kunit) {
+    let (mm, file) = (new_mm(), IMmap::new());
+    let weak = Arc::downgrade(&mm);
+    let slots = [1, 2, 3].map(|start| file.link(&weak, start, false));
+    let mut seen = Vec::new();
+    file.for_each(|_, start| {
+        seen.push(start);
+        if seen.len() == 2 {
+            // The last one gets the place of the first, which was passed already.
+            file.unlink(&slots[0], false);
+            file.unlink(&slots[2], false);
+            file.link(&weak, 4, false);
+            file.link(&weak, 5, false);
+        }
+    });
+    kunit_assert!(test, [2, 4, 5].iter().all(|s| seen[2..].contains(s)));
+    seen.clear();
+    file.for_each(|_, start| seen.push(start));
+    kunit_assert_eq!(test, seen.len(), 3);
+}
 
 /// Lists that must grow do, when nobody else gets anything any more.
 fn reserve(test: &mut Kunit) {
