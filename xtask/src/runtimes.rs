@@ -115,6 +115,22 @@ pub const RUNTIMES: &[Runtime] = &[
         words: "-static -O1 -w -o OUT SOURCE -pthread",
         runs: &[""],
     },
+    Runtime {
+        name: "context_glibc",
+        source: "signal_context.c",
+        compiler: "gcc",
+        advice: "Debian's gcc",
+        words: "-static -O1 -w -o OUT SOURCE -pthread -lm",
+        runs: &[""],
+    },
+    Runtime {
+        name: "context_musl",
+        source: "signal_context.c",
+        compiler: "musl-gcc",
+        advice: "Debian's musl-tools",
+        words: "-static -O1 -w -o OUT SOURCE -pthread",
+        runs: &[""],
+    },
 ];
 
 impl Runtime {
