@@ -3,6 +3,8 @@
 //! `execve`. What stands in the stop's code is then no signal that could be sent.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
+use core::ffi::CStr;
+use core::fmt::Write;
 use core::ptr::null;
 use linux_raw_sys::prctl::PR_SET_CHILD_SUBREAPER;
 use user::prelude::*;
@@ -12,8 +14,9 @@ use user::ptrace::{
     PTRACE_SYSCALL, event, go, message, stop, stopped, tell, trace_me,
 };
 use user::signal::{SIGSTOP, SIGTRAP};
+use user::text::Text;
 use user::time::sleep_ms;
-use user::{start, syscall};
+use user::{file, start, syscall};
 
 expect! { end: exit(0) }
 program!(run);
@@ -28,6 +31,23 @@ fn run() {
     check_eq!(tracer_ends(PTRACE_O_TRACESYSGOOD), Ok(WaitStatus::exited(7)), "with TRACESYSGOOD");
     check_eq!(tracer_ends(0), Ok(WaitStatus::killed(SIGTRAP as i32)), "without");
     exec_beside();
+}
+
+/// In a stop for its tracer; ended.
+const TRACED: &str = ") t ";
+const ZOMBIE: &str = ") Z ";
+
+/// Waits until a task has come there, be the machine ever so slow (`/proc/PID/stat`).
+fn until(pid: i32, state: &str) {
+    let mut path = Text::<32>::new();
+    let _ = write!(path, "/proc/{pid}/stat\0");
+    let path = CStr::from_bytes_until_nul(path.as_str().as_bytes()).unwrap_or(c"");
+    let mut buf = [0; 512];
+    while let Ok(text) = file::load(path, &mut buf)
+        && !core::str::from_utf8(text).is_ok_and(|t| t.contains(state))
+    {
+        sleep_ms(1);
+    }
 }
 
 /// A tracer ends while its tracee is in a system call stop that nobody has waited for. How the
@@ -46,7 +66,7 @@ fn tracer_ends(options: u32) -> Result<WaitStatus, Errno> {
         let begun = stop(pid) == Ok(stopped(SIGSTOP))
             && tell(PTRACE_SETOPTIONS, pid, 0, options as usize).is_ok()
             && tell(PTRACE_SYSCALL, pid, 0, 0).is_ok();
-        sleep_ms(50);
+        until(pid, TRACED);
         i32::from(!begun)
     });
     check_eq!(wait(tracer), Ok(WaitStatus::exited(0)), "the tracer");
@@ -65,7 +85,6 @@ fn exec_beside() {
         let _ = trace_me();
         let _ = kill(getpid(), SIGSTOP);
         let _ = spawn_thread(thread);
-        sleep_ms(50);
         let Some(me) = start::arg(0) else { return 1 };
         let _ = execve(me, &[me.as_ptr(), c"child".as_ptr(), null()], &[null()]);
         2
@@ -77,8 +96,9 @@ fn exec_beside() {
     let other = message(pid).unwrap_or(0) as i32;
     check_eq!(stop(other), Ok(stopped(SIGSTOP)), "the thread begins with a stop");
     check_eq!(tell(PTRACE_SYSCALL, other, 0, 0), Ok(0), "to its next system call");
+    until(other, TRACED);
     check_eq!(tell(PTRACE_CONT, pid, 0, 0), Ok(0), "the leader goes on");
-    sleep_ms(100);
+    until(other, ZOMBIE);
     check_eq!(stop(other), Ok(0), "execve ends it");
     check_eq!(stop(pid), Ok(stopped(SIGTRAP)), "execve");
     check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(42).0), "the new program");
