@@ -10,8 +10,41 @@ const PIT_HZ: u64 = 1_193_182;
 /// PIT counts per measurement: about a millisecond.
 const LATCH: u16 = 1193;
 
+/// How many TSC counts `LATCH` counts took: between these two. The host may stop the machine between two
+/// looks, and then they are far apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Measure {
+    shortest: u64,
+    longest: u64,
+    apic: u32,
+}
+
+impl Measure {
+    fn doubt(&self) -> u64 {
+        self.longest.saturating_sub(self.shortest)
+    }
+
+    /// The best of some measurements, of which there are more while none is good (Linux 6.1,
+    /// `quick_pit_calibrate` and the limits of `pit_calibrate_tsc`).
+    fn best(mut measure: impl FnMut() -> Self) -> Self {
+        const FEWEST: usize = 3;
+        const MOST: usize = 50;
+        let mut best = measure();
+        for n in 1..MOST {
+            if n >= FEWEST && best.doubt() <= best.longest / 64 {
+                break;
+            }
+            let another = measure();
+            if another.doubt() < best.doubt() {
+                best = another;
+            }
+        }
+        best
+    }
+}
+
 /// Waits for `LATCH` counts of PIT channel 2; returns TSC and APIC counts passed.
-fn measure() -> (u64, u32) {
+fn measure() -> Measure {
     let mut gate = Port::<u8>::new(0x61);
     let mut mode = Port::<u8>::new(0x43);
     let mut ch2 = Port::<u8>::new(0x42);
@@ -21,12 +54,20 @@ fn measure() -> (u64, u32) {
         gate.write((g & !2) | 1);
         mode.write(0xb0);
         ch2.write(LATCH as u8);
+        let before = rdtsc();
         apic::calibration_start();
         ch2.write((LATCH >> 8) as u8);
-        let start = rdtsc();
-        while gate.read() & 0x20 == 0 {}
-        let end = rdtsc();
-        (end - start, apic::calibration_elapsed())
+        let begun = rdtsc();
+        let mut counting = begun;
+        loop {
+            let now = rdtsc();
+            if gate.read() & 0x20 != 0 {
+                break;
+            }
+            counting = now;
+        }
+        let apic = apic::calibration_elapsed();
+        Measure { shortest: counting - begun, longest: rdtsc() - before, apic }
     }
 }
 
@@ -74,11 +115,38 @@ fn days_from_civil(y: u64, m: u64, d: u64) -> u64 {
 
 /// Calibrates and starts the clocks and the tick.
 pub fn init(early_khz: Option<u64>) {
-    let (tsc, apic_counts) = (0..3).map(|_| measure()).min_by_key(|m| m.0).unwrap_or((1, 1));
+    let best = Measure::best(measure);
     let ns = u64::from(LATCH) * 1_000_000_000 / PIT_HZ;
-    let measured = tsc * 1_000_000 / ns;
+    let measured = best.longest.midpoint(best.shortest) * 1_000_000 / ns;
     let khz = early_khz.or_else(cpuid_khz).unwrap_or(measured);
     timekeeping_init(khz, cmos_time() * 1_000_000_000);
     crate::pr_info!("tsc: Detected {}.{:03} MHz processor\n", khz / 1000, khz % 1000);
-    apic::start_timer(apic_counts, ns);
+    apic::start_timer(best.apic, ns);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(shortest: u64, longest: u64) -> Measure {
+        Measure { shortest, longest, apic: longest as u32 }
+    }
+
+    #[test]
+    fn a_host_that_stops_the_machine_does_not_change_its_clocks() {
+        // Stopped before the first look at the counter, between two looks, for as long as it was measured.
+        let disturbed = [of(0, 9_000), of(1_000, 70_000), of(10, 1_005), of(900, 4_000)];
+        let good = of(997, 1_003);
+        for at in 0..disturbed.len() {
+            let mut all = disturbed[..at].iter().chain([&good]).chain(&disturbed[at..]).copied();
+            assert_eq!(Measure::best(|| all.next().unwrap()), good);
+        }
+        // Never a good one: as good as can be had, and an end.
+        let mut n = 0;
+        let best = Measure::best(|| {
+            n += 1;
+            of(500 + n, 2_000)
+        });
+        assert_eq!((best, n), (of(550, 2_000), 50));
+    }
 }
