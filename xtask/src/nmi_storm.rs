@@ -80,6 +80,9 @@ impl<'a> Storm<'a> {
             let due = self.plan.due(count as usize);
             let wait = due.map_or(POLL, |due| due.saturating_sub(start.elapsed()));
             let told = if wait.is_zero() {
+                if (count as usize) < self.plan.at.len() {
+                    settle(&mut control);
+                }
                 count += 1;
                 control.execute(&qmp::inject_nmi {}).map(drop)
             } else {
@@ -112,6 +115,19 @@ impl<'a> Storm<'a> {
             while self.running.load(Ordering::Relaxed) && Instant::now() < until {
                 std::thread::sleep(POLL);
             }
+        }
+    }
+}
+
+/// A single NMI is to be one by itself: the machine, which its host may have stopped, has run for a while
+/// since the last one, and will have taken it.
+fn settle(control: &mut Control) {
+    const WHILE: Duration = Duration::from_millis(50);
+    loop {
+        std::thread::sleep(WHILE);
+        let asked = Instant::now();
+        if control.execute(&qmp::query_status {}).is_err() || asked.elapsed() < WHILE {
+            return;
         }
     }
 }
