@@ -41,6 +41,7 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("nmi::a_second_behind_each", second),
         Trial::test("nmi::checked_kernel_in_a_storm", checked_storm),
         Trial::test("nmi::checked_kernel_kunit", checked_kunit),
+        Trial::test("nmi::checked_kernel_prints", checked_prints),
         Trial::test("nmi::a_lock_in_a_handler_is_caught", a_lock_is_caught),
         Trial::test("nmi::a_kernel_without_nesting_is_found_out", built_without_nesting),
         Trial::test("nmi::without_the_look_at_rip", || found_out(&kernel()?, Some("nmi_if_repeating"))),
@@ -62,6 +63,9 @@ fn show(name: &str, c: &Coverage) {
     );
     if c.beyond != 0 {
         println!("nmi::{name}: and at {} instructions of what those call", c.beyond);
+    }
+    if c.reports != 0 {
+        println!("nmi::{name}: {} of them in what handlers print", c.reports);
     }
 }
 
@@ -109,9 +113,7 @@ fn nmi_of_reason(files: &str, reason: u8) -> Result<Debugged, Failed> {
 
 /// From now on the machine's port 0x61 says so.
 fn set_reason(d: &mut Debugged, kernel: &Path, reason: u8) -> Result<(), Failed> {
-    // mov eax, reason; ret
-    let read = Symbols::read(kernel)?.at("trapline::arch::x86::kernel::nmi::default_get_nmi_reason")?;
-    Ok(d.write(read, &[0xb8, reason, 0, 0, 0, 0xc3])?)
+    Ok(nmi_proof::set_reason(d, Symbols::read(kernel)?.at(nmi_proof::GET_REASON)?, reason)?)
 }
 
 /// What the log says first of an NMI with such a reason, and of the panic.
@@ -186,6 +188,9 @@ fn every_nested() -> Result<(), Failed> {
     if c.beyond < 300 {
         return Err(format!("only {} instructions of what the entry calls", c.beyond).into());
     }
+    if c.reports < 500 {
+        return Err(format!("only {} instructions of what handlers print", c.reports).into());
+    }
     complete(&c)
 }
 
@@ -257,6 +262,29 @@ fn a_lock_is_caught() -> Result<(), Failed> {
     expect_in_order(&checked, &["kernel BUG at kernel/src/locking.rs:", CAUGHT])
         .map_err(|why| format!("{why}\n{}", tail(&checked)))?;
     Ok(expect_none(&console(&kernel()?)?, &[CAUGHT])?)
+}
+
+/// Nor does anything that is printed because of one, wherever that found the machine.
+fn checked_prints() -> Result<(), Failed> {
+    let words = "trapline.user_stack=1 trapline.nmi=backtrace,lockup,unknown -- --only divide_error,preemption,fork_cow";
+    let (outcome, sent) = stormed(&test_kernel(Variant::Checked)?, words, 30, 120)?;
+    let outcome = ended(outcome)?;
+    let console = &outcome.console;
+    expect_none(console, &["Oops", "a lock in NMI context", "WARNING:"])?;
+    let count = |text| console.matches(text).count();
+    let said = [
+        count("Watchdog detected hard LOCKUP"),
+        count("NMI backtrace for cpu 0"),
+        count("Uhhuh. NMI received for unknown reason"),
+    ];
+    println!("nmi::checked_kernel_prints: of {sent} NMIs, {said:?} reports");
+    if said.iter().any(|n| *n < 10) {
+        return Err(format!("{sent} sent, {said:?} reports\n{}", tail(console)).into());
+    }
+    if rows(&outcome).iter().any(|(.., ok)| !ok) || rows(&outcome).len() < 3 {
+        return Err(format!("{:?}\n{}", rows(&outcome), tail(console)).into());
+    }
+    Ok(())
 }
 
 /// How many NMIs the kernel says that it has handled, and how many of them were from user mode.

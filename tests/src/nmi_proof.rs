@@ -124,12 +124,26 @@ pub struct Coverage {
     pub of: usize,
     /// Instructions of what these call, at which one was injected as well.
     pub beyond: usize,
+    /// Of those, the ones of what handlers print.
+    pub reports: usize,
     /// What stands between entries only to align them, and was not counted.
     pub padding: usize,
     /// Where nothing ever came by.
     pub missed: Vec<String>,
     /// NMIs injected, and counted by the kernel.
     pub nmis: (u64, u64),
+}
+
+/// Who reads the machine's port 0x61.
+pub const GET_REASON: &str = "trapline::arch::x86::kernel::nmi::default_get_nmi_reason";
+
+/// From now on that says so.
+///
+/// # Errors
+/// The stub's.
+pub fn set_reason(d: &mut Debugged, get_reason: u64, reason: u8) -> Result<()> {
+    // mov eax, reason; ret
+    d.write(get_reason, &[0xb8, reason, 0, 0, 0, 0xc3]).map_err(words)
 }
 
 /// A machine with the kernel and some words on its command line.
@@ -235,7 +249,15 @@ pub fn every_boundary(kernel: &Path, rootfs: &Path, budget: Duration) -> Result<
         nmis = (nmis.0 + counts.0, nmis.1 + counts.1);
     }
     let missed = k.names(all.difference(&done).copied());
-    Ok(Coverage { injected: done.len(), of: all.len(), beyond: 0, padding: k.padding, missed, nmis })
+    Ok(Coverage {
+        injected: done.len(),
+        of: all.len(),
+        beyond: 0,
+        reports: 0,
+        padding: k.padding,
+        missed,
+        nmis,
+    })
 }
 
 /// Where NMIs were, and how many of them came and were handled.
@@ -291,7 +313,7 @@ pub fn every_user(kernel: &Path, rootfs: &Path, handlers: &str) -> Result<Covera
     }
     let nmis = (p.injected, p.count()? - counted);
     let injected = places.len() * ROUNDS;
-    Ok(Coverage { injected, of: injected, beyond: 0, padding: 0, missed: Vec::new(), nmis })
+    Ok(Coverage { injected, of: injected, beyond: 0, reports: 0, padding: 0, missed: Vec::new(), nmis })
 }
 
 /// Where the program `nmi_user` says that its instructions are.

@@ -152,9 +152,16 @@ impl Debugged {
 
     /// Memory as the CPU sees it now.
     pub fn read(&mut self, addr: u64, len: usize) -> Result<Vec<u8>> {
-        let reply = self.command(&format!("m{addr:x},{len:x}"))?;
-        ensure!(!reply.starts_with('E'), "no memory at {addr:#x}: {reply}");
-        from_hex(&reply)
+        // More does not fit into one of QEMU's packets.
+        const MOST: usize = 1024;
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let (at, piece) = (addr + bytes.len() as u64, (len - bytes.len()).min(MOST));
+            let reply = self.command(&format!("m{at:x},{piece:x}"))?;
+            ensure!(!reply.starts_with('E') && reply.len() == 2 * piece, "no memory at {at:#x}: {reply}");
+            bytes.extend(from_hex(&reply)?);
+        }
+        Ok(bytes)
     }
 
     /// A word of it.

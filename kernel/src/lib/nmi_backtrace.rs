@@ -70,6 +70,12 @@ pub fn nmi_cpu_backtrace(regs: Option<&PtRegs>) -> bool {
     true
 }
 
+/// From an NMI: answers as if this CPU had been asked.
+pub fn answer(regs: &PtRegs) {
+    BACKTRACE_MASK.fetch_or(own_bit(), Ordering::SeqCst);
+    nmi_cpu_backtrace(Some(regs));
+}
+
 /// Numbers of CPUs as ranges (`%*pbl`).
 struct CpuList(u64);
 

@@ -7,10 +7,13 @@
 //! nothing does ([`unblocked`], [`unblocked_from_user`]). What is handled again because of it is
 //! gone through in the same manner, until nobody comes by an instruction that was not come by.
 //!
-//! What handlers do beside (print, look at the watchdog) is not gone through: it knows nothing of NMIs,
-//! and is ordinary code on whose instructions the same questions are asked.
+//! What handlers do beside (print where the CPU is, say that an NMI is of nobody) knows nothing of NMIs.
+//! It is gone through behind a breakpoint, too, each instruction once, for so many steps ([`in_reports`]).
 
-use super::{Coverage, Kernel, MORE_PATIENCE, PATIENCE, Proof, Result, same, start, user_places, words};
+use super::{
+    Coverage, GET_REASON, Kernel, MORE_PATIENCE, PATIENCE, Proof, Result, same, set_reason, start,
+    user_places, words,
+};
 use std::collections::BTreeSet;
 use std::path::Path;
 use xtask::gdbstub::Registers;
@@ -43,6 +46,7 @@ pub fn every_nested(kernel: &Path, rootfs: &Path, without: Option<&str>) -> Resu
     let program = format!("trapline.nmi=iret -- nmi_user rsp={:x}", top - 0x800);
     seems_nested(start(&k, kernel, rootfs, &program)?, &mut seen)?;
     in_user_mode(start(&k, kernel, rootfs, "trapline.nmi=iret -- nmi_user")?, &mut seen)?;
+    let reports = if without.is_none() { in_reports(&k, kernel, rootfs, &mut seen)? } else { 0 };
     let own = k.at("asm_nmi")?..k.at("asm_nmi_end")?;
     let (of, beyond) = (
         k.instructions.iter().filter(|a| own.contains(a)).count(),
@@ -50,7 +54,7 @@ pub fn every_nested(kernel: &Path, rootfs: &Path, without: Option<&str>) -> Resu
     );
     let missed = k.instructions.iter().copied().filter(|a| own.contains(a) && !seen.places.contains(a));
     let missed = k.names(missed);
-    Ok(Coverage { injected: of - missed.len(), of, beyond, padding: 0, missed, nmis: seen.nmis })
+    Ok(Coverage { injected: of - missed.len(), of, beyond, reports, padding: 0, missed, nmis: seen.nmis })
 }
 
 /// In the kernel proper. Returns where the NMI's stack ends.
@@ -95,6 +99,56 @@ fn in_user_mode(mut p: Proof<'_>, seen: &mut Seen) -> Result<()> {
     let (user, end) = (user_places(&p)?[0], p.k.at("nmi_test_unblocked")?);
     counted(&mut p, seen, |p, seen| unblocked_from_user(p, user, seen))?;
     counted(&mut p, seen, |p, seen| held_back(p, user, end, seen))
+}
+
+/// What NMIs have printed: what handlers do, what port 0x61 says if it is asked, and how many steps are
+/// gone through.
+const REPORTS: [(&str, Option<u8>, usize); 5] = [
+    ("unknown", Some(0x21), 3000),
+    ("unknown", Some(0xa1), 1000),
+    ("unknown", Some(0x61), 3000),
+    ("backtrace", None, 4000),
+    ("lockup", None, 3000),
+];
+
+/// NMIs inside what handlers print, once a breakpoint has let them in. Returns how many instructions
+/// they came at that were not come by before.
+fn in_reports(k: &Kernel, kernel: &Path, rootfs: &Path, seen: &mut Seen) -> Result<usize> {
+    let (somewhere, before) = (k.at("trapline::arch::x86::entry::common::do_syscall_64")?, seen.places.len());
+    for (what, reason, steps) in REPORTS {
+        let mut p = start(k, kernel, rootfs, &format!("trapline.nmi=iret,{what} -- nmi_paths"))?;
+        if let Some(reason) = reason {
+            set_reason(&mut p.d, k.at(GET_REASON)?, reason)?;
+        }
+        let place = |why| format!("in the report of {what}, {reason:x?}: {why}");
+        counted(&mut p, seen, |p, seen| in_report(p, somewhere, steps, seen)).map_err(place)?;
+    }
+    Ok(seen.places.len() - before)
+}
+
+/// Injects NMIs at instructions of one NMI's handling, behind its breakpoint, as long as there are new
+/// ones among the next steps; then it is handled once more. Returns how often it was.
+fn in_report(p: &mut Proof<'_>, somewhere: u64, steps: usize, seen: &mut Seen) -> Result<u64> {
+    let before = p.run_to(somewhere)?;
+    p.inject()?;
+    let top = p.run_to(p.k.at("asm_nmi")?)?.rsp() + 40;
+    let mut r = p.run_to(p.k.at("nmi_test_unblocked")?)?;
+    let own = p.k.at("asm_nmi")?..p.k.at("asm_nmi_end")?;
+    let mut nested_ones = 0;
+    for _ in 0..steps {
+        if own.contains(&r.rip) {
+            break;
+        }
+        if seen.places.insert(r.rip) {
+            nested(p, &r, top, true)?;
+            nested_ones += 1;
+        }
+        r = p.d.step().map_err(words)?;
+    }
+    let after = p.run_to(somewhere)?;
+    same(&before, after).map_err(|why| format!("nested at its instructions: {why}"))?;
+    p.d.step().map_err(words)?;
+    Ok(1 + u64::from(nested_ones != 0))
 }
 
 /// One part of the proof, which says how many NMIs must have been handled.

@@ -13,6 +13,9 @@
 //! | `fault` | reads where nothing is, which changes CR2 |
 //! | `lock` | takes a lock, as none may: a kernel with debug assertions notices |
 //! | `stack` | prints the interrupted program's calls, if `trapline.user_stack=1` |
+//! | `backtrace` | prints where the NMI found the CPU, as `l` of SysRq has it |
+//! | `lockup` | prints the report of a hard lockup |
+//! | `unknown` | does not explain the NMI after all |
 //! | `second` | has another NMI wait, every other time, before all this |
 //!
 //! One that runs inside another is warned of.
@@ -20,6 +23,8 @@
 use super::nmi::{NmiAction, NmiType, register_nmi_handler};
 use crate::arch::x86::events::core::show_user_stack;
 use crate::arch::x86::ptrace::PtRegs;
+use crate::kernel::watchdog_hld::report as report_hard_lockup;
+use crate::lib::nmi_backtrace::answer as answer_for_backtrace;
 use crate::locking::SpinLock;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -29,6 +34,9 @@ const FAULT: u32 = 4;
 const SECOND: u32 = 8;
 const TAKE_LOCK: u32 = 16;
 const STACK: u32 = 32;
+const BACKTRACE: u32 = 64;
+const LOCKUP: u32 = 128;
+const UNKNOWN: u32 = 256;
 static LOCK: SpinLock<()> = SpinLock::new(());
 
 /// What handlers do.
@@ -57,8 +65,14 @@ fn claim(_: NmiType, regs: &PtRegs) -> u32 {
     if what & TAKE_LOCK != 0 {
         drop(LOCK.lock());
     }
+    if what & BACKTRACE != 0 {
+        answer_for_backtrace(regs);
+    }
+    if what & LOCKUP != 0 {
+        report_hard_lockup(regs);
+    }
     INSIDE.store(false, Ordering::Relaxed);
-    1
+    u32::from(what & UNKNOWN == 0)
 }
 
 static CLAIM: NmiAction = NmiAction::new(claim, 0);
@@ -79,6 +93,9 @@ pub fn setup(value: Option<&str>) -> bool {
             "lock" => TAKE_LOCK,
             "second" => SECOND,
             "stack" => STACK,
+            "backtrace" => BACKTRACE,
+            "lockup" => LOCKUP,
+            "unknown" => UNKNOWN,
             _ => return false,
         };
     }
