@@ -8,15 +8,20 @@ use crate::fs::file::fd_install;
 use crate::fs::file_table::{File, FileOps};
 use crate::fs::inode::{Dev, Inode, InodeOps};
 use crate::fs::namespace::{Mount, Path};
-use crate::fs::superblock::{FsType, SuperBlock};
+use crate::fs::superblock::{FsType, MAX_LFS_FILESIZE, SuperBlock};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use linux_raw_sys::general::{O_CLOEXEC, O_NONBLOCK, O_RDWR};
 
-static ANON_INODEFS: FsType =
-    FsType { name: "anon_inodefs", magic: 0x0904_1934, noexec: false, mount: |_| Err(EINVAL) };
+static ANON_INODEFS: FsType = FsType {
+    name: "anon_inodefs",
+    magic: 0x0904_1934,
+    noexec: false,
+    maxbytes: MAX_LFS_FILESIZE,
+    mount: |_| Err(EINVAL),
+};
 
 struct Anon;
 impl InodeOps for Anon {}

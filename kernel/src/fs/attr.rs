@@ -4,7 +4,7 @@
 use crate::errno::{EINVAL, EPERM, EROFS, Result};
 use crate::fs::file::fget;
 use crate::fs::inode::mode::*;
-use crate::fs::inode::owner_or_capable;
+use crate::fs::inode::{Fixed, owner_or_capable};
 use crate::fs::namei::user_path_at_empty;
 use crate::fs::namespace::Path;
 use crate::kernel::task::current;
@@ -17,6 +17,9 @@ fn chmod(p: &Path, mode: u32) -> Result<usize> {
     let inode = &p.dentry.inode;
     if inode.is_symlink() {
         return Err(crate::errno::EOPNOTSUPP);
+    }
+    if inode.fixed != Fixed::Nothing {
+        return Err(EPERM);
     }
     let cred = current().cred.get();
     let mut a = inode.attr.lock();
@@ -47,8 +50,13 @@ fn chown(p: &Path, uid: u32, gid: u32) -> Result<usize> {
     if p.mnt.is_readonly() {
         return Err(EROFS);
     }
+    let inode = &p.dentry.inode;
+    if matches!(inode.fixed, Fixed::ModeAndOwner | Fixed::All) && [uid, gid].iter().any(|&id| id != u32::MAX)
+    {
+        return Err(EPERM);
+    }
     let cred = current().cred.get();
-    let mut a = p.dentry.inode.attr.lock();
+    let mut a = inode.attr.lock();
     let root = cred.capable(CAP_CHOWN);
     let same_user = uid == u32::MAX || uid == a.uid && cred.fsuid == a.uid;
     let own_group = gid == u32::MAX || cred.fsuid == a.uid && (gid == a.gid || cred.in_group(gid));

@@ -6,13 +6,14 @@ use crate::fs::dcache::Dentry;
 use crate::fs::proc::file::{ProcFile, StoreFn};
 use crate::fs::proc::file_inode;
 use crate::fs::ramfs;
-use crate::fs::superblock::{FsType, SuperBlock};
+use crate::fs::superblock::{FsType, MAX_NON_LFS, SuperBlock};
 use crate::kernel::kprobes;
 use alloc::string::String;
 use alloc::sync::Arc;
 
 /// `debugfs`.
-pub static FS_TYPE: FsType = FsType { name: "debugfs", magic: 0x6462_6720, noexec: false, mount };
+pub static FS_TYPE: FsType =
+    FsType { name: "debugfs", magic: 0x6462_6720, noexec: false, maxbytes: MAX_NON_LFS, mount };
 
 /// A file: its directory, name, mode, what reading it shows and what writing it does.
 pub struct DebugFile {

@@ -12,7 +12,7 @@ use crate::fs::inode::mode::{S_IFCHR, S_IFDIR};
 use crate::fs::inode::{Dev, Inode, InodeOps};
 use crate::fs::libfs::DirOps;
 use crate::fs::namei::{self, Follow};
-use crate::fs::superblock::{FsType, SuperBlock};
+use crate::fs::superblock::{FsType, MAX_NON_LFS, SuperBlock};
 use crate::kernel::task::current;
 use crate::locking::SpinLock;
 use crate::mm::util::try_push;
@@ -27,7 +27,8 @@ use linux_raw_sys::general::AT_FDCWD;
 const DEVPTS_MAGIC: u64 = 0x1cd1;
 
 /// `devpts`.
-pub static FS_TYPE: FsType = FsType { name: "devpts", magic: DEVPTS_MAGIC, noexec: false, mount };
+pub static FS_TYPE: FsType =
+    FsType { name: "devpts", magic: DEVPTS_MAGIC, noexec: false, maxbytes: MAX_NON_LFS, mount };
 
 /// What `mount -o` says (`parse_mount_options`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +80,7 @@ static INSTANCES: SpinLock<Vec<Instance>> = SpinLock::new(Vec::new());
 struct Dir;
 impl InodeOps for Dir {
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
+        Ok(Arc::new(DirOps::Simple))
     }
 }
 

@@ -7,13 +7,14 @@ use crate::fs::char_dev;
 use crate::fs::dcache::Dentry;
 use crate::fs::inode::mode::S_IFCHR;
 use crate::fs::ramfs;
-use crate::fs::superblock::{FsType, SuperBlock};
+use crate::fs::superblock::{FsType, MAX_LFS_FILESIZE, SuperBlock};
 use crate::mm::page_alloc::totalram_pages;
 use alloc::format;
 use alloc::sync::Arc;
 
 /// The kind of file system.
-pub static FS_TYPE: FsType = FsType { name: "devtmpfs", magic: 0x0102_1994, noexec: false, mount };
+pub static FS_TYPE: FsType =
+    FsType { name: "devtmpfs", magic: 0x0102_1994, noexec: false, maxbytes: MAX_LFS_FILESIZE, mount };
 
 fn mount(_: &[u8]) -> Result<Arc<Dentry>> {
     static ROOT: spin::Once<Arc<Dentry>> = spin::Once::new();

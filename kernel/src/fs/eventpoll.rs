@@ -360,7 +360,7 @@ impl Drop for EpFile {
 
 impl FileOps for EpFile {
     fn abilities(&self) -> Abilities {
-        Abilities { seeking: Seeking::Ignored, ..Abilities::DEFAULT }
+        Abilities { seeking: Seeking::Ignored, reads: false, writes: false, ..Abilities::DEFAULT }
     }
     fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         let ep = &self.0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Open files (Linux 6.1, `fs/file_table.c`, `struct file`).
 
-use crate::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE, Result};
+use crate::errno::{EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ENXIO, ESPIPE, Result};
 use crate::fs::eventpoll::{EpItem, eventpoll_release};
 use crate::fs::fasync::FownStruct;
 use crate::fs::inode::Inode;
@@ -11,6 +11,7 @@ use crate::fs::namespace::Path;
 use crate::fs::open::{PUNCH_HOLE, vfs_fallocate};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
+use crate::fs::superblock::MAX_LFS_FILESIZE;
 use crate::kernel::task::current;
 use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
@@ -41,6 +42,12 @@ pub const RW_FLAGS: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_APPEND;
 // Each is a property of its own.
 #[allow(clippy::struct_excessive_bools)]
 pub struct Abilities {
+    /// Whether it can be read at all, and written (`FMODE_CAN_READ`, `FMODE_CAN_WRITE`).
+    pub reads: bool,
+    /// The same for writing.
+    pub writes: bool,
+    /// Whether `fsync` is a thing to ask of it.
+    pub fsync: bool,
     /// What there is of a position.
     pub seeking: Seeking,
     /// Whether the buffers of a call that reads are filled at once, or one after another.
@@ -60,6 +67,9 @@ pub struct Abilities {
 impl Abilities {
     /// Most files'.
     pub const DEFAULT: Self = Self {
+        reads: true,
+        writes: true,
+        fsync: false,
         seeking: Seeking::Position,
         read_iter: true,
         write_iter: true,
@@ -190,6 +200,9 @@ pub struct File {
     /// `FMODE_READ`, `FMODE_WRITE`: fixed when it was opened.
     can_read: bool,
     can_write: bool,
+    /// And it can be done at all.
+    reads: bool,
+    writes: bool,
     /// Whether there is a position.
     pub seekable: bool,
     /// Where epoll looks at it.
@@ -211,17 +224,22 @@ impl File {
         }
         let is_place = flags & O_PATH != 0;
         let access = flags & O_ACCMODE;
+        let can = op.abilities();
+        let can_read = !is_place && matches!(access, O_RDONLY | O_RDWR);
+        let can_write = !is_place && matches!(access, O_WRONLY | O_RDWR);
         Arc::new(Self {
             path,
             inode,
             flags: AtomicU32::new(flags),
             pos: SpinLock::new(0),
-            seekable: matches!(op.abilities().seeking, Seeking::Position | Seeking::Rewinds),
+            seekable: matches!(can.seeking, Seeking::Position | Seeking::Rewinds),
             op,
             wrote_access,
             f_owner: spin::Once::new(),
-            can_read: !is_place && matches!(access, O_RDONLY | O_RDWR),
-            can_write: !is_place && matches!(access, O_WRONLY | O_RDWR),
+            can_read,
+            can_write,
+            reads: can_read && can.reads,
+            writes: can_write && can.writes,
             f_ep: SpinLock::new(Vec::new()),
         })
     }
@@ -275,6 +293,16 @@ impl File {
     #[inline]
     pub fn want_write(&self) -> Result {
         if self.writable() { Ok(()) } else { Err(EBADF) }
+    }
+    /// Whether a read can be tried: `EBADF` by how it was opened, `EINVAL` by what it is.
+    #[inline]
+    pub fn may_read(&self) -> Result {
+        if self.reads { Ok(()) } else { self.want_read().and(Err(EINVAL)) }
+    }
+    /// The same for a write.
+    #[inline]
+    pub fn may_write(&self) -> Result {
+        if self.writes { Ok(()) } else { self.want_write().and(Err(EINVAL)) }
     }
 
     /// Reads into the kernel, at a place, as much as there is (`kernel_read`).
@@ -365,22 +393,33 @@ pub enum Seeking {
     Never,
 }
 
-/// `lseek` within a file that has a size (`generic_file_llseek`).
+/// `lseek` within a file that has a size, up to where its file system lets files go
+/// (`generic_file_llseek`).
 pub fn generic_seek(file: &File, offset: i64, whence: u32) -> Result<u64> {
+    seek_within(file, offset, whence, file.inode.sb.fs.maxbytes)
+}
+
+/// The same as far as there are positions (`default_llseek`).
+pub fn default_seek(file: &File, offset: i64, whence: u32) -> Result<u64> {
+    seek_within(file, offset, whence, MAX_LFS_FILESIZE)
+}
+
+/// The same up to a position (`generic_file_llseek_size`): all of the file is data.
+fn seek_within(file: &File, offset: i64, whence: u32, max: u64) -> Result<u64> {
     let mut pos = file.pos.lock();
     let size = file.inode.ops.size() as i64;
     let new = match whence {
         SEEK_SET => offset,
+        // Where it is, wherever that is.
+        SEEK_CUR if offset == 0 => return Ok(*pos),
         SEEK_CUR => (*pos as i64).checked_add(offset).ok_or(EINVAL)?,
         SEEK_END => size.checked_add(offset).ok_or(EINVAL)?,
         SEEK_DATA if (0..size).contains(&offset) => offset,
         SEEK_HOLE if (0..size).contains(&offset) => size,
-        SEEK_DATA | SEEK_HOLE => return Err(crate::errno::ENXIO),
+        SEEK_DATA | SEEK_HOLE => return Err(ENXIO),
         _ => return Err(EINVAL),
     };
-    if new < 0 {
-        return Err(EINVAL);
-    }
-    *pos = new as u64;
-    Ok(new as u64)
+    let new = u64::try_from(new).ok().filter(|&new| new <= max).ok_or(EINVAL)?;
+    *pos = new;
+    Ok(new)
 }

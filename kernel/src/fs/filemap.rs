@@ -4,8 +4,12 @@
 //! The cache's lock is never held while user memory is touched: a fault in such a
 //! copy may want a page of the same file.
 
-use crate::errno::{EFAULT, EFBIG, Errno, Result};
-use crate::fs::superblock::SuperBlock;
+use crate::errno::{EFAULT, EFBIG, EINTR, ENOSPC, Errno, Result};
+use crate::fs::superblock::{MAX_LFS_FILESIZE, SuperBlock};
+use crate::fs::tmpfs::TMPFS_MAGIC;
+use crate::kernel::sched::cond_resched;
+use crate::kernel::signal::signal_pending;
+use crate::kernel::task::current;
 use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
 use crate::mm::i_mmap::IMmap;
@@ -17,7 +21,7 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Largest offset in a file (`MAX_LFS_FILESIZE`).
-pub const MAX_FILE_SIZE: u64 = i64::MAX as u64;
+pub const MAX_FILE_SIZE: u64 = MAX_LFS_FILESIZE;
 
 /// `F_SEAL_*` bits of a memory file.
 #[allow(missing_docs)]
@@ -30,9 +34,16 @@ pub mod seal {
     pub const ALL: u32 = 31;
 }
 
+/// A page of a file.
+struct Slot {
+    page: Page,
+    /// Somebody has used it: until then it only keeps a place (`folio_test_uptodate`).
+    uptodate: bool,
+}
+
 #[derive(Default)]
 struct Cache {
-    pages: BTreeMap<u64, Page>,
+    pages: BTreeMap<u64, Slot>,
     size: u64,
 }
 
@@ -64,7 +75,7 @@ fn bytes_mut(p: &Page, at: usize, len: usize) -> &mut [u8] {
 }
 
 /// Takes the pages with these indices out; returns how many there were.
-pub fn remove_pages(pages: &mut BTreeMap<u64, Page>, which: Range<u64>) -> usize {
+pub fn remove_pages<T>(pages: &mut BTreeMap<u64, T>, which: Range<u64>) -> usize {
     let mut n = 0;
     while let Some((&index, _)) = pages.range(which.clone()).next() {
         pages.remove(&index);
@@ -88,21 +99,87 @@ impl AddressSpace {
         self.cache.lock().pages.len()
     }
 
-    /// The page at `index` if there is one.
+    /// The page at `index` if there is one that was used.
     pub fn find_page(&self, index: u64) -> Option<Page> {
-        self.cache.lock().pages.get(&index).cloned()
+        let c = self.cache.lock();
+        c.pages.get(&index).filter(|s| s.uptodate).map(|s| s.page.clone())
+    }
+    /// Whether it is a file of a `tmpfs`, whatever its name.
+    pub fn is_shmem(&self) -> bool {
+        self.sb.fs.magic == TMPFS_MAGIC
+    }
+    /// Puts a new page at `index`.
+    fn add_page(&self, c: &mut Cache, index: u64, uptodate: bool) -> Result<Page> {
+        self.sb.charge_page()?;
+        let page = Page::alloc_user_zeroed().inspect_err(|_| self.sb.uncharge_pages(1))?;
+        c.pages.insert(index, Slot { page: page.clone(), uptodate });
+        Ok(page)
     }
     /// The page at `index`, made if need be.
     fn grab_page(&self, index: u64) -> Result<Page> {
         let mut c = self.cache.lock();
-        if let Some(p) = c.pages.get(&index) {
-            return Ok(p.clone());
+        if let Some(s) = c.pages.get_mut(&index) {
+            s.uptodate = true;
+            return Ok(s.page.clone());
         }
-        self.sb.charge_page()?;
-        let p = Page::alloc_user_zeroed().inspect_err(|_| self.sb.uncharge_pages(1))?;
-        c.pages.insert(index, p.clone());
-        Ok(p)
+        self.add_page(&mut c, index, true)
     }
+
+    /// Sees that a file of a `tmpfs` has all pages of a range, or else that it has no more than before
+    /// (`shmem_fallocate`).
+    ///
+    /// # Errors
+    /// `ENOSPC`, `ENOMEM`, `EINTR` by a signal.
+    pub fn allocate(&self, range: Range<u64>) -> Result {
+        let max = self.sb.max_pages.load(Ordering::Relaxed) as u64;
+        if range.end - range.start > max {
+            return Err(ENOSPC);
+        }
+        for index in range.clone() {
+            let add = || {
+                let mut c = self.cache.lock();
+                // One that was kept before stays, whatever becomes of this.
+                match c.pages.get_mut(&index) {
+                    Some(s) => s.uptodate = true,
+                    None => drop(self.add_page(&mut c, index, false)?),
+                }
+                Ok(())
+            };
+            let r = if signal_pending(&current()) { Err(EINTR) } else { add() };
+            if let Err(e) = r {
+                self.remove_unused(range.start..index);
+                return Err(e);
+            }
+            cond_resched();
+        }
+        Ok(())
+    }
+
+    /// Takes the pages that nobody has used out of a range (`shmem_undo_range`).
+    fn remove_unused(&self, range: Range<u64>) {
+        let mut c = self.cache.lock();
+        let before = c.pages.len();
+        c.pages.retain(|index, s| s.uptodate || !range.contains(index));
+        self.sb.uncharge_pages(before - c.pages.len());
+    }
+
+    /// The first place from `start` on that has been used, or has not been; the end is a hole
+    /// (`mapping_seek_hole_data`).
+    pub fn seek_hole_data(&self, start: u64, data: bool) -> Option<u64> {
+        const SIZE: u64 = PAGE_SIZE as u64;
+        let c = self.cache.lock();
+        if start >= c.size {
+            return None;
+        }
+        let mut used = c.pages.range(start / SIZE..c.size.div_ceil(SIZE)).filter(|(_, s)| s.uptodate);
+        if data {
+            return used.next().map(|(index, _)| start.max(index * SIZE));
+        }
+        let first = start / SIZE;
+        let run = used.zip(first..).take_while(|((index, _), next)| *index == next).count() as u64;
+        Some(if run == 0 { start } else { c.size.min((first + run) * SIZE) })
+    }
+
     /// The page at `index` for a mapping; `EFAULT` (a `SIGBUS`) behind the end of the file.
     pub fn fault_page(&self, index: u64) -> Result<Page> {
         if index >= self.size().div_ceil(PAGE_SIZE as u64) {
@@ -113,7 +190,8 @@ impl AddressSpace {
     /// The page at `index` if a mapping may have it.
     pub fn cached_page(&self, index: u64) -> Option<Page> {
         let c = self.cache.lock();
-        if index < c.size.div_ceil(PAGE_SIZE as u64) { c.pages.get(&index).cloned() } else { None }
+        let slot = c.pages.get(&index).filter(|s| s.uptodate && index < c.size.div_ceil(PAGE_SIZE as u64));
+        slot.map(|s| s.page.clone())
     }
 
     /// Reads from `pos` (`generic_file_read_iter`).
@@ -169,17 +247,18 @@ impl AddressSpace {
     /// Changes the size; what is cut off is gone for good (`truncate_setsize`).
     pub fn truncate(&self, size: u64) {
         let mut c = self.cache.lock();
-        let shrinks = size < c.size;
+        // Of the same size it loses what was kept for it behind its end.
+        let grows = size > c.size;
         c.size = size;
-        if !shrinks {
+        if grows {
             return;
         }
         let gone = c.pages.split_off(&size.div_ceil(PAGE_SIZE as u64));
         let at = (size % PAGE_SIZE as u64) as usize;
         if at != 0
-            && let Some(p) = c.pages.get(&(size / PAGE_SIZE as u64))
+            && let Some(s) = c.pages.get(&(size / PAGE_SIZE as u64))
         {
-            p.write(at, &ZEROES[at..]);
+            s.page.write(at, &ZEROES[at..]);
         }
         drop(c);
         self.sb.uncharge_pages(gone.len());
@@ -193,8 +272,8 @@ impl AddressSpace {
         let whole = start.div_ceil(SIZE)..end / SIZE;
         let mut c = self.cache.lock();
         let clear = |c: &Cache, index: u64, part: Range<u64>| {
-            if let Some(p) = c.pages.get(&index) {
-                p.write(part.start as usize, &ZEROES[..(part.end - part.start) as usize]);
+            if let Some(s) = c.pages.get(&index) {
+                s.page.write(part.start as usize, &ZEROES[..(part.end - part.start) as usize]);
             }
         };
         if whole.start > whole.end {

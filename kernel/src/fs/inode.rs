@@ -176,6 +176,19 @@ pub trait InodeOps: Send + Sync {
     }
 }
 
+/// What even its owner cannot change about an inode.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fixed {
+    /// Everything can be changed.
+    Nothing,
+    /// Who may use it (Linux 6.1, fs/proc/base.c, `proc_nochmod_setattr`).
+    Mode,
+    /// Whose it is, too (fs/proc/proc_sysctl.c, `proc_sys_setattr`).
+    ModeAndOwner,
+    /// Nor its times (`S_IMMUTABLE`, of a process's directory).
+    All,
+}
+
 /// An object of a file system.
 pub struct Inode {
     /// The file system it belongs to.
@@ -186,6 +199,8 @@ pub struct Inode {
     pub rdev: Dev,
     /// Owner, permissions, times.
     pub attr: SpinLock<Attr>,
+    /// What cannot be changed about them.
+    pub fixed: Fixed,
     /// What it does.
     pub ops: Box<dyn InodeOps>,
     /// Writers (positive), or programs running from it (negative): `i_writecount`.
@@ -206,6 +221,15 @@ pub fn get_next_ino() -> u64 {
 impl Inode {
     /// A new inode with one link (two if it is a directory), owned by root.
     pub fn new(sb: &Arc<SuperBlock>, mode: u32, rdev: Dev, ops: Box<dyn InodeOps>) -> Arc<Self> {
+        Self::with_fixed(sb, (mode, Fixed::Nothing), rdev, ops)
+    }
+    /// One of which something cannot be changed.
+    pub fn with_fixed(
+        sb: &Arc<SuperBlock>,
+        (mode, fixed): (u32, Fixed),
+        rdev: Dev,
+        ops: Box<dyn InodeOps>,
+    ) -> Arc<Self> {
         let now = Time::now();
         let nlink = if mode & S_IFMT == S_IFDIR { 2 } else { 1 };
         let attr = Attr { mode, uid: 0, gid: 0, nlink, atime: now, mtime: now, ctime: now };
@@ -214,6 +238,7 @@ impl Inode {
             ino: get_next_ino(),
             rdev,
             attr: SpinLock::new(attr),
+            fixed,
             ops,
             writecount: AtomicI32::new(0),
             write_hint: AtomicU8::new(0),

@@ -2,9 +2,10 @@
 //! What file systems in memory have in common (Linux 6.1, `fs/libfs.c`).
 
 use crate::errno::{EINVAL, EISDIR, Result};
-use crate::fs::file_table::{File, FileOps, generic_seek};
+use crate::fs::file_table::{Abilities, File, FileOps, generic_seek};
 use crate::fs::inode::mode::{S_IFDIR, S_IFMT};
 use crate::lib::iov_iter::IovIter;
+use linux_raw_sys::general::{SEEK_CUR, SEEK_SET};
 
 /// Takes one entry: name, inode number, `DT_*`, and the position behind it; false when
 /// there is no room for it.
@@ -38,17 +39,37 @@ pub const fn dt(mode: u32) -> u8 {
 pub const DYNAMIC_POS: u64 = 1 << 40;
 
 /// An open directory.
-pub struct DirOps;
+pub enum DirOps {
+    /// Where names are kept in the dentry tree alone (`simple_dir_operations`).
+    Simple,
+    /// The kernel's own (`proc`, `sysfs`).
+    Generic,
+}
+
+/// Only to a place, or by a distance (`dcache_dir_lseek`).
+fn dcache_dir_seek(file: &File, offset: i64, whence: u32) -> Result<u64> {
+    let mut pos = file.pos.lock();
+    let new = match whence {
+        SEEK_SET => Some(offset),
+        SEEK_CUR => (*pos as i64).checked_add(offset),
+        _ => None,
+    };
+    *pos = new.and_then(|new| u64::try_from(new).ok()).ok_or(EINVAL)?;
+    Ok(*pos)
+}
 
 impl FileOps for DirOps {
     fn read(&self, _: &File, _: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         Err(EISDIR)
     }
-    fn write(&self, _: &File, _: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
-        Err(EINVAL)
+    fn abilities(&self) -> Abilities {
+        Abilities { writes: false, fsync: matches!(self, Self::Simple), ..Abilities::NO_ITER }
     }
     fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {
-        generic_seek(file, offset, whence)
+        match self {
+            Self::Simple => dcache_dir_seek(file, offset, whence),
+            Self::Generic => generic_seek(file, offset, whence),
+        }
     }
     /// `.`, `..`, what hangs in the tree (newest first, as in Linux), what is made up.
     fn readdir(&self, file: &File, ctx: &mut DirContext<'_>) -> Result {

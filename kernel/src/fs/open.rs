@@ -16,8 +16,11 @@ use crate::fs::inode::{Inode, Link, MAY_EXEC, MAY_READ, MAY_WRITE, owner_or_capa
 use crate::fs::namei::{Last, Parent, Walk, start, user_path_at_empty};
 use crate::fs::namei_calls::{New, create_in, may_change};
 use crate::fs::namespace::Path;
+use crate::fs::ramfs::file_remove_privs;
+use crate::fs::read_write::check_size_limit;
 use crate::kernel::cred::Cred;
 use crate::kernel::task::current;
+use crate::mm::page_alloc::PAGE_SIZE;
 use crate::security::commoncap::access_creds;
 use alloc::sync::Arc;
 use linux_raw_sys::general::{
@@ -311,7 +314,7 @@ pub fn do_truncate(inode: &Arc<Inode>, size: u64) -> Result {
         return Err(EPERM);
     }
     if size > old {
-        crate::fs::read_write::check_size_limit(size)?;
+        check_size_limit(size)?;
     }
     pages.truncate(size);
     if size < old {
@@ -353,7 +356,7 @@ pub fn sys_ftruncate(fd: i32, len: i64) -> Result<usize> {
     if !f.inode.is_reg() || !f.writable() {
         return Err(EINVAL);
     }
-    if f.flags() & O_LARGEFILE == 0 && len as u64 > crate::fs::read_write::MAX_NON_LFS {
+    if f.flags() & O_LARGEFILE == 0 && len as u64 > crate::fs::superblock::MAX_NON_LFS {
         return Err(EINVAL);
     }
     do_truncate(&f.inode, len as u64).map(|()| 0)
@@ -395,25 +398,36 @@ pub fn sys_fallocate(fd: i32, mode: u32, offset: i64, len: i64) -> Result<usize>
         _ => return Err(ENODEV),
     }
     let end = offset.checked_add(len).ok_or(EFBIG)? as u64;
+    if end > f.inode.sb.fs.maxbytes {
+        return Err(EFBIG);
+    }
     vfs_fallocate(&f, mode, offset as u64, end).map(|()| 0)
 }
 
-/// Makes a regular file that may be written larger, or a hole in it (`shmem_fallocate`).
+/// Sees that there are pages for a range of a file of a `tmpfs`, which gets as large unless its size is
+/// kept; or makes a hole in it (`shmem_fallocate`).
 pub fn vfs_fallocate(f: &File, mode: u32, offset: u64, end: u64) -> Result {
-    if !matches!(mode, 0 | FALLOC_FL_KEEP_SIZE | PUNCH_HOLE) {
-        return Err(EOPNOTSUPP);
-    }
-    match f.inode.ops.mapping() {
-        Some(pages) if mode == PUNCH_HOLE && pages.is_write_sealed() => Err(EPERM),
-        Some(pages) if mode == PUNCH_HOLE => {
-            pages.punch_hole(offset, end);
-            f.inode.touch_mtime();
-            Ok(())
+    let pages = f.inode.ops.mapping().filter(|pages| pages.is_shmem()).ok_or(EOPNOTSUPP)?;
+    match mode {
+        PUNCH_HOLE if pages.is_write_sealed() => return Err(EPERM),
+        PUNCH_HOLE => pages.punch_hole(offset, end),
+        0 | FALLOC_FL_KEEP_SIZE => {
+            if end > pages.size() {
+                check_size_limit(end)?;
+                if pages.seals() & seal::GROW != 0 {
+                    return Err(EPERM);
+                }
+            }
+            pages.allocate(offset / PAGE_SIZE as u64..end.div_ceil(PAGE_SIZE as u64))?;
+            if mode == 0 && end > pages.size() {
+                pages.truncate(end);
+            }
         }
-        Some(pages) if mode == 0 && end > pages.size() => do_truncate(&f.inode, end),
-        Some(_) => Ok(()),
-        None => Err(EOPNOTSUPP),
+        _ => return Err(EOPNOTSUPP),
     }
+    file_remove_privs(&f.inode);
+    f.inode.touch_mtime();
+    Ok(())
 }
 
 /// `access(2)`.

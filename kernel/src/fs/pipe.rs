@@ -12,7 +12,7 @@ use crate::fs::inode::{Dev, Inode, InodeOps};
 use crate::fs::ioctl::FIONREAD;
 use crate::fs::namespace::{Mount, Path};
 use crate::fs::select::PollTable;
-use crate::fs::superblock::{FsType, SuperBlock};
+use crate::fs::superblock::{FsType, MAX_LFS_FILESIZE, SuperBlock};
 use crate::kernel::capability::capable;
 use crate::kernel::signal::send_sig;
 use crate::kernel::signal::sigset::SIGPIPE;
@@ -72,6 +72,8 @@ struct Ring {
     max: usize,
     /// Buffers that there is room for beside those, since somebody is about to put them in.
     kept: usize,
+    /// The first of all is out: who reads waits until it is known what is left of it.
+    taken: bool,
     /// A page that was emptied, for the next write.
     spare: Option<Page>,
 }
@@ -91,6 +93,8 @@ pub struct Pipe {
     poll_usage: AtomicBool,
     fasync_readers: FasyncList,
     fasync_writers: FasyncList,
+    /// Who waits while the first buffer is out.
+    turn: WaitQueue,
 }
 
 const READABLE: u32 = poll::IN | poll::RDNORM;
@@ -185,6 +189,7 @@ impl Pipe {
             poll_usage: AtomicBool::new(false),
             fasync_readers: FasyncList::new(),
             fasync_writers: FasyncList::new(),
+            turn: WaitQueue::new(),
         })
     }
     /// One that has a reader.
@@ -207,6 +212,11 @@ impl Pipe {
         }
         loop {
             let mut ring = self.ring.lock();
+            if ring.taken {
+                drop(ring);
+                self.wait_turn();
+                continue;
+            }
             let was_full = ring.full();
             if !ring.bufs.is_empty() {
                 let (r, freed) = ring.take(to);
@@ -264,11 +274,23 @@ impl Pipe {
 
     /// Waits until there is something to read, or never will be (`ipipe_prep`).
     pub(super) fn wait_readable(&self, nonblock: bool) -> Result {
-        let ready = || !self.ring.lock().bufs.is_empty() || self.writers() == 0;
-        match ready() {
-            true => Ok(()),
-            false if nonblock => Err(EAGAIN),
-            false => self.rd_wait.sleep_interruptible(ready),
+        loop {
+            self.wait_turn();
+            let ready = || !self.ring.lock().bufs.is_empty() || self.writers() == 0;
+            if ready() {
+                return Ok(());
+            }
+            if nonblock {
+                return Err(EAGAIN);
+            }
+            self.rd_wait.sleep_interruptible(ready)?;
+        }
+    }
+    /// Waits while somebody has the first buffer out, however long (Linux holds the pipe's mutex while a
+    /// file is written from it).
+    fn wait_turn(&self) {
+        if self.ring.lock().taken {
+            self.turn.wait_event(|| !self.ring.lock().taken);
         }
     }
     /// Waits for room (`wait_for_space`).
@@ -325,11 +347,13 @@ impl Pipe {
         Ok(Kept { pipe: self, left: n })
     }
     /// Takes the first buffer out, and keeps its place for what of it will be put back.
-    pub(super) fn take_first(&self) -> Option<(Buffer, Kept<'_>)> {
+    pub(super) fn take_first(&self) -> Option<(Buffer, Taken<'_>)> {
+        self.wait_turn();
         let mut ring = self.ring.lock();
         let b = ring.bufs.pop_front()?;
         ring.kept += 1;
-        Some((b, Kept { pipe: self, left: 1 }))
+        ring.taken = true;
+        Some((b, Taken(Kept { pipe: self, left: 1 })))
     }
     /// Takes at most `max` bytes of the first buffer out.
     pub(super) fn pop(&self, max: usize) -> Option<Buffer> {
@@ -396,9 +420,30 @@ impl Kept<'_> {
     pub(super) fn push(&mut self, b: Buffer) {
         self.put(|bufs| bufs.push_back(b));
     }
-    /// Puts what was taken out before the others again.
+}
+
+/// The place of the first buffer, which is out: nobody else reads meanwhile.
+pub(super) struct Taken<'a>(Kept<'a>);
+
+impl Taken<'_> {
+    /// Puts what is left of it before the others again.
     pub(super) fn put_back(&mut self, b: Buffer) {
-        self.put(|bufs| bufs.push_front(b));
+        self.0.put(|bufs| bufs.push_front(b));
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let pipe = self.0.pipe;
+        let mut ring = pipe.ring.lock();
+        ring.taken = false;
+        let is_left = !ring.bufs.is_empty();
+        drop(ring);
+        pipe.turn.wake_up();
+        if is_left {
+            // Who was woken by it while it was out sleeps again.
+            pipe.rd_wait.wake_up();
+        }
     }
 }
 
@@ -484,7 +529,7 @@ impl FileOps for PipeEnd {
         }
         let ring = p.ring.lock();
         if self.reads {
-            if !ring.bufs.is_empty() {
+            if !ring.bufs.is_empty() || ring.taken {
                 mask |= READABLE;
             }
             if p.writers() == 0 && p.w_count.load(Ordering::Relaxed) != 0 {
@@ -573,25 +618,30 @@ pub fn fifo_open(slot: &FifoSlot, flags: u32) -> Result<Arc<dyn FileOps>> {
     Ok(end)
 }
 
-/// What has no name in any directory: pipes, memory files.
-static PSEUDO: FsType = FsType { name: "pipefs", magic: 0x5049_5045, noexec: false, mount: |_| Err(EINVAL) };
+/// What has no name in any directory: pipes.
+static PSEUDO: FsType = FsType {
+    name: "pipefs",
+    magic: 0x5049_5045,
+    noexec: false,
+    maxbytes: MAX_LFS_FILESIZE,
+    mount: |_| Err(EINVAL),
+};
 
 /// The instance that they all are on.
-pub fn pseudo_sb() -> Arc<SuperBlock> {
+fn pseudo_sb() -> Arc<SuperBlock> {
     pseudo_mount().root.inode.sb.clone()
 }
 
 fn pseudo_mount() -> &'static Arc<Mount> {
     static MOUNT: spin::Once<Arc<Mount>> = spin::Once::new();
     MOUNT.call_once(|| {
-        let pages = crate::mm::page_alloc::totalram_pages() / 2;
-        let sb = SuperBlock::new(&PSEUDO, String::new(), pages, usize::MAX);
+        let sb = SuperBlock::new(&PSEUDO, String::new(), usize::MAX, usize::MAX);
         Mount::new(crate::fs::ramfs::new_root(&sb, 0o555), b"none", 0)
     })
 }
 
 /// A place for an inode without a name; `label` is what `/proc/PID/fd` shows.
-pub fn pseudo_path(label: &[u8], inode: Arc<Inode>) -> Path {
+fn pseudo_path(label: &[u8], inode: Arc<Inode>) -> Path {
     Path { mnt: pseudo_mount().clone(), dentry: Dentry::pseudo(label, inode) }
 }
 

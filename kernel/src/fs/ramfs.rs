@@ -2,16 +2,16 @@
 //! Files in memory: what is in a `ramfs`, a `tmpfs`, and the root that the initramfs is
 //! unpacked to (Linux 6.1, `fs/ramfs/`, `mm/shmem.c`).
 
-use crate::errno::{EPERM, Result};
+use crate::errno::{ENXIO, EPERM, Result};
 use crate::fs::char_dev;
 use crate::fs::dcache::Dentry;
-use crate::fs::file_table::{Abilities, File, FileOps, Mapping};
+use crate::fs::file_table::{Abilities, File, FileOps, Mapping, generic_seek};
 use crate::fs::filemap::{AddressSpace, seal};
 use crate::fs::inode::mode::*;
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::DirOps;
 use crate::fs::pipe::{self, FifoSlot};
-use crate::fs::superblock::{FsType, SuperBlock};
+use crate::fs::superblock::{FsType, MAX_LFS_FILESIZE, SuperBlock};
 use crate::fs::tmpfs::{self, TMPFS_MAGIC};
 use crate::kernel::capability::capable;
 use crate::lib::iov_iter::IovIter;
@@ -21,12 +21,18 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use linux_raw_sys::general::{CAP_FSETID, O_APPEND, RWF_APPEND};
+use linux_raw_sys::general::{CAP_FSETID, O_APPEND, RWF_APPEND, SEEK_DATA, SEEK_HOLE};
 
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
 
 /// `ramfs`: no limit but the memory.
-pub static RAMFS: FsType = FsType { name: "ramfs", magic: RAMFS_MAGIC, noexec: false, mount: mount_ramfs };
+pub static RAMFS: FsType = FsType {
+    name: "ramfs",
+    magic: RAMFS_MAGIC,
+    noexec: false,
+    maxbytes: MAX_LFS_FILESIZE,
+    mount: mount_ramfs,
+};
 /// The root of a new file system.
 pub fn new_root(sb: &Arc<SuperBlock>, mode: u32) -> Arc<Dentry> {
     Dentry::root(new_dir(sb, mode))
@@ -60,7 +66,7 @@ impl InodeOps for DirInode {
         true
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
+        Ok(Arc::new(DirOps::Simple))
     }
 }
 
@@ -140,7 +146,17 @@ impl RegFile {
 
 impl FileOps for RegFile {
     fn abilities(&self) -> Abilities {
-        Abilities { splice_read: true, splice_write: true, ..Abilities::DEFAULT }
+        Abilities { splice_read: true, splice_write: true, fsync: true, ..Abilities::DEFAULT }
+    }
+    /// Only what was used is data, in a `tmpfs` (`shmem_file_llseek`).
+    fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {
+        if !matches!(whence, SEEK_DATA | SEEK_HOLE) || !self.pages().is_shmem() {
+            return generic_seek(file, offset, whence);
+        }
+        let start = u64::try_from(offset).map_err(|_| ENXIO)?;
+        let found = self.pages().seek_hole_data(start, whence == SEEK_DATA).ok_or(ENXIO)?;
+        *file.pos.lock() = found;
+        Ok(found)
     }
     fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         self.pages().read(to, pos)
@@ -158,7 +174,7 @@ impl FileOps for RegFile {
         }
         crate::fs::read_write::check_fsize(file, from, *pos)?;
         let n = self.pages().write(from, pos)?;
-        drop_privileges(&self.0);
+        file_remove_privs(&self.0);
         self.0.touch_mtime();
         Ok(n)
     }
@@ -175,7 +191,7 @@ impl FileOps for RegFile {
 
 /// Whoever is not root and writes a set-id program makes it an ordinary one
 /// (`file_remove_privs`).
-fn drop_privileges(inode: &Inode) {
+pub fn file_remove_privs(inode: &Inode) {
     let mut a = inode.attr.lock();
     if a.mode & (S_ISUID | S_ISGID) == 0 || capable(CAP_FSETID) {
         return;

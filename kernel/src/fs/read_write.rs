@@ -4,15 +4,13 @@
 use crate::errno::{EBADF, EFBIG, EINVAL, EOPNOTSUPP, EOVERFLOW, ESPIPE, Result};
 use crate::fs::file::{fget, fget_raw};
 use crate::fs::file_table::File;
+use crate::fs::superblock::MAX_NON_LFS;
 use crate::kernel::signal::sigset::SIGXFSZ;
 use crate::kernel::signal::{send_sig, state::rlimit};
 use crate::kernel::task::current;
 use crate::lib::iov_iter::{IoVec, IovIter, import_iovec};
 use alloc::sync::Arc;
 use linux_raw_sys::general::{O_LARGEFILE, RWF_HIPRI};
-
-/// Where a file ends for who has not said that it may be a large one.
-pub const MAX_NON_LFS: u64 = (1 << 31) - 1;
 
 /// How much may be written at `pos`: up to `RLIMIT_FSIZE`, where one that starts there gets `SIGXFSZ`, and
 /// as far as a file goes that was not opened as a large one (`generic_write_check_limits`).
@@ -113,7 +111,7 @@ fn each_segment(vec: &[IoVec], mut io: impl FnMut(&mut IovIter<'_>) -> Result<us
 /// `read(2)`.
 pub fn sys_read(fd: i32, buf: usize, len: usize) -> Result<usize> {
     let f = fget(fd)?;
-    f.want_read()?;
+    f.may_read()?;
     let mut to = IovIter::user_whole(buf, len)?;
     at_own_position(&f, len, |pos| f.op.read(&f, &mut to, pos))
 }
@@ -121,7 +119,7 @@ pub fn sys_read(fd: i32, buf: usize, len: usize) -> Result<usize> {
 /// `write(2)`.
 pub fn sys_write(fd: i32, buf: usize, len: usize) -> Result<usize> {
     let f = fget(fd)?;
-    f.want_write()?;
+    f.may_write()?;
     let mut from = IovIter::user_whole(buf, len)?;
     at_own_position(&f, len, |pos| f.op.write(&f, &mut from, pos))
 }
@@ -146,7 +144,7 @@ fn total(vec: &[IoVec]) -> usize {
 /// `pread64(2)`.
 pub fn sys_pread64(fd: i32, buf: usize, len: usize, pos: i64) -> Result<usize> {
     let (f, mut pos) = fget_at(fd, pos)?;
-    f.want_read()?;
+    f.may_read()?;
     let mut to = IovIter::user_whole(buf, len)?;
     verify_area(pos, len)?;
     f.op.read(&f, &mut to, &mut pos)
@@ -155,7 +153,7 @@ pub fn sys_pread64(fd: i32, buf: usize, len: usize, pos: i64) -> Result<usize> {
 /// `pwrite64(2)`.
 pub fn sys_pwrite64(fd: i32, buf: usize, len: usize, pos: i64) -> Result<usize> {
     let (f, mut pos) = fget_at(fd, pos)?;
-    f.want_write()?;
+    f.may_write()?;
     let mut from = IovIter::user_whole(buf, len)?;
     verify_area(pos, len)?;
     f.op.write(&f, &mut from, &mut pos)
@@ -181,8 +179,8 @@ fn check_rw_flags(f: &File, pos: Option<u64>, len: usize, (flags, at_once): (u32
 
 /// Reads into several buffers.
 fn do_readv((f, pos): At, vec: usize, count: usize, flags: u32) -> Result<usize> {
-    f.want_read()?;
     let vec = import_iovec(vec, count)?;
+    f.may_read()?;
     let len = total(&vec);
     if len == 0 {
         return Ok(0);
@@ -196,8 +194,8 @@ fn do_readv((f, pos): At, vec: usize, count: usize, flags: u32) -> Result<usize>
 
 /// Writes several buffers.
 fn do_writev((f, pos): At, vec: usize, count: usize, flags: u32) -> Result<usize> {
-    f.want_write()?;
     let vec = import_iovec(vec, count)?;
+    f.may_write()?;
     let len = total(&vec);
     if len == 0 {
         return Ok(0);

@@ -123,7 +123,7 @@ impl SignalFd {
 
 impl FileOps for SignalFd {
     fn abilities(&self) -> Abilities {
-        Abilities { seeking: Seeking::Ignored, ..Abilities::NO_ITER }
+        Abilities { seeking: Seeking::Ignored, writes: false, ..Abilities::NO_ITER }
     }
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         if to.count() < SIZE {

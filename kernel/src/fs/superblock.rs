@@ -20,9 +20,16 @@ pub struct FsType {
     pub magic: u64,
     /// Nothing on it may be run, however it is mounted (`SB_I_NOEXEC`).
     pub noexec: bool,
+    /// Where its files end at the latest (`s_maxbytes`).
+    pub maxbytes: u64,
     /// Makes or finds an instance; `data` is the option string. Returns its root.
     pub mount: fn(data: &[u8]) -> Result<Arc<Dentry>>,
 }
+
+/// Most bytes of a file where nobody has said that there may be more (`MAX_NON_LFS`).
+pub const MAX_NON_LFS: u64 = (1 << 31) - 1;
+/// And where somebody has (`MAX_LFS_FILESIZE`).
+pub const MAX_LFS_FILESIZE: u64 = i64::MAX as u64;
 
 /// What can be mounted, in the order of `/proc/filesystems`.
 pub static FILESYSTEMS: &[&FsType] = &[

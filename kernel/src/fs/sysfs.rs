@@ -11,7 +11,7 @@ use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::DirOps;
 use crate::fs::proc::file::{Polled, ProcFile, StoreFn};
 use crate::fs::seq_file::SeqFile;
-use crate::fs::superblock::{FsType, SuperBlock};
+use crate::fs::superblock::{FsType, MAX_NON_LFS, SuperBlock};
 use crate::kernel::time::clocksource;
 use crate::mm::page_alloc::PAGE_SIZE;
 use alloc::boxed::Box;
@@ -24,7 +24,7 @@ use linux_raw_sys::general as abi;
 struct SysDir;
 impl InodeOps for SysDir {
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
+        Ok(Arc::new(DirOps::Generic))
     }
 }
 
@@ -62,7 +62,8 @@ impl InodeOps for SysFile {
 }
 
 /// `sysfs`.
-pub static FS_TYPE: FsType = FsType { name: "sysfs", magic: 0x6265_6572, noexec: true, mount };
+pub static FS_TYPE: FsType =
+    FsType { name: "sysfs", magic: 0x6265_6572, noexec: true, maxbytes: MAX_NON_LFS, mount };
 
 /// Directories that are there whatever is in them.
 const DIRS: &[&str] = &[
@@ -105,7 +106,7 @@ fn mkdirs(root: &Arc<Dentry>, path: &str) -> Arc<Dentry> {
 
 fn add(root: &Arc<Dentry>, path: &str, mode: u32, file: ProcFile) {
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let file = Box::new(SysFile { mode, file: file.polled(Polled::News) });
+    let file = Box::new(SysFile { mode, file: file.attribute().polled(Polled::News) });
     // The names differ from one another.
     let _ = mkdirs(root, dir).add(name.as_bytes(), Inode::new(&root.inode.sb, S_IFREG | mode, Dev(0), file));
 }

@@ -186,7 +186,7 @@ pub fn timerfd_clock_was_set() {
 
 impl FileOps for TimerFd {
     fn abilities(&self) -> Abilities {
-        Abilities { seeking: Seeking::Ignored, ..Abilities::NO_ITER }
+        Abilities { seeking: Seeking::Ignored, writes: false, ..Abilities::NO_ITER }
     }
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         if to.count() < size_of::<u64>() {

@@ -4,8 +4,9 @@
 
 use crate::errno::{EINVAL, EPERM, Result};
 use crate::fs::dcache::Dentry;
+use crate::fs::namespace::Mount;
 use crate::fs::ramfs;
-use crate::fs::superblock::{FsType, SuperBlock};
+use crate::fs::superblock::{FsType, MAX_LFS_FILESIZE, SuperBlock};
 use crate::mm::page_alloc::totalram_pages;
 use alloc::format;
 use alloc::string::String;
@@ -16,9 +17,16 @@ use core::sync::atomic::Ordering::Relaxed;
 pub const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 /// `tmpfs`: half of the memory unless `size=` says otherwise.
-pub static TMPFS: FsType = FsType { name: "tmpfs", magic: TMPFS_MAGIC, noexec: false, mount };
+pub static TMPFS: FsType =
+    FsType { name: "tmpfs", magic: TMPFS_MAGIC, noexec: false, maxbytes: MAX_LFS_FILESIZE, mount };
 /// The first file system: a `tmpfs` by another name.
-static ROOTFS: FsType = FsType { name: "rootfs", magic: TMPFS_MAGIC, noexec: false, mount: |_| Err(EPERM) };
+static ROOTFS: FsType = FsType {
+    name: "rootfs",
+    magic: TMPFS_MAGIC,
+    noexec: false,
+    maxbytes: MAX_LFS_FILESIZE,
+    mount: |_| Err(EPERM),
+};
 
 /// Permissions of a root that nobody chose.
 const DEFAULT_MODE: u32 = 0o1777;
@@ -28,6 +36,15 @@ pub fn new_rootfs() -> Arc<Dentry> {
     let pages = totalram_pages() / 2;
     let options = format!(",size={}k,nr_inodes={pages},inode64", pages * 4);
     ramfs::new_root(&SuperBlock::new(&ROOTFS, options, pages, pages), 0o755)
+}
+
+/// The kernel's own instance, without limits: what memory files and shared segments are on (`shm_mnt`).
+pub fn shm_mnt() -> &'static Arc<Mount> {
+    static MOUNT: spin::Once<Arc<Mount>> = spin::Once::new();
+    MOUNT.call_once(|| {
+        let sb = SuperBlock::new(&TMPFS, String::new(), usize::MAX, usize::MAX);
+        Mount::new(ramfs::new_root(&sb, 0o777), b"tmpfs", 0)
+    })
 }
 
 fn mount(data: &[u8]) -> Result<Arc<Dentry>> {

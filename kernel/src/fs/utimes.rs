@@ -3,7 +3,7 @@
 
 use crate::errno::{EACCES, EINVAL, EPERM, EROFS, Result};
 use crate::fs::file::fget_raw;
-use crate::fs::inode::{MAY_WRITE, Time, owner_or_capable};
+use crate::fs::inode::{Fixed, MAY_WRITE, Time, owner_or_capable};
 use crate::fs::namei::user_path_at_empty;
 use crate::fs::namespace::Path;
 use crate::kernel::task::current;
@@ -36,6 +36,9 @@ fn apply(p: &Path, times: [New; 2]) -> Result<usize> {
         return Err(EROFS);
     }
     let inode = &p.dentry.inode;
+    if inode.fixed == Fixed::All {
+        return Err(EPERM);
+    }
     let cred = current().cred.get();
     // Who may write may also set both to now.
     let owner = owner_or_capable(&inode.attr.lock(), &cred);

@@ -20,35 +20,67 @@ fn owners(o: &mut SeqFile, p: &KernIpcPerm) {
     write!(o, "{:>5} {:>5} {:>5} {:>5}", p.uid, p.gid, p.cuid, p.cgid);
 }
 
-fn show_shm(o: &mut SeqFile) {
-    o.put(b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid ");
-    o.put(b"     atime      dtime      ctime                   rss                  swap\n");
-    shm::for_each(|s| {
-        first(o, &s.perm);
-        write!(o, "{:>21} {:>5} {:>5}  {:>5} ", s.size, s.cpid, s.lpid, s.nattch());
-        owners(o, &s.perm);
-        write!(o, " {:>10} {:>10} {:>10} ", s.atime, s.dtime, s.ctime);
-        writeln!(o, "{:>21} {:>21}", s.resident() * PAGE_SIZE, 0);
+/// What is done with each object.
+type Each<'a, T> = &'a mut dyn FnMut(&T);
+
+/// Writes the heading, and a record for each object.
+fn table<T>(o: &mut SeqFile, heading: &[&str], for_each: fn(Each<'_, T>), show: fn(&T, &mut SeqFile)) {
+    o.record(0, |o| heading.iter().for_each(|part| o.put(part.as_bytes())));
+    let mut number = 0;
+    for_each(&mut |object| {
+        number += 1;
+        o.record(number, |o| show(object, o));
     });
+}
+
+fn show_shm(o: &mut SeqFile) {
+    let heading = [
+        "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid ",
+        "     atime      dtime      ctime                   rss                  swap\n",
+    ];
+    table(
+        o,
+        &heading,
+        |f| shm::for_each(f),
+        |s, o| {
+            first(o, &s.perm);
+            write!(o, "{:>21} {:>5} {:>5}  {:>5} ", s.size, s.cpid, s.lpid, s.nattch());
+            owners(o, &s.perm);
+            write!(o, " {:>10} {:>10} {:>10} ", s.atime, s.dtime, s.ctime);
+            writeln!(o, "{:>21} {:>21}", s.resident() * PAGE_SIZE, 0);
+        },
+    );
 }
 
 fn show_sem(o: &mut SeqFile) {
-    o.put(b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
-    sem::for_each(|s| {
-        first(o, &s.perm);
-        write!(o, "{:>10} ", s.len());
-        owners(o, &s.perm);
-        writeln!(o, " {:>10} {:>10}", s.otime, s.ctime);
-    });
+    let heading = ["       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"];
+    table(
+        o,
+        &heading,
+        |f| sem::for_each(f),
+        |s, o| {
+            first(o, &s.perm);
+            write!(o, "{:>10} ", s.len());
+            owners(o, &s.perm);
+            writeln!(o, " {:>10} {:>10}", s.otime, s.ctime);
+        },
+    );
 }
 
 fn show_msg(o: &mut SeqFile) {
-    o.put(b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid ");
-    o.put(b"     stime      rtime      ctime\n");
-    msg::for_each(|q| {
-        first(o, &q.perm);
-        write!(o, " {:>10} {:>10} {:>5} {:>5} ", q.cbytes, q.qnum(), q.lspid, q.lrpid);
-        owners(o, &q.perm);
-        writeln!(o, " {:>10} {:>10} {:>10}", q.stime, q.rtime, q.ctime);
-    });
+    let heading = [
+        "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid ",
+        "     stime      rtime      ctime\n",
+    ];
+    table(
+        o,
+        &heading,
+        |f| msg::for_each(f),
+        |q, o| {
+            first(o, &q.perm);
+            write!(o, " {:>10} {:>10} {:>5} {:>5} ", q.cbytes, q.qnum(), q.lspid, q.lrpid);
+            owners(o, &q.perm);
+            writeln!(o, " {:>10} {:>10} {:>10}", q.stime, q.rtime, q.ctime);
+        },
+    );
 }

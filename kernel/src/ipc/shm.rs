@@ -8,7 +8,7 @@ use super::util::{By, Ipc, IpcIds, S_IRUGO, S_IWUGO, S_IXUGO, cmd, now, room, st
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EINTR, EINVAL, ENOMEM, ENOSPC, EPERM, Result};
 use crate::fs::filemap::MAX_FILE_SIZE;
-use crate::fs::pipe::pseudo_sb;
+use crate::fs::tmpfs::shm_mnt;
 use crate::kernel::capability::capable;
 use crate::kernel::task::current;
 use crate::locking::SpinLock;
@@ -146,7 +146,7 @@ impl VmFile for ShmAttach {
     }
     /// The id stands for the inode's number.
     fn dev_ino(&self) -> (u64, u64) {
-        (pseudo_sb().dev.user(), self.id as u64)
+        (shm_mnt().root.inode.sb.dev.user(), self.id as u64)
     }
     fn shm_attach(&self) -> Option<&ShmAttach> {
         Some(self)

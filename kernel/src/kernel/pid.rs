@@ -45,7 +45,7 @@ impl PidFd {
 
 impl FileOps for PidFd {
     fn abilities(&self) -> Abilities {
-        Abilities { seeking: Seeking::Never, ..Abilities::DEFAULT }
+        Abilities { seeking: Seeking::Never, reads: false, writes: false, ..Abilities::DEFAULT }
     }
     fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         table.wait(self.signal.wait_pidfd());

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Holes in files, made by `fallocate` and by `madvise(MADV_REMOVE)`: what the file, its mappings and a
-//! pipe that has its pages read afterwards.
+//! pipe that has its pages read afterwards. And pages that a file is given before it needs them.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::ptr::null;
+use linux_raw_sys::general as abi;
 use user::file::{self, close};
 use user::memory::map_shared;
 use user::prelude::*;
+use user::process::setrlimit;
 use user::{Result, syscall};
 
 expect! { end: exit(0) }
@@ -80,6 +82,114 @@ fn run() {
     advice();
     no_files();
     refused();
+    allocated();
+    limits();
+    file_system();
+}
+
+fn allocate(fd: i32, keep: bool, at: usize, len: usize) -> Result {
+    // SAFETY: no memory is involved.
+    unsafe { syscall!(__NR_fallocate, fd, u32::from(keep), at, len) }
+}
+
+fn size(fd: i32) -> i64 {
+    file::fstat(fd).map_or(-1, |s| s.st_size)
+}
+
+/// Where data and holes begin, from this place on.
+fn data_hole(fd: i32, at: usize) -> [Result; 2] {
+    [abi::SEEK_DATA, abi::SEEK_HOLE].map(|whence| file::lseek(fd, at as i64, whence))
+}
+
+/// Pages are there at once, and are no data before somebody has used them.
+fn allocated() {
+    let fd = abc();
+    let nxio = Err(Errno(ENXIO));
+    check_eq!(data_hole(fd, 5), [Ok(5), Ok(3 * PAGE)], "all is data");
+    check_eq!((allocate(fd, false, 4 * PAGE + 1, PAGE), pages(fd)), (Ok(0), 5), "two pages");
+    check_eq!(size(fd), 5 * PAGE as i64 + 1, "and as large");
+    check_eq!(bytes(fd, [4 * PAGE + 1, 5 * PAGE]), [0, 0], "which are empty");
+    check_eq!(data_hole(fd, 2 * PAGE + 1), [Ok(2 * PAGE + 1), Ok(3 * PAGE)], "the hole begins where it did");
+    check_eq!(data_hole(fd, 3 * PAGE), [nxio, Ok(3 * PAGE)], "no data behind");
+    check_eq!(file::pwrite(fd, b"x", 5 * PAGE as i64), Ok(1), "one is used");
+    check_eq!(data_hole(fd, 3 * PAGE), [Ok(5 * PAGE), Ok(3 * PAGE)], "data at the end");
+    check_eq!(data_hole(fd, 5 * PAGE), [Ok(5 * PAGE), Ok(5 * PAGE + 1)], "the end is a hole");
+    check_eq!(data_hole(fd, 5 * PAGE + 1), [nxio, nxio], "behind it nothing");
+    check_eq!(file::lseek(fd, -1, abi::SEEK_DATA), nxio, "nor before it");
+    let shared = map(fd, READ_WRITE, SHARED);
+    check_eq!((punch(fd, 0, PAGE), allocate(fd, true, 0, PAGE), pages(fd)), (Ok(0), Ok(0), 5), "again");
+    check_eq!(data_hole(fd, 0), [Ok(PAGE), Ok(0)], "kept for later");
+    check_eq!(
+        (byte(shared), data_hole(fd, 0)),
+        (0, [Ok(0), Ok(3 * PAGE)]),
+        "to read it by a mapping is to use it"
+    );
+    unmap(shared);
+    // Behind the end, until the size is set.
+    check_eq!((allocate(fd, true, 10 * PAGE, 3 * PAGE), pages(fd)), (Ok(0), 8), "behind the end");
+    check_eq!(size(fd), 5 * PAGE as i64 + 1, "of the same size");
+    // SAFETY: no memory is involved.
+    let cut = |len: usize| unsafe { syscall!(__NR_ftruncate, fd, len) };
+    check_eq!((cut(6 * PAGE), pages(fd)), (Ok(0), 8), "larger");
+    check_eq!((cut(6 * PAGE), pages(fd)), (Ok(0), 5), "the same");
+    let _ = close(fd);
+}
+
+/// No larger than a process's files may be, nor than a seal says.
+fn limits() {
+    let fd = abc();
+    let old = setrlimit(abi::RLIMIT_FSIZE, 4 * PAGE as u64, Some(u64::MAX));
+    let _ = sigaction(abi::SIGXFSZ, Action::Ignore, 0, 0);
+    check_eq!(allocate(fd, false, 0, 4 * PAGE), Ok(0), "up to the limit");
+    check_eq!(allocate(fd, false, PAGE, 4 * PAGE), Err(Errno(EFBIG)), "over it");
+    check_eq!(allocate(fd, true, PAGE, 4 * PAGE), Err(Errno(EFBIG)), "also without a new size");
+    check_eq!((pages(fd), size(fd)), (4, 4 * PAGE as i64), "nothing was done");
+    let _ = old.map(|old| setrlimit(abi::RLIMIT_FSIZE, old.rlim_cur, Some(old.rlim_max)));
+    // SAFETY: no memory is involved; 1033 is F_ADD_SEALS, 4 F_SEAL_GROW.
+    check_eq!(unsafe { syscall!(__NR_fcntl, fd, 1033, 4) }, Ok(0), "sealed");
+    check_eq!(allocate(fd, true, 0, 5 * PAGE), Err(Errno(EPERM)), "no larger");
+    check_eq!(punch(fd, 0, PAGE).and_then(|_| allocate(fd, false, 0, 4 * PAGE)), Ok(0), "but in it");
+    check_eq!(allocate(fd, false, 1 << 62, 1 << 62), Err(Errno(EFBIG)), "no such place");
+    let _ = close(fd);
+}
+
+/// What a file system may hold: who asks for more gets nothing.
+fn file_system() {
+    let at = c"/tmp/small";
+    let _ = file::mkdir(at, 0o755);
+    let mount = |kind: &core::ffi::CStr| {
+        // SAFETY: all are C strings.
+        unsafe { syscall!(__NR_mount, c"none".as_ptr(), at.as_ptr(), kind.as_ptr(), 0, c"size=64k".as_ptr()) }
+    };
+    // SAFETY: it is a path.
+    let umount = || unsafe { syscall!(__NR_umount2, at.as_ptr(), 0) };
+    let open = || file::open(c"/tmp/small/file", file::O_RDWR | file::O_CREAT, 0o4755).unwrap_or(-1);
+    check_eq!(mount(c"tmpfs"), Ok(0), "mounted");
+    let fd = open();
+    check_eq!(file::write(fd, b"text"), Ok(4), "a page");
+    check_eq!(allocate(fd, false, 2 * PAGE, 10 * PAGE), Ok(0), "ten more");
+    check_eq!(file::pwrite(fd, b"x", 11 * PAGE as i64), Ok(1), "one of them is used");
+    check_eq!((allocate(fd, false, 20 * PAGE, 16 * PAGE), pages(fd)), (Err(Errno(ENOSPC)), 11), "too many");
+    check_eq!(allocate(fd, false, 20 * PAGE, 17 * PAGE), Err(Errno(ENOSPC)), "more than there are");
+    check_eq!((pages(fd), size(fd)), (11, 12 * PAGE as i64), "nothing was done");
+    check_eq!(data_hole(fd, 4 * PAGE), [Ok(11 * PAGE), Ok(4 * PAGE)], "what is kept is no data");
+    // What was kept before counts as used by who asks for it once more, so that it stays.
+    check_eq!((allocate(fd, false, 4 * PAGE, 16 * PAGE), pages(fd)), (Err(Errno(ENOSPC)), 11), "over others");
+    check_eq!(data_hole(fd, 2 * PAGE), [Ok(4 * PAGE), Ok(2 * PAGE)], "and is data");
+    check_eq!(bytes(fd, [0, 11 * PAGE]), [b't', b'x'], "what was used is there");
+    check_eq!((allocate(fd, false, 0, 16 * PAGE), pages(fd)), (Ok(0), 16), "all");
+    check_eq!(file::pwrite(fd, b"y", 16 * PAGE as i64), Err(Errno(ENOSPC)), "it is full");
+    check_eq!(file::pwrite(fd, b"y", 5 * PAGE as i64), Ok(1), "what was kept can be written");
+    let _ = close(fd);
+    check_eq!(umount(), Ok(0), "done");
+    check_eq!(mount(c"ramfs"), Ok(0), "mounted");
+    let fd = open();
+    check_eq!(file::write(fd, b"text"), Ok(4), "a page");
+    check_eq!(allocate(fd, false, 0, PAGE), Err(Errno(EOPNOTSUPP)), "of a ramfs");
+    check_eq!(punch(fd, 0, PAGE), Err(Errno(EOPNOTSUPP)), "no holes either");
+    check_eq!(data_hole(fd, 0), [Ok(0), Ok(4)], "all is data");
+    let _ = close(fd);
+    check_eq!(umount(), Ok(0), "done");
 }
 
 /// What a mode means is looked at before the file, and whether it may be written before what it is.

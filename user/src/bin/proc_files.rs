@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Files of `/proc` that stay open show what has become of what they show: their text is made
-//! anew by a read from the beginning. Settings take numbers as C writes them. Needs root.
+//! anew by a read from the beginning, and a long one in parts. Settings take numbers as C writes them. Needs root.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::ffi::CStr;
@@ -67,6 +67,63 @@ fn maps() {
     let _ = file::close(fd);
 }
 
+/// Adds up what a file has, read in parts of at most `part` bytes: its lines, its bytes, and the most that
+/// one read gave.
+fn count(path: &CStr, part: usize) -> (usize, usize, usize) {
+    // SAFETY: nobody else uses it.
+    let buf = unsafe { &mut *core::ptr::addr_of_mut!(MAPS) };
+    let Ok(fd) = file::open(path, file::O_RDONLY, 0) else { return (0, 0, 0) };
+    let (mut lines, mut bytes, mut most) = (0, 0, 0);
+    while let Ok(n @ 1..) = file::read(fd, &mut buf[..part]) {
+        lines += buf[..n].split(|&b| b == b'\n').count() - 1;
+        bytes += n;
+        most = most.max(n);
+    }
+    let _ = file::close(fd);
+    (lines, bytes, most)
+}
+
+/// A long text is made a page at a time, so that who opens it often and reads little holds little.
+fn long_texts() {
+    const MAPPINGS: usize = 4000;
+    let Ok(at) = map(MAPPINGS * PAGE, PROT_READ) else { return check!(false, "memory") };
+    for i in (0..MAPPINGS).step_by(2) {
+        // SAFETY: nobody uses it.
+        let r = unsafe { syscall!(__NR_mprotect, at + i * PAGE, PAGE, 0) };
+        check_eq!(r, Ok(0), "every other page is another mapping");
+    }
+    let (lines, bytes, most) = count(c"/proc/self/maps", 1 << 14);
+    check!(lines >= MAPPINGS && most <= PAGE, "{lines} lines, by at most {most}");
+    for part in [1000, 37] {
+        let (l, b, m) = count(c"/proc/self/maps", part);
+        check_eq!((l, b), (lines, bytes), "the same by parts of {part}");
+        check!(m == part, "which are full: {m}");
+    }
+    let (lines_smaps, _, most) = count(c"/proc/self/smaps", 1 << 14);
+    check!(lines_smaps > 20 * lines && most <= PAGE, "{lines_smaps} lines, by at most {most}");
+    let (names, _, most) = count(c"/proc/kallsyms", 1 << 14);
+    check!(names > 1000 && most <= PAGE, "{names} names, by at most {most}");
+    // From the middle, with another read between.
+    let (mut a, mut b) = ([0; 300], [0; 300]);
+    let Ok(fd) = file::open(c"/proc/self/maps", file::O_RDONLY, 0) else { return };
+    check_eq!(pread(fd, &mut a, 100_000), Ok(300), "from the middle");
+    check_eq!((pread(fd, &mut b, 0), pread(fd, &mut b, 100_000)), (Ok(300), Ok(300)), "and once more");
+    check!(a == b, "the same");
+    check_eq!(pread(fd, &mut b, bytes as i64), Ok(0), "at the end");
+    check_eq!(pread(fd, &mut b, bytes as i64 - 7), Ok(7), "before it");
+    let _ = file::close(fd);
+    // Some four megabytes each.
+    let mut open = 0;
+    for _ in 0..200 {
+        if let Ok(fd) = file::open(c"/proc/self/smaps", file::O_RDONLY, 0) {
+            open += usize::from(file::read(fd, &mut a[..1]) == Ok(1));
+        }
+    }
+    check_eq!(open, 200, "all can be read");
+    // SAFETY: nobody uses it.
+    let _ = unsafe { syscall!(__NR_munmap, at, MAPPINGS * PAGE) };
+}
+
 /// What a setting shows after this was written; the error if it was refused.
 fn set<'a>(path: &CStr, text: &[u8], buf: &'a mut [u8]) -> Result<&'a [u8], Errno> {
     file::store(path, text)?;
@@ -93,6 +150,7 @@ fn settings() {
 fn run() {
     again();
     maps();
+    long_texts();
     let (mut trace, mut switch, mut levels) = ([0; 16], [0; 16], [0; 64]);
     let old =
         (file::load(TRACE, &mut trace), file::load(SWITCH, &mut switch), file::load(LEVELS, &mut levels));

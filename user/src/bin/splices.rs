@@ -4,7 +4,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use core::ptr::{from_mut, null};
-use linux_raw_sys::general::O_NOCTTY;
+use linux_raw_sys::general::{O_DIRECT, O_NOCTTY, SIGKILL};
 use user::event::eventfd;
 use user::file::{self, O_CREAT, O_NONBLOCK, O_RDWR, O_TRUNC, O_WRONLY, close, pipe};
 use user::prelude::*;
@@ -73,10 +73,40 @@ fn run() {
     waits();
     memory();
     typed();
+    overtaking();
     sent(fd);
     refused(fd);
     flags(fd);
     let _ = file::unlink(c"/tmp/splices");
+}
+
+/// What is on its way into a file that takes nothing yet is still the first in the pipe: who reads waits for
+/// what becomes of it.
+fn overtaking() {
+    const TCXONC: u32 = 0x540a;
+    let (master, number) = pty::master();
+    let Ok(terminal) = pty::open_slave(number, O_RDWR | O_NOCTTY) else {
+        return check!(false, "a terminal");
+    };
+    check_eq!(pty::ioctl(terminal, TCXONC, 0), Ok(0), "output is stopped");
+    // Each write is read by itself.
+    let (r, w) = pipe(O_DIRECT).unwrap_or((-1, -1));
+    let (told, tell) = two();
+    check_eq!((file::write(w, b"first"), file::write(w, b"second")), (Ok(5), Ok(6)), "two packets");
+    let splicer = child(|| i32::from(splice(r, None, terminal, None, 5, 0).is_err()));
+    sleep_ms(50);
+    let reader = child(|| {
+        let mut b = [0; 16];
+        let n = file::read(r, &mut b).unwrap_or(0);
+        i32::from(file::write(tell, &b[..n]) != Ok(n))
+    });
+    sleep_ms(50);
+    check_eq!(kill(splicer, SIGKILL), Ok(0), "it gives up");
+    check_eq!(wait(splicer).map(|s| s.0 & 0x7f), Ok(9), "and ends");
+    check_eq!(wait(reader), Ok(WaitStatus::exited(0)), "the reader");
+    holds(told, b"first", "it has the first");
+    holds(r, b"second", "and here is the other");
+    let _ = [r, w, told, tell, terminal, master].map(close);
 }
 
 /// Who splices from a terminal has room in the pipe, whatever others write while it waits.

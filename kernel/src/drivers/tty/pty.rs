@@ -21,6 +21,7 @@ use crate::fs::inode::Dev;
 use crate::fs::namespace::{Path, all_mounts};
 use crate::fs::open::{How, vfs_open};
 use crate::fs::select::{PollTable, WaitQueues};
+use crate::fs::seq_file::SeqFile;
 use crate::kernel::signal::sigset::valid_signal;
 use crate::kernel::signal::{kill_pgrp, signal_pending};
 use crate::kernel::task::current;
@@ -206,6 +207,10 @@ impl Master {
 impl FileOps for Master {
     fn abilities(&self) -> Abilities {
         Abilities { splice_read: true, splice_write: true, seeking: Seeking::Never, ..Abilities::DEFAULT }
+    }
+    /// Its number (`pty_show_fdinfo`).
+    fn show_fdinfo(&self, _: &File, out: &mut SeqFile) {
+        writeln!(out, "tty-index:\t{}", self.pty.index);
     }
     fn read(&self, f: &File, to: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
         if to.count() == 0 {

@@ -64,9 +64,15 @@ pub fn locks_show(out: &mut SeqFile) -> Result {
         Ok(())
     })?;
     all.sort_unstable_by_key(|(l, _)| Reverse(l.id));
+    let mut r = Ok(());
     for (i, (l, inode)) in all.iter().enumerate() {
-        status(out, inode, l, i + 1, 0);
-        for_each_blocked(l.id, |waiter, level| status(out, inode, waiter, i + 1, level))?;
+        let more = out.record(!l.id, |out| {
+            status(out, inode, l, i + 1, 0);
+            r = for_each_blocked(l.id, |waiter, level| status(out, inode, waiter, i + 1, level));
+        });
+        if r.is_err() || !more {
+            break;
+        }
     }
-    Ok(())
+    r
 }

@@ -13,7 +13,7 @@ use crate::fs::FsStruct;
 use crate::fs::dcache::Dentry;
 use crate::fs::file_table::{FileOps, poll};
 use crate::fs::inode::mode::*;
-use crate::fs::inode::{Dev, Inode, InodeOps, Link};
+use crate::fs::inode::{Dev, Fixed, Inode, InodeOps, Link};
 use crate::fs::libfs::{DirContext, DirOps};
 use crate::fs::namespace::MOUNT_EVENTS;
 use crate::fs::proc_namespace;
@@ -59,7 +59,16 @@ fn task_dump_owner(t: &Task, mode: u32) -> (u32, u32) {
 
 /// An inode about a task.
 pub fn pid_inode(sb: &Arc<SuperBlock>, t: &Task, mode: u32, ops: Box<dyn InodeOps>) -> Arc<Inode> {
-    let inode = Inode::new(sb, mode, Dev(0), ops);
+    fixed_inode(sb, t, (mode, Fixed::Mode), ops)
+}
+
+fn fixed_inode(
+    sb: &Arc<SuperBlock>,
+    t: &Task,
+    (mode, fixed): (u32, Fixed),
+    ops: Box<dyn InodeOps>,
+) -> Arc<Inode> {
+    let inode = Inode::with_fixed(sb, (mode, fixed), Dev(0), ops);
     let mut a = inode.attr.lock();
     (a.uid, a.gid) = task_dump_owner(t, mode);
     drop(a);
@@ -89,7 +98,7 @@ pub fn lookup_pid(sb: &Arc<SuperBlock>, name: &[u8]) -> Option<Arc<Inode>> {
 }
 
 fn pid_dir(sb: &Arc<SuperBlock>, t: &Task, thread: bool) -> Arc<Inode> {
-    pid_inode(sb, t, S_IFDIR | 0o555, Box::new(PidDir { id: t.pid(), thread }))
+    fixed_inode(sb, t, (S_IFDIR | 0o555, Fixed::All), Box::new(PidDir { id: t.pid(), thread }))
 }
 
 /// Lists the processes.
@@ -188,14 +197,18 @@ impl InodeOps for PidDir {
         if let Some(&(_, mode, file)) = self.files().find(|f| f.0.as_bytes() == name) {
             let file = file.file(pid);
             let file = match name {
+                b"cmdline" | b"environ" | b"auxv" => file.plain(),
                 b"mounts" | b"mountinfo" => {
-                    file.polled(Polled::Events(&MOUNT_EVENTS, poll::IN | poll::RDNORM))
+                    file.seq_iter().polled(Polled::Events(&MOUNT_EVENTS, poll::IN | poll::RDNORM))
                 }
+                b"mountstats" => file.seq_iter(),
                 b"comm" => file.with_store(move |b| set_comm(pid, b)),
-                b"oom_adj" => file.with_store(move |b| oom_kill::set_adj(&*find_task(pid).ok_or(ESRCH)?, b)),
-                b"oom_score_adj" => {
-                    file.with_store(move |b| oom_kill::set_score_adj(&*find_task(pid).ok_or(ESRCH)?, b))
+                b"oom_adj" => {
+                    file.plain().with_store(move |b| oom_kill::set_adj(&*find_task(pid).ok_or(ESRCH)?, b))
                 }
+                b"oom_score_adj" => file
+                    .sought_anywhere()
+                    .with_store(move |b| oom_kill::set_score_adj(&*find_task(pid).ok_or(ESRCH)?, b)),
                 _ => file,
             };
             return Ok(Some(pid_inode(sb, &t, S_IFREG | mode, Box::new(file))));
@@ -224,7 +237,7 @@ impl InodeOps for PidDir {
         Ok(())
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
+        Ok(Arc::new(DirOps::Generic))
     }
 }
 
@@ -263,7 +276,7 @@ impl InodeOps for TaskDir {
         Ok(())
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
+        Ok(Arc::new(DirOps::Generic))
     }
 }
 

@@ -69,7 +69,7 @@ impl InodeOps for FdDir {
         list_fds(self.0, S_IFLNK, ctx)
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
+        Ok(Arc::new(DirOps::Generic))
     }
 }
 
@@ -107,6 +107,6 @@ impl InodeOps for FdInfoDir {
         list_fds(self.0, S_IFREG, ctx)
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
+        Ok(Arc::new(DirOps::Generic))
     }
 }

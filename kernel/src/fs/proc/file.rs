@@ -3,14 +3,16 @@
 //! `seq_read`; `fs/proc/proc_sysctl.c`).
 //!
 //! The text is made anew by every read from the beginning, and by one that does not begin
-//! where the last one ended: who keeps a file open sees how it changes.
+//! where the last one ended: who keeps a file open sees how it changes. Of a text of many records only
+//! as much is made at a time as fits in a page.
 
 use crate::errno::{EACCES, EFAULT, EINVAL, EIO, Result};
-use crate::fs::file_table::{Abilities, File, FileOps, generic_seek, poll};
+use crate::fs::file_table::{Abilities, File, FileOps, default_seek, generic_seek, poll};
 use crate::fs::inode::{Attr, Inode, InodeOps, generic_permission};
 use crate::fs::select::PollTable;
 use crate::fs::seq_file::SeqFile;
 use crate::kernel::cred::Cred;
+use crate::kernel::sched::cond_resched;
 use crate::kernel::wait::WaitQueue;
 use crate::lib::iov_iter::IovIter;
 use crate::locking::SpinLock;
@@ -32,9 +34,28 @@ type OpenFn = Box<dyn Fn() -> Result<Show> + Send + Sync>;
 /// How a file behaves beside its text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    /// One of a process's, most of them.
     Seq,
-    /// A setting: its text is read by one read, and the next one is at the end.
+    /// One that fills all buffers of a call at once (`mounts_op`).
+    SeqIter,
+    /// One that has a size to seek in: none (`proc_pid_cmdline_ops` and its like).
+    Plain,
+    /// The same as far as there are positions (`proc_oom_score_adj_operations`).
+    Anywhere,
+    /// One about the system (fs/proc/inode.c, `proc_iter_file_ops`).
+    Registered,
+    /// A setting: a number is read by one read, and the next one is at the end (`proc_dointvec`).
     Sysctl,
+    /// A setting that is a text, which can be read in parts (`proc_dostring`).
+    SysctlText,
+    /// One of `sysfs` (fs/kernfs/file.c, `kernfs_file_fops`).
+    Attribute,
+}
+
+impl Kind {
+    fn is_sysctl(self) -> bool {
+        matches!(self, Self::Sysctl | Self::SysctlText)
+    }
 }
 
 /// Something that happens, and that who has a file open can wait for (`struct ctl_table_poll`).
@@ -95,10 +116,39 @@ impl ProcFile {
     pub fn with_store(self, store: impl Fn(&[u8]) -> Result + Send + Sync + 'static) -> Self {
         Self { store: Some(Arc::new(store)), ..self }
     }
-    /// The same, as a setting.
+    /// The same, as a setting, which is a text or numbers.
     #[must_use]
-    pub fn sysctl(self) -> Self {
-        Self { kind: Kind::Sysctl, ..self }
+    pub fn sysctl(self, text: bool) -> Self {
+        Self { kind: if text { Kind::SysctlText } else { Kind::Sysctl }, ..self }
+    }
+    /// Whether it is a setting.
+    pub fn is_sysctl(&self) -> bool {
+        self.kind.is_sysctl()
+    }
+    /// The same, as one about the system.
+    #[must_use]
+    pub fn registered(self) -> Self {
+        Self { kind: Kind::Registered, ..self }
+    }
+    /// The same, as one of `sysfs`.
+    #[must_use]
+    pub fn attribute(self) -> Self {
+        Self { kind: Kind::Attribute, ..self }
+    }
+    /// The same, with a size to seek in.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        Self { kind: Kind::Plain, ..self }
+    }
+    /// The same, with no end of positions.
+    #[must_use]
+    pub fn sought_anywhere(self) -> Self {
+        Self { kind: Kind::Anywhere, ..self }
+    }
+    /// The same, read into all buffers at once.
+    #[must_use]
+    pub fn seq_iter(self) -> Self {
+        Self { kind: Kind::SeqIter, ..self }
     }
     /// The same, for `poll`.
     #[must_use]
@@ -111,7 +161,7 @@ impl InodeOps for ProcFile {
     /// Of a setting not even root may do what its permissions do not say (Linux 6.1,
     /// fs/proc/proc_sysctl.c, `test_perm`).
     fn permission(&self, attr: &Attr, cred: &Cred, mask: u32) -> Result {
-        if self.kind == Kind::Seq {
+        if !self.is_sysctl() {
             return generic_permission(attr, cred, mask);
         }
         let class = match () {
@@ -131,7 +181,7 @@ impl InodeOps for ProcFile {
                 Polled::Events(e, _) => e.count.load(Relaxed),
                 Polled::No | Polled::Always | Polled::News => 0,
             }),
-            text: SpinLock::new((Arc::default(), 0)),
+            text: SpinLock::default(),
         }))
     }
 }
@@ -143,51 +193,104 @@ struct OpenProcFile {
     polled: Polled,
     /// How much has happened of what `poll` tells; of [`Polled::News`], whether it was read.
     seen: AtomicU32,
-    /// The text, and where the last read of it ended.
-    text: SpinLock<(Arc<Vec<u8>>, u64)>,
+    text: SpinLock<Window>,
+}
+
+/// What a file keeps of its text between reads: a page of it or so, or a single record.
+#[derive(Clone, Default)]
+struct Window {
+    text: Arc<Vec<u8>>,
+    /// Where in the file it begins, and where the last read ended.
+    begin: u64,
+    end: u64,
+    /// The first record behind it.
+    next: Option<u64>,
+}
+
+impl Window {
+    /// Where in the file it ends.
+    fn text_end(&self) -> u64 {
+        self.begin + self.text.len() as u64
+    }
+    /// What there is at `pos`; nothing if that is not in it.
+    fn at(&self, pos: u64) -> &[u8] {
+        let at = pos.checked_sub(self.begin).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.text.get(at..)).unwrap_or(&[])
+    }
 }
 
 impl OpenProcFile {
-    fn text_for(&self, pos: u64) -> Result<Arc<Vec<u8>>> {
-        let (text, end) = self.text.lock().clone();
-        if pos != 0 && pos == end {
-            return Ok(text);
-        }
-        let mut text = SeqFile::new();
+    /// Makes the text from a record on.
+    fn make(&self, begin: u64, from: u64) -> Result<Window> {
+        let mut text = SeqFile::part(from, PAGE_SIZE);
         (self.show)(&mut text)?;
-        let text = Arc::new(text.finish()?);
-        *self.text.lock() = (text.clone(), pos);
-        Ok(text)
+        let next = text.next();
+        Ok(Window { text: Arc::new(text.finish()?), begin, end: begin, next })
+    }
+    /// The part of the text that `pos` is in: what was kept, if it is read on; else the beginning, or
+    /// what follows that (`traverse`).
+    fn window(&self, pos: u64) -> Result<Window> {
+        let kept = self.text.lock().clone();
+        let mut w = if pos != 0 && pos == kept.end { kept } else { self.make(0, 0)? };
+        while pos >= w.text_end()
+            && let Some(next) = w.next
+        {
+            w = self.make(w.text_end(), next)?;
+            cond_resched();
+        }
+        Ok(w)
+    }
+    /// Keeps what is left of it behind `pos` for the next read; of some kinds nothing is kept.
+    fn keep(&self, mut w: Window, pos: u64) {
+        w.end = pos;
+        if pos >= w.text_end() {
+            (w.begin, w.text) = (pos, Arc::default());
+        }
+        if matches!(self.kind, Kind::Plain | Kind::Sysctl | Kind::SysctlText) {
+            w = Window::default();
+        }
+        *self.text.lock() = w;
     }
 }
 
 impl FileOps for OpenProcFile {
     fn abilities(&self) -> Abilities {
-        Abilities { splice_read: true, splice_write: self.kind == Kind::Sysctl, ..Abilities::DEFAULT }
+        let iter =
+            self.kind.is_sysctl() || matches!(self.kind, Kind::SeqIter | Kind::Registered | Kind::Attribute);
+        Abilities {
+            read_iter: iter,
+            splice_read: iter,
+            write_iter: self.kind.is_sysctl() || self.kind == Kind::Attribute,
+            splice_write: self.kind.is_sysctl(),
+            // Registered ones have it, and fail (`proc_reg_write`).
+            writes: self.store.is_some() || self.kind.is_sysctl() || self.kind == Kind::Registered,
+            fsync: self.kind == Kind::Attribute,
+            ..Abilities::DEFAULT
+        }
     }
     fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         if self.kind == Kind::Sysctl && *pos != 0 {
             return Ok(0);
         }
-        let text = self.text_for(*pos)?;
+        let w = self.window(*pos)?;
         if let Polled::News = self.polled {
             self.seen.store(1, Relaxed);
         }
-        let at = usize::try_from(*pos).map_err(|_| EINVAL)?.min(text.len());
-        let want = (text.len() - at).min(to.count());
-        let n = to.copy_to(&text[at..at + want]);
+        let text = w.at(*pos);
+        let want = text.len().min(to.count());
+        let n = to.copy_to(&text[..want]);
         if n < want && n == 0 {
             return Err(EFAULT);
         }
         *pos += n as u64;
-        self.text.lock().1 = *pos;
+        self.keep(w, *pos);
         Ok(n)
     }
     fn write(&self, _: &File, from: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         let store = self.store.as_ref().ok_or(EIO)?;
         let len = from.count();
         // A number is written whole or not at all (`SYSCTL_WRITES_STRICT`).
-        if *pos == 0 || self.kind == Kind::Seq {
+        if *pos == 0 || !self.kind.is_sysctl() {
             store(&from.take_all(PAGE_SIZE)?)?;
         }
         *pos += len as u64;
@@ -207,11 +310,15 @@ impl FileOps for OpenProcFile {
             }
         }
     }
-    /// There is no end to seek to (`seq_lseek`).
+    /// Most have no end to seek to (`seq_lseek`).
     fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {
-        if self.kind == Kind::Seq && !matches!(whence, SEEK_SET | SEEK_CUR) {
-            return Err(EINVAL);
+        match self.kind {
+            Kind::Plain | Kind::Attribute => generic_seek(file, offset, whence),
+            Kind::Anywhere | Kind::Sysctl | Kind::SysctlText => default_seek(file, offset, whence),
+            Kind::Seq | Kind::SeqIter | Kind::Registered => match whence {
+                SEEK_SET | SEEK_CUR => default_seek(file, offset, whence),
+                _ => Err(EINVAL),
+            },
         }
-        generic_seek(file, offset, whence)
     }
 }

@@ -2,7 +2,7 @@
 //! `/proc/kmsg`: what `syslog(2)` reads, as a file (Linux 6.1, `fs/proc/kmsg.c`). All who read it,
 //! and who call `syslog`, read on where the last one stopped.
 
-use crate::errno::{EAGAIN, EPERM, Result};
+use crate::errno::{EAGAIN, EIO, EPERM, Result};
 use crate::fs::file_table::{Abilities, File, FileOps, poll};
 use crate::fs::inode::{Inode, InodeOps};
 use crate::fs::select::PollTable;
@@ -31,6 +31,10 @@ impl FileOps for OpenKmsg {
             return Err(EAGAIN);
         }
         if to.count() == 0 { Ok(0) } else { syslog_print(to) }
+    }
+    /// As all files that are registered have it (`proc_reg_write`).
+    fn write(&self, _: &File, _: &mut IovIter<'_>, _: &mut u64) -> Result<usize> {
+        Err(EIO)
     }
     fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         table.wait_static(log_wait());

@@ -89,7 +89,7 @@ impl InodeOps for MapFilesDir {
         Ok(())
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
+        Ok(Arc::new(DirOps::Generic))
     }
 }
 

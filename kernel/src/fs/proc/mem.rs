@@ -79,14 +79,18 @@ impl FileOps for OpenMem {
             Ok(mm.access_write(at, page))
         })
     }
-    /// Any address is a position; there is no end (`mem_lseek`).
     fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {
-        let mut pos = file.pos.lock();
-        *pos = match whence {
-            SEEK_SET => offset as u64,
-            SEEK_CUR => pos.wrapping_add_signed(offset),
-            _ => return Err(EINVAL),
-        };
-        Ok(*pos)
+        mem_seek(file, offset, whence)
     }
+}
+
+/// Any address is a position; there is no end (`mem_lseek`).
+pub fn mem_seek(file: &File, offset: i64, whence: u32) -> Result<u64> {
+    let mut pos = file.pos.lock();
+    *pos = match whence {
+        SEEK_SET => offset as u64,
+        SEEK_CUR => pos.wrapping_add_signed(offset),
+        _ => return Err(EINVAL),
+    };
+    Ok(*pos)
 }

@@ -6,10 +6,10 @@
 
 use crate::arch::x86::kernel::process_64::THREAD_SIZE;
 use crate::fs::namespace::all_mounts;
-use crate::fs::pipe::pseudo_sb;
 use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::SuperBlock;
 use crate::fs::tmpfs::TMPFS_MAGIC;
+use crate::fs::tmpfs::shm_mnt;
 use crate::kernel::fork::TASKLIST;
 use crate::mm::page_alloc::{PAGE_SIZE, nr_free_pages, totalram_pages};
 use crate::mm::show_mem::page_tables;
@@ -24,7 +24,7 @@ pub fn file_pages() -> usize {
     let mut seen: Vec<Arc<SuperBlock>> = Vec::new();
     let mounted = all_mounts().unwrap_or_default();
     let all = mounted.iter().map(|m| m.root.inode.sb.clone()).filter(|sb| sb.fs.magic == TMPFS_MAGIC);
-    for sb in all.chain(core::iter::once(pseudo_sb())) {
+    for sb in all.chain(core::iter::once(shm_mnt().root.inode.sb.clone())) {
         if !seen.iter().any(|s| Arc::ptr_eq(s, &sb)) && seen.try_reserve(1).is_ok() {
             seen.push(sb);
         }

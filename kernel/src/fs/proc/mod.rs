@@ -23,10 +23,10 @@ use crate::errno::{EIO, ENOENT, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::*;
-use crate::fs::inode::{Dev, Inode, InodeOps, Link};
+use crate::fs::inode::{Dev, Fixed, Inode, InodeOps, Link};
 use crate::fs::libfs::{DirContext, DirOps};
 use crate::fs::locks::locks_show;
-use crate::fs::superblock::{FsType, SuperBlock};
+use crate::fs::superblock::{FsType, MAX_NON_LFS, SuperBlock};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -34,7 +34,8 @@ use alloc::vec::Vec;
 use file::{Polled, ProcFile};
 
 /// `proc`.
-pub static FS_TYPE: FsType = FsType { name: "proc", magic: 0x9fa0, noexec: true, mount };
+pub static FS_TYPE: FsType =
+    FsType { name: "proc", magic: 0x9fa0, noexec: true, maxbytes: MAX_NON_LFS, mount };
 
 /// A directory of the static tree.
 struct ProcDir;
@@ -43,7 +44,7 @@ impl InodeOps for ProcDir {
         Err(ENOENT)
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
+        Ok(Arc::new(DirOps::Generic))
     }
 }
 
@@ -61,7 +62,7 @@ impl InodeOps for ProcRoot {
         Ok(())
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
+        Ok(Arc::new(DirOps::Generic))
     }
 }
 
@@ -75,7 +76,8 @@ impl InodeOps for ProcLink {
 
 /// A file's inode.
 pub fn file_inode(sb: &Arc<SuperBlock>, mode: u32, f: ProcFile) -> Arc<Inode> {
-    Inode::new(sb, S_IFREG | mode, Dev(0), Box::new(f))
+    let fixed = if f.is_sysctl() { Fixed::ModeAndOwner } else { Fixed::Nothing };
+    Inode::with_fixed(sb, (S_IFREG | mode, fixed), Dev(0), Box::new(f))
 }
 
 /// The directory at `path` below `root`, made if need be.
@@ -83,7 +85,9 @@ fn mkdirs(root: &Arc<Dentry>, path: &str) -> Arc<Dentry> {
     let sb = &root.inode.sb;
     path.split('/').filter(|p| !p.is_empty()).fold(root.clone(), |dir, name| {
         dir.child(name.as_bytes()).unwrap_or_else(|| {
-            let inode = Inode::new(sb, S_IFDIR | 0o555, Dev(0), Box::new(ProcDir));
+            let in_sys = path == "sys" || path.starts_with("sys/");
+            let fixed = if in_sys { Fixed::ModeAndOwner } else { Fixed::Nothing };
+            let inode = Inode::with_fixed(sb, (S_IFDIR | 0o555, fixed), Dev(0), Box::new(ProcDir));
             dir.add(name.as_bytes(), inode).unwrap_or(dir)
         })
     })
@@ -102,11 +106,11 @@ fn make() -> Arc<Dentry> {
             show(out);
             Ok(())
         });
-        add_file(&root, name, 0o444, file.polled(Polled::Always));
+        add_file(&root, name, 0o444, file.registered().polled(Polled::Always));
     }
-    add_file(&root, "locks", 0o444, ProcFile::new(locks_show).polled(Polled::Always));
+    add_file(&root, "locks", 0o444, ProcFile::new(locks_show).registered().polled(Polled::Always));
     let trigger = ProcFile::new(|_| Err(EIO)).with_store(write_sysrq_trigger);
-    add_file(&root, "sysrq-trigger", 0o200, trigger.polled(Polled::Always));
+    add_file(&root, "sysrq-trigger", 0o200, trigger.registered().polled(Polled::Always));
     let _ = root.add(b"kmsg", Inode::new(&sb, S_IFREG | 0o400, Dev(0), Box::new(kmsg::KmsgFile)));
     for s in sysctl::TABLE {
         let file = ProcFile::new(|out| {
@@ -121,7 +125,7 @@ fn make() -> Arc<Dentry> {
             &root,
             &alloc::format!("sys/{}", s.path),
             mode,
-            file.sysctl().polled(sysctl::polled(s.path)),
+            file.sysctl(sysctl::is_text(s.path)).polled(sysctl::polled(s.path)),
         );
     }
     let link = |name: &[u8], f: fn() -> Vec<u8>| {

@@ -3,6 +3,7 @@
 //! `fs/proc/task_mmu.c`, `pagemap_read`).
 
 use super::base::proc_mem_open;
+use super::mem::mem_seek;
 use crate::arch::x86::mm::pgtable::{Pte, PteFlags};
 use crate::errno::{EINVAL, Result};
 use crate::fs::file_table::{Abilities, File, FileOps};
@@ -86,7 +87,10 @@ impl OpenPagemap {
 
 impl FileOps for OpenPagemap {
     fn abilities(&self) -> Abilities {
-        Abilities::NO_ITER
+        Abilities { writes: false, ..Abilities::NO_ITER }
+    }
+    fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {
+        mem_seek(file, offset, whence)
     }
     fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         if !pos.is_multiple_of(8) || !to.count().is_multiple_of(8) {

@@ -2,7 +2,7 @@
 //! What of each mapping is in memory: `smaps`, `smaps_rollup` (Linux 6.1, `fs/proc/task_mmu.c`,
 //! `show_smap`, `show_smaps_rollup`).
 
-use super::task_mmu::map_line;
+use super::task_mmu::{GATE, for_each_vma, map_line};
 use crate::arch::x86::entry::vsyscall_64;
 use crate::arch::x86::kernel::cpu::has_ospke;
 use crate::arch::x86::mm::pgtable::{Pte, PteFlags};
@@ -199,26 +199,31 @@ fn show_smap(o: &mut SeqFile, len: usize, stats: &MemSizeStats, pkey: u8) {
     }
 }
 
+/// A mapping's record of `smaps`.
+fn show_vma(st: &MmState, v: &Vma, o: &mut SeqFile) {
+    map_line(st, v, o);
+    let mut stats = MemSizeStats::default();
+    gather(st, v, &mut stats);
+    show_smap(o, v.len(), &stats, v.flags.pkey());
+    o.put(b"VmFlags: ");
+    // The stack lost the bit when `execve` gave it its permissions.
+    let shown = vm_flags(v.flags).filter(|&n| n != "sd" || !st.is_stack(v));
+    shown.for_each(|name| write!(o, "{name} "));
+    o.put(b"\n");
+}
+
 /// `smaps`.
 pub fn smaps(mm: &Mm, o: &mut SeqFile) -> Result {
     let st = mm.lock();
-    for v in st.vmas.iter() {
-        map_line(&st, v, o);
-        let mut stats = MemSizeStats::default();
-        gather(&st, v, &mut stats);
-        show_smap(o, v.len(), &stats, v.flags.pkey());
-        o.put(b"VmFlags: ");
-        // The stack lost the bit when `execve` gave it its permissions.
-        let shown = vm_flags(v.flags).filter(|&n| n != "sd" || !st.is_stack(v));
-        shown.for_each(|name| write!(o, "{name} "));
-        o.put(b"\n");
-    }
-    if let (Some(line), Some(flags)) = (vsyscall_64::gate_vma(), vsyscall_64::gate_vma_flags()) {
-        o.put(line.as_bytes());
-        show_smap(o, PAGE_SIZE, &MemSizeStats::default(), 0);
-        o.put(b"VmFlags: ");
-        vm_flags(flags).filter(|&n| n != "sd").for_each(|name| write!(o, "{name} "));
-        o.put(b"\n");
+    let all = for_each_vma(&st, o, |v, o| show_vma(&st, v, o));
+    if all && let (Some(line), Some(flags)) = (vsyscall_64::gate_vma(), vsyscall_64::gate_vma_flags()) {
+        o.record(GATE, |o| {
+            o.put(line.as_bytes());
+            show_smap(o, PAGE_SIZE, &MemSizeStats::default(), 0);
+            o.put(b"VmFlags: ");
+            vm_flags(flags).filter(|&n| n != "sd").for_each(|name| write!(o, "{name} "));
+            o.put(b"\n");
+        });
     }
     Ok(())
 }

@@ -33,6 +33,22 @@ pub fn polled(path: &str) -> Polled {
     }
 }
 
+/// Whether an entry is a text, not numbers (`proc_dostring`).
+pub fn is_text(path: &str) -> bool {
+    const TEXTS: [&str; 9] = [
+        "kernel/ostype",
+        "kernel/osrelease",
+        "kernel/version",
+        "kernel/hostname",
+        "kernel/domainname",
+        "kernel/core_pattern",
+        "kernel/printk_devkmsg",
+        "kernel/random/boot_id",
+        "kernel/random/uuid",
+    ];
+    TEXTS.contains(&path)
+}
+
 /// One entry.
 pub struct Sysctl {
     /// Below `/proc/sys/`.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What a process has mapped (Linux 6.1, `fs/proc/task_mmu.c`).
 
+use crate::arch::x86::entry::vsyscall_64::gate_vma;
 use crate::errno::Result;
 use crate::fs::inode::Dev;
 use crate::fs::seq_file::SeqFile;
@@ -42,13 +43,28 @@ pub fn task_mem(mm: &Mm, o: &mut SeqFile) {
 /// `maps`: a line for each mapping.
 pub fn maps(mm: &Mm, o: &mut SeqFile) -> Result {
     let st = mm.lock();
-    for v in st.vmas.iter() {
-        map_line(&st, v, o);
-    }
-    if let Some(line) = crate::arch::x86::entry::vsyscall_64::gate_vma() {
-        o.put(line.as_bytes());
+    let all = for_each_vma(&st, o, |v, o| map_line(&st, v, o));
+    if all && let Some(line) = gate_vma() {
+        o.record(GATE, |o| o.put(line.as_bytes()));
     }
     Ok(())
+}
+
+/// The record of the kernel's own page, behind all mappings.
+pub const GATE: u64 = u64::MAX;
+
+/// Writes a record for each mapping from the one that is wanted first on, by their addresses (`m_start`).
+/// False if there is no room for more.
+pub fn for_each_vma(st: &MmState, o: &mut SeqFile, mut show: impl FnMut(&Vma, &mut SeqFile)) -> bool {
+    let mut at = st.vmas.lower_bound(usize::try_from(o.from()).unwrap_or(usize::MAX));
+    while let Some(p) = at {
+        let v = st.vmas.get(p);
+        if !o.record(v.start as u64, |o| show(v, o)) {
+            return false;
+        }
+        at = st.vmas.next(p);
+    }
+    true
 }
 
 /// A mapping's line (`show_map_vma`).

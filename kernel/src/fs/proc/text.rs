@@ -49,8 +49,10 @@ pub static FILES: &[(&str, ShowFn)] = &[
 /// The kernel's functions; where they are is only for those who may see the log.
 fn kallsyms(o: &mut SeqFile) {
     let shown = capable(linux_raw_sys::general::CAP_SYSLOG);
-    for (addr, name) in crate::kernel::kallsyms::iter() {
-        writeln!(o, "{:016x} T {name}", if shown { addr } else { 0 });
+    for (i, (addr, name)) in (0..).zip(crate::kernel::kallsyms::iter()) {
+        if !o.record(i, |o| writeln!(o, "{:016x} T {name}", if shown { addr } else { 0 })) {
+            break;
+        }
     }
 }
 

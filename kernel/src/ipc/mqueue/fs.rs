@@ -4,13 +4,13 @@
 use super::queue::Queue;
 use crate::errno::{EFAULT, Result};
 use crate::fs::dcache::Dentry;
-use crate::fs::file_table::{Abilities, File, FileOps};
+use crate::fs::file_table::{Abilities, File, FileOps, default_seek};
 use crate::fs::inode::mode::{S_IFDIR, S_IFREG};
 use crate::fs::inode::{Dev, Inode, InodeOps};
 use crate::fs::libfs::DirOps;
 use crate::fs::namespace::Mount;
 use crate::fs::select::PollTable;
-use crate::fs::superblock::{FsType, SuperBlock};
+use crate::fs::superblock::{FsType, MAX_NON_LFS, SuperBlock};
 use crate::lib::iov_iter::IovIter;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -22,8 +22,13 @@ const MQUEUE_MAGIC: u64 = 0x1980_0202;
 const FILENT_SIZE: u64 = 80;
 
 /// `mqueue`.
-pub static FS_TYPE: FsType =
-    FsType { name: "mqueue", magic: MQUEUE_MAGIC, noexec: true, mount: |_| Ok(mount().root.clone()) };
+pub static FS_TYPE: FsType = FsType {
+    name: "mqueue",
+    magic: MQUEUE_MAGIC,
+    noexec: true,
+    maxbytes: MAX_NON_LFS,
+    mount: |_| Ok(mount().root.clone()),
+};
 
 /// The kernel's own mount, in which the calls look names up.
 pub fn mount() -> &'static Arc<Mount> {
@@ -42,7 +47,7 @@ impl InodeOps for Dir {
         false
     }
     fn open(&self, _: &Arc<Inode>, _: u32) -> Result<Arc<dyn FileOps>> {
-        Ok(Arc::new(DirOps))
+        Ok(Arc::new(DirOps::Simple))
     }
 }
 
@@ -68,7 +73,7 @@ pub struct QueueFile(pub Arc<Queue>);
 
 impl FileOps for QueueFile {
     fn abilities(&self) -> Abilities {
-        Abilities::NO_ITER
+        Abilities { writes: false, ..Abilities::NO_ITER }
     }
     fn read(&self, _: &File, to: &mut IovIter<'_>, pos: &mut u64) -> Result<usize> {
         let text = self.0.status();
@@ -80,6 +85,9 @@ impl FileOps for QueueFile {
         }
         *pos += n as u64;
         Ok(n)
+    }
+    fn seek(&self, file: &File, offset: i64, whence: u32) -> Result<u64> {
+        default_seek(file, offset, whence)
     }
     fn poll(&self, _: &File, table: &mut PollTable) -> Option<u32> {
         table.wait(&self.0.wait);
