@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Processes and threads.
 
-use crate::{Errno, Result, signal::SigInfo, status::WaitStatus, syscall};
+use crate::{Errno, Result, file, signal::SigInfo, status::WaitStatus, syscall, text::Text, time::sleep_ms};
 use core::ffi::{CStr, c_char};
+use core::fmt::Write;
 use linux_raw_sys::general as abi;
 
 pub use abi::{__WALL, WCONTINUED, WEXITED, WNOHANG, WNOWAIT, WSTOPPED};
@@ -202,6 +203,26 @@ pub fn spawn_thread(entry: extern "C" fn() -> !) -> Result<i32> {
     let stack = thread_stack()?;
     // SAFETY: nobody else has the stack.
     unsafe { spawn_thread_on(stack, entry) }
+}
+
+/// Asleep, in a stop for its tracer, ended (`/proc/PID/stat`).
+pub const ASLEEP: &str = ") S ";
+#[allow(missing_docs)]
+pub const TRACED: &str = ") t ";
+#[allow(missing_docs)]
+pub const ZOMBIE: &str = ") Z ";
+
+/// Waits until a task has come there, be the machine ever so slow.
+pub fn until_state(pid: i32, state: &str) {
+    let mut path = Text::<32>::new();
+    let _ = write!(path, "/proc/{pid}/stat\0");
+    let path = CStr::from_bytes_until_nul(path.as_str().as_bytes()).unwrap_or(c"");
+    let mut buf = [0; 512];
+    while let Ok(text) = file::load(path, &mut buf)
+        && !core::str::from_utf8(text).is_ok_and(|t| t.contains(state))
+    {
+        sleep_ms(1);
+    }
 }
 
 /// The top of a fresh stack of 64 KiB.

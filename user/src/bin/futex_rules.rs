@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use linux_raw_sys::general as abi;
 use user::memory::{MAP_PRIVATE, MAP_SHARED, PAGE, PROT_READ, PROT_WRITE, map, map_shared};
 use user::prelude::*;
-use user::process::{exit_thread, spawn_thread};
+use user::process::{ASLEEP, exit_thread, spawn_thread, until_state};
 use user::syscall::Result;
 use user::time::{Timespec, sleep_ms, timespec};
 use user::{file, syscall};
@@ -167,13 +167,17 @@ fn between(what: &str, ours: usize, theirs: impl FnOnce() -> usize, met: bool) {
     let pid = child(|| {
         let at = theirs();
         said.store(1, SeqCst);
-        let r = wait(at, abi::FUTEX_WAIT, 0, &timespec(0, if met { 999_999_999 } else { 150_000_000 }));
+        let r = wait(at, abi::FUTEX_WAIT, 0, &if met { timespec(30, 0) } else { timespec(0, 150_000_000) });
         i32::from(r != if met { Ok(0) } else { Err(Errno(ETIMEDOUT)) })
     });
     while met && said.load(SeqCst) == 0 {
         sleep_ms(1);
     }
-    sleep_ms(50);
+    if met {
+        until_state(pid, ASLEEP);
+    } else {
+        sleep_ms(50);
+    }
     check_eq!(wake(ours, abi::FUTEX_WAKE | PRIVATE, 1), Ok(0), "{what}: woken as a private one");
     check_eq!(wake(ours, abi::FUTEX_WAKE, 1), Ok(usize::from(met)), "{what}: woken");
     check_eq!(user::process::wait(pid), Ok(WaitStatus::exited(0)), "{what}: what the child saw");

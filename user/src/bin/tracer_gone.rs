@@ -3,20 +3,17 @@
 //! `execve`. What stands in the stop's code is then no signal that could be sent.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use core::ffi::CStr;
-use core::fmt::Write;
 use core::ptr::null;
 use linux_raw_sys::prctl::PR_SET_CHILD_SUBREAPER;
 use user::prelude::*;
-use user::process::{WNOHANG, execve, getppid, gettid, spawn_thread, wait4};
+use user::process::{TRACED, WNOHANG, ZOMBIE, execve, getppid, gettid, spawn_thread, until_state, wait4};
 use user::ptrace::{
     PTRACE_CONT, PTRACE_EVENT_CLONE, PTRACE_O_TRACECLONE, PTRACE_O_TRACESYSGOOD, PTRACE_SETOPTIONS,
     PTRACE_SYSCALL, event, go, message, stop, stopped, tell, trace_me,
 };
 use user::signal::{SIGSTOP, SIGTRAP};
-use user::text::Text;
 use user::time::sleep_ms;
-use user::{file, start, syscall};
+use user::{start, syscall};
 
 expect! { end: exit(0) }
 program!(run);
@@ -31,23 +28,6 @@ fn run() {
     check_eq!(tracer_ends(PTRACE_O_TRACESYSGOOD), Ok(WaitStatus::exited(7)), "with TRACESYSGOOD");
     check_eq!(tracer_ends(0), Ok(WaitStatus::killed(SIGTRAP as i32)), "without");
     exec_beside();
-}
-
-/// In a stop for its tracer; ended.
-const TRACED: &str = ") t ";
-const ZOMBIE: &str = ") Z ";
-
-/// Waits until a task has come there, be the machine ever so slow (`/proc/PID/stat`).
-fn until(pid: i32, state: &str) {
-    let mut path = Text::<32>::new();
-    let _ = write!(path, "/proc/{pid}/stat\0");
-    let path = CStr::from_bytes_until_nul(path.as_str().as_bytes()).unwrap_or(c"");
-    let mut buf = [0; 512];
-    while let Ok(text) = file::load(path, &mut buf)
-        && !core::str::from_utf8(text).is_ok_and(|t| t.contains(state))
-    {
-        sleep_ms(1);
-    }
 }
 
 /// A tracer ends while its tracee is in a system call stop that nobody has waited for. How the
@@ -66,7 +46,7 @@ fn tracer_ends(options: u32) -> Result<WaitStatus, Errno> {
         let begun = stop(pid) == Ok(stopped(SIGSTOP))
             && tell(PTRACE_SETOPTIONS, pid, 0, options as usize).is_ok()
             && tell(PTRACE_SYSCALL, pid, 0, 0).is_ok();
-        until(pid, TRACED);
+        until_state(pid, TRACED);
         i32::from(!begun)
     });
     check_eq!(wait(tracer), Ok(WaitStatus::exited(0)), "the tracer");
@@ -96,9 +76,9 @@ fn exec_beside() {
     let other = message(pid).unwrap_or(0) as i32;
     check_eq!(stop(other), Ok(stopped(SIGSTOP)), "the thread begins with a stop");
     check_eq!(tell(PTRACE_SYSCALL, other, 0, 0), Ok(0), "to its next system call");
-    until(other, TRACED);
+    until_state(other, TRACED);
     check_eq!(tell(PTRACE_CONT, pid, 0, 0), Ok(0), "the leader goes on");
-    until(other, ZOMBIE);
+    until_state(other, ZOMBIE);
     check_eq!(stop(other), Ok(0), "execve ends it");
     check_eq!(stop(pid), Ok(stopped(SIGTRAP)), "execve");
     check_eq!(go(PTRACE_CONT, pid, 0), Ok(WaitStatus::exited(42).0), "the new program");
