@@ -96,7 +96,7 @@ pub fn sys_fcntl(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
         F_GETFL => Ok(f.flags() as usize),
         F_SETFL => set_flags(&f, fd, arg as u32),
         F_GETLK | F_SETLK | F_SETLKW | F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => {
-            locks::fcntl_lock(&f, &current_files(), cmd, arg)
+            locks::fcntl_lock(fd, &f, &current_files(), cmd, arg)
         }
         F_SETOWN => fasync::f_setown(&f, arg as i32).map(|()| 0),
         F_GETOWN => Ok(fasync::f_getown(&f) as isize as usize),

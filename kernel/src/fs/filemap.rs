@@ -156,7 +156,7 @@ impl AddressSpace {
     }
 
     /// Takes the pages that nobody has used out of a range (`shmem_undo_range`).
-    fn remove_unused(&self, range: Range<u64>) {
+    pub fn remove_unused(&self, range: Range<u64>) {
         let mut c = self.cache.lock();
         let before = c.pages.len();
         c.pages.retain(|index, s| s.uptodate || !range.contains(index));

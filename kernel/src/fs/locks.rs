@@ -255,8 +255,8 @@ fn bytes(start: i64, len: i64) -> Result<(i64, i64)> {
 
 /// `F_GETLK`, `F_SETLK`, `F_SETLKW` and their kin for open files (`fcntl_getlk`,
 /// `fcntl_setlk`).
-pub fn fcntl_lock(f: &Arc<File>, files: &FilesStruct, cmd: u32, arg: usize) -> Result<usize> {
-    if let Some(found) = do_fcntl_lock(f, files, cmd, get_user(arg)?)? {
+pub fn fcntl_lock(fd: i32, f: &Arc<File>, files: &FilesStruct, cmd: u32, arg: usize) -> Result<usize> {
+    if let Some(found) = do_fcntl_lock(fd, f, files, cmd, get_user(arg)?)? {
         put_user(arg, &found)?;
     }
     Ok(0)
@@ -264,6 +264,7 @@ pub fn fcntl_lock(f: &Arc<File>, files: &FilesStruct, cmd: u32, arg: usize) -> R
 
 /// The same of a structure in hand; what `F_GETLK` has found.
 pub fn do_fcntl_lock(
+    fd: i32,
     f: &Arc<File>,
     files: &FilesStruct,
     cmd: u32,
@@ -295,8 +296,15 @@ pub fn do_fcntl_lock(
         return Err(EINVAL);
     }
     if !gets {
-        let wait = matches!(cmd, F_SETLKW | F_OFD_SETLKW);
-        return set(&f.inode, &lock, kind == Some(F_UNLCK), wait).map(|()| None);
+        let (wait, unlock) = (matches!(cmd, F_SETLKW | F_OFD_SETLKW), kind == Some(F_UNLCK));
+        set(&f.inode, &lock, unlock, wait)?;
+        // One that another thread has closed meanwhile would keep the lock for ever: the close came too
+        // early to take it (`fcntl_setlk`).
+        if !unlock && !ofd && files.fget_raw(fd).map_or(true, |now| !Arc::ptr_eq(&now, f)) {
+            set(&f.inode, &lock, true, false)?;
+            return Err(EBADF);
+        }
+        return Ok(None);
     }
     request.kind = F_UNLCK as i16;
     if let Some(l) = f.inode.locks.conflict(&lock) {

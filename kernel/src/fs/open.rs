@@ -418,8 +418,14 @@ pub fn vfs_fallocate(f: &File, mode: u32, offset: u64, end: u64) -> Result {
                     return Err(EPERM);
                 }
             }
-            pages.allocate(offset / PAGE_SIZE as u64..end.div_ceil(PAGE_SIZE as u64))?;
+            let range = offset / PAGE_SIZE as u64..end.div_ceil(PAGE_SIZE as u64);
+            pages.allocate(range.clone())?;
             if mode == 0 && end > pages.size() {
+                // Others had their turns meanwhile.
+                if pages.seals() & seal::GROW != 0 {
+                    pages.remove_unused(range);
+                    return Err(EPERM);
+                }
                 pages.truncate(end);
             }
         }

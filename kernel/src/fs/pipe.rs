@@ -276,15 +276,19 @@ impl Pipe {
     pub(super) fn wait_readable(&self, nonblock: bool) -> Result {
         loop {
             self.wait_turn();
-            let ready = || !self.ring.lock().bufs.is_empty() || self.writers() == 0;
-            if ready() {
+            if self.is_readable() {
                 return Ok(());
             }
             if nonblock {
                 return Err(EAGAIN);
             }
-            self.rd_wait.sleep_interruptible(ready)?;
+            self.rd_wait.sleep_interruptible(|| self.is_readable() || self.ring.lock().taken)?;
         }
+    }
+    /// Whether there is something to read, or never will be, and it is nobody else's turn.
+    pub(super) fn is_readable(&self) -> bool {
+        let ring = self.ring.lock();
+        !ring.taken && (!ring.bufs.is_empty() || self.writers() == 0)
     }
     /// Waits while somebody has the first buffer out, however long (Linux holds the pipe's mutex while a
     /// file is written from it).

@@ -145,8 +145,14 @@ fn splice_pipe_to_file(from: &Pipe, to: &File, pos: &mut u64, len: usize, nonblo
 /// From one pipe into another; `keep` leaves it in the first, too (`splice_pipe_to_pipe`, `link_pipe`).
 fn pipe_to_pipe(from: &Pipe, to: &Pipe, len: usize, nonblock: bool, keep: bool) -> Result<usize> {
     let (mut done, mut seen) = (0, 0);
-    from.wait_readable(nonblock)?;
-    to.wait_writable(nonblock)?;
+    loop {
+        from.wait_readable(nonblock)?;
+        to.wait_writable(nonblock)?;
+        // While this waited for room, another may have taken what there was; it may put some of it back.
+        if from.is_readable() {
+            break;
+        }
+    }
     while done < len && to.room() != 0 {
         let mut room = match to.keep(1) {
             Ok(room) => room,

@@ -7,7 +7,7 @@
 
 use crate::locking::SpinLock;
 use crate::mm::mm_struct::Mm;
-use crate::mm::page_alloc::with_reserve;
+use crate::mm::page_alloc::{PAGE_SIZE, with_reserve};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
@@ -20,9 +20,52 @@ struct Entry {
     start: usize,
 }
 
+/// So many entries stand together: a page. However many there are, one more needs no more than that
+/// at a time, which the kernel's reserve has.
+const BLOCK: usize = PAGE_SIZE / size_of::<Entry>();
+
+/// A list of entries.
+#[derive(Default)]
+struct Entries(Vec<Vec<Entry>>);
+
+impl Entries {
+    const fn new() -> Self {
+        Self(Vec::new())
+    }
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.0.last().map_or(0, |last| (self.0.len() - 1) * BLOCK + last.len())
+    }
+    #[inline]
+    fn get_mut(&mut self, n: usize) -> Option<&mut Entry> {
+        self.0.get_mut(n / BLOCK)?.get_mut(n % BLOCK)
+    }
+    #[inline]
+    fn push(&mut self, e: Entry) {
+        match self.0.last_mut() {
+            Some(last) if last.len() < last.capacity() => last.push(e),
+            Some(last) if last.len() < BLOCK => with_reserve(|| last.push(e)),
+            _ => with_reserve(|| self.0.push(alloc::vec![e])),
+        }
+    }
+    /// All go, and most of their room.
+    fn clear(&mut self) {
+        self.0.truncate(1);
+        if let Some(first) = self.0.first_mut() {
+            first.clear();
+            with_reserve(|| first.shrink_to(FEW));
+        }
+    }
+    /// From the `from`th on.
+    fn iter_from(&self, from: usize) -> impl Iterator<Item = (usize, &Entry)> {
+        let blocks = self.0.get(from / BLOCK..).unwrap_or(&[]);
+        (from..).zip(blocks.iter().flatten().skip(from % BLOCK))
+    }
+}
+
 #[derive(Default)]
 struct Inner {
-    entries: Vec<Entry>,
+    entries: Entries,
     /// The first free entry; their number if there is none.
     free: usize,
     len: usize,
@@ -54,7 +97,7 @@ impl Clone for Slot {
 impl IMmap {
     /// Nobody maps it.
     pub const fn new() -> Self {
-        Self(SpinLock::new(Inner { entries: Vec::new(), free: 0, len: 0, writable: 0, changes: 0 }))
+        Self(SpinLock::new(Inner { entries: Entries::new(), free: 0, len: 0, writable: 0, changes: 0 }))
     }
     /// One more mapping, in `mm` at `start`; through a writable one others can be written to.
     #[inline]
@@ -66,9 +109,6 @@ impl IMmap {
             i.free = free.start;
             *free = e;
         } else {
-            if n == i.entries.capacity() {
-                with_reserve(|| i.entries.reserve(1));
-            }
             i.entries.push(e);
             i.free = n + 1;
         }
@@ -87,16 +127,17 @@ impl IMmap {
         if i.len == 0 {
             i.free = 0;
             i.entries.clear();
-            i.entries.shrink_to(FEW);
-        } else {
-            i.entries[slot.0 as usize] = Entry { mm: Weak::new(), start: i.free };
+        } else if let Some(e) = i.entries.get_mut(slot.0 as usize) {
+            *e = Entry { mm: Weak::new(), start: i.free };
             i.free = slot.0 as usize;
         }
     }
     /// A mapping begins elsewhere in its address space.
     pub fn moved(&self, slot: &Slot, start: usize) {
         let mut i = self.0.lock();
-        i.entries[slot.0 as usize].start = start;
+        if let Some(e) = i.entries.get_mut(slot.0 as usize) {
+            e.start = start;
+        }
         i.changes += 1;
     }
     /// Whether somebody may write it through a shared mapping (`i_mmap_writable`).
@@ -123,8 +164,7 @@ impl IMmap {
     /// mapping is still there.
     fn next(&self, from: usize) -> Option<(usize, Arc<Mm>, usize)> {
         let i = self.0.lock();
-        let mut later = i.entries.iter().enumerate().skip(from);
-        later.find_map(|(n, e)| Some((n + 1, e.mm.upgrade()?, e.start)))
+        i.entries.iter_from(from).find_map(|(n, e)| Some((n + 1, e.mm.upgrade()?, e.start)))
     }
 }
 
@@ -138,11 +178,29 @@ mod tests {
         let mut n = i.free;
         while n < i.entries.len() {
             free.push(n);
-            n = i.entries[n].start;
+            n = i.entries.iter_from(n).next().map_or(usize::MAX, |(_, e)| e.start);
         }
         assert_eq!((n, free.len() + i.len), (i.entries.len(), i.entries.len()), "the free ones are a list");
-        let used = i.entries.iter().enumerate().filter(|(n, _)| !free.contains(n));
+        let used = i.entries.iter_from(0).filter(|(n, _)| !free.contains(n));
         used.map(|(_, e)| e.start).collect()
+    }
+
+    #[test]
+    fn there_may_be_very_many() {
+        let (m, mm) = (IMmap::new(), Weak::new());
+        let all = 3 * BLOCK + 5;
+        let slots: Vec<Slot> = (0..all).map(|n| m.link(&mm, n, false)).collect();
+        assert_eq!(starts(&m), (0..all).collect::<Vec<_>>());
+        assert_eq!(m.0.lock().entries.0.iter().map(Vec::capacity).max(), Some(BLOCK));
+        m.unlink(&slots[2 * BLOCK], false);
+        m.moved(&slots[BLOCK - 1], 7777);
+        assert!(starts(&m).contains(&7777) && !starts(&m).contains(&(2 * BLOCK)));
+        assert_eq!(m.link(&mm, 8888, false).0 as usize, 2 * BLOCK);
+        for (n, s) in slots.iter().enumerate() {
+            assert_eq!(m.0.lock().len, all - n);
+            m.unlink(s, false);
+        }
+        assert!(starts(&m).is_empty() && m.0.lock().entries.0.len() <= 1);
     }
 
     #[test]

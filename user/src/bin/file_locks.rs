@@ -5,10 +5,11 @@
 
 use core::ffi::CStr;
 use core::fmt::Write;
+use core::sync::atomic::{AtomicI32, Ordering::SeqCst};
 use linux_raw_sys::general as abi;
 use user::file::{self, O_CREAT, O_RDONLY, O_RDWR};
 use user::prelude::*;
-use user::process::become_user;
+use user::process::{become_user, exit_thread, spawn_thread};
 use user::signal::kill;
 use user::syscall::Result;
 use user::text::Text;
@@ -360,6 +361,43 @@ fn blocked(fd: i32, second: i32, all: &dyn Fn() -> Text<2048>) {
     check_eq!(whole(fd, abi::LOCK_UN), Ok(0), "given back");
 }
 
+/// The descriptor that is closed while its lock is waited for, and what came of the wait.
+static CLOSED: AtomicI32 = AtomicI32::new(-1);
+static CAME: AtomicI32 = AtomicI32::new(1);
+
+extern "C" fn wait_for_lock() -> ! {
+    let r = fcntl(CLOSED.load(SeqCst), abi::F_SETLKW, &mut flock(WRITE, 0, 1));
+    CAME.store(r.map_or_else(|e| -(e.0 as i32), |_| 0), SeqCst);
+    exit_thread(0)
+}
+
+/// A thread waits for a lock on what another one closes: nobody is to have that lock.
+fn closed_meanwhile(fd: i32) {
+    let ino = file::fstat(fd).map_or(0, |s| s.st_ino);
+    let Ok((read, write)) = file::pipe(0) else { return check!(false, "no pipe") };
+    check_eq!(set(fd, WRITE, 0, 1), Ok(0), "held");
+    let pid = child(|| {
+        CLOSED.store(file::open(NAME, O_RDWR, 0).unwrap_or(-1), SeqCst);
+        check!(spawn_thread(wait_for_lock).is_ok(), "a thread");
+        until(&|| told(c"/proc/locks", ino), 2, 1);
+        let _ = file::close(CLOSED.load(SeqCst));
+        let _ = file::write(write, b"x");
+        for _ in 0..500 {
+            if CAME.load(SeqCst) == 1 {
+                time::sleep_ms(10);
+            }
+        }
+        check_eq!(CAME.load(SeqCst), -(EBADF as i32), "closed meanwhile");
+        i32::from(user::check::failures() != 0)
+    });
+    let _ = file::read(read, &mut [0]);
+    check_eq!(set(fd, NONE, 0, 1), Ok(0), "given back");
+    check_eq!(wait(pid), Ok(WaitStatus::exited(0)), "who waited");
+    check_eq!(get(fd, 0, 0).0, NONE, "nobody has it");
+    let _ = file::close(read);
+    let _ = file::close(write);
+}
+
 fn run() {
     let Ok(fd) = file::open(NAME, O_RDWR | O_CREAT, 0o666) else {
         check!(false, "no file");
@@ -370,6 +408,7 @@ fn run() {
     circle(fd);
     open_files(fd);
     shown(fd);
+    closed_meanwhile(fd);
     others(fd);
     let _ = file::unlink(NAME);
 }

@@ -59,7 +59,8 @@ pub fn for_each_vma(st: &MmState, o: &mut SeqFile, mut show: impl FnMut(&Vma, &m
     let mut at = st.vmas.lower_bound(usize::try_from(o.from()).unwrap_or(usize::MAX));
     while let Some(p) = at {
         let v = st.vmas.get(p);
-        if !o.record(v.start as u64, |o| show(v, o)) {
+        // One that has grown down since the last read is still to come.
+        if !o.record((v.start as u64).max(o.from()), |o| show(v, o)) {
             return false;
         }
         at = st.vmas.next(p);

@@ -2,6 +2,7 @@
 //! A list in the order in which things came to it, out of which one is taken without a look at the
 //! others, as of Linux's linked lists: whoever is on it knows its place.
 
+use crate::mm::page_alloc::with_reserve;
 use crate::mm::util::push_reserved;
 use alloc::vec::Vec;
 
@@ -62,7 +63,7 @@ impl<T> Slots<T> {
     /// Moves all up to the front; `moved` hears of each new place.
     pub(super) fn close_ranks(&mut self, mut moved: impl FnMut(&T, usize)) {
         self.places.retain(Option::is_some);
-        self.places.shrink_to(FEW);
+        with_reserve(|| self.places.shrink_to(FEW));
         self.first = 0;
         self.places.iter().flatten().enumerate().for_each(|(place, x)| moved(x, place));
     }

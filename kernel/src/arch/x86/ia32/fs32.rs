@@ -88,7 +88,7 @@ pub fn compat_sys_fcntl64(fd: i32, cmd: u32, arg: usize) -> Result<usize> {
     }
     let request =
         if wide { get_user::<CompatFlock64>(arg)?.wide() } else { get_user::<CompatFlock>(arg)?.wide() };
-    match do_fcntl_lock(&f, &current_files(), native, request)? {
+    match do_fcntl_lock(fd, &f, &current_files(), native, request)? {
         None => Ok(()),
         Some(found) if wide => put_user(arg, &CompatFlock64::of(&found)),
         Some(found) => put_user(arg, &CompatFlock::narrow(&found)?),
