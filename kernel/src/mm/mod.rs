@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`page_alloc`], [`slab`], [`vmalloc`] | frames, the kernel's heap, mapped kernel memory |
 //! | [`vma`], [`vma_tree`] | one mapping; all of them in order |
+//! | [`i_mmap`] | all mappings of a file |
 //! | [`mm_struct`] | an address space: its lock, `fork`, the end |
 //! | [`memory`] | demand paging and copy-on-write |
 //! | [`mmap`], [`mprotect`], [`mremap`], [`madvise`], [`mlock`], [`mincore`] | the system calls |
