@@ -117,6 +117,7 @@ impl Kernel {
 }
 
 /// What a proof covered.
+#[derive(Default)]
 pub struct Coverage {
     /// Instructions at which an NMI was injected.
     pub injected: usize,
@@ -249,15 +250,8 @@ pub fn every_boundary(kernel: &Path, rootfs: &Path, budget: Duration) -> Result<
         nmis = (nmis.0 + counts.0, nmis.1 + counts.1);
     }
     let missed = k.names(all.difference(&done).copied());
-    Ok(Coverage {
-        injected: done.len(),
-        of: all.len(),
-        beyond: 0,
-        reports: 0,
-        padding: k.padding,
-        missed,
-        nmis,
-    })
+    let (injected, of) = (done.len(), all.len());
+    Ok(Coverage { injected, of, padding: k.padding, missed, nmis, ..Coverage::default() })
 }
 
 /// Where NMIs were, and how many of them came and were handled.
@@ -313,7 +307,7 @@ pub fn every_user(kernel: &Path, rootfs: &Path, handlers: &str) -> Result<Covera
     }
     let nmis = (p.injected, p.count()? - counted);
     let injected = places.len() * ROUNDS;
-    Ok(Coverage { injected, of: injected, beyond: 0, reports: 0, padding: 0, missed: Vec::new(), nmis })
+    Ok(Coverage { injected, of: injected, nmis, ..Coverage::default() })
 }
 
 /// Where the program `nmi_user` says that its instructions are.

@@ -20,9 +20,6 @@ use alloc::sync::Arc;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// Largest offset in a file (`MAX_LFS_FILESIZE`).
-pub const MAX_FILE_SIZE: u64 = MAX_LFS_FILESIZE;
-
 /// `F_SEAL_*` bits of a memory file.
 #[allow(missing_docs)]
 pub mod seal {
@@ -88,7 +85,7 @@ impl AddressSpace {
     /// An empty file on `sb`.
     pub fn new(sb: &Arc<SuperBlock>) -> Self {
         let (cache, seals) = (SpinLock::new(Cache::default()), AtomicU32::new(seal::SEAL));
-        Self { sb: sb.clone(), cache, seals, i_mmap: IMmap::new() }
+        Self { sb: sb.clone(), cache, seals, i_mmap: IMmap::default() }
     }
     /// Bytes in the file.
     pub fn size(&self) -> u64 {
@@ -222,11 +219,11 @@ impl AddressSpace {
         let mut done = 0;
         let stop = |e: Errno, done: usize| if done == 0 { Err(e) } else { Ok(done) };
         while from.count() != 0 {
-            if *pos >= MAX_FILE_SIZE {
+            if *pos >= MAX_LFS_FILESIZE {
                 return stop(EFBIG, done);
             }
             let at = (*pos % PAGE_SIZE as u64) as usize;
-            let n = (PAGE_SIZE - at).min(from.count()).min((MAX_FILE_SIZE - *pos) as usize);
+            let n = (PAGE_SIZE - at).min(from.count()).min((MAX_LFS_FILESIZE - *pos) as usize);
             let page = match self.grab_page(*pos / PAGE_SIZE as u64) {
                 Ok(p) => p,
                 Err(e) => return stop(e, done),

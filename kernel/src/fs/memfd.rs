@@ -6,11 +6,12 @@ use crate::errno::{EINVAL, ENAMETOOLONG, ENODEV, Result};
 use crate::fs::dcache::Dentry;
 use crate::fs::file::fd_install;
 use crate::fs::file_table::File;
-use crate::fs::filemap::{MAX_FILE_SIZE, seal};
+use crate::fs::filemap::seal;
 use crate::fs::inode::Inode;
 use crate::fs::namespace::Path;
 use crate::fs::open::{How, vfs_open};
 use crate::fs::ramfs;
+use crate::fs::superblock::MAX_LFS_FILESIZE;
 use crate::fs::tmpfs::shm_mnt;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -32,7 +33,7 @@ fn new_file(label: &[u8], mode: u32) -> (Arc<Inode>, Path) {
 pub fn zero_file() -> Result<Arc<File>> {
     let (inode, path) = new_file(b"/dev/zero (deleted)", 0o600);
     if let Some(pages) = inode.ops.mapping() {
-        pages.truncate(MAX_FILE_SIZE);
+        pages.truncate(MAX_LFS_FILESIZE);
     }
     vfs_open(path, How { flags: O_RDWR, mode: 0 })
 }

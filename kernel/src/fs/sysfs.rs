@@ -9,7 +9,7 @@ use crate::fs::file_table::FileOps;
 use crate::fs::inode::mode::{S_IFDIR, S_IFLNK, S_IFREG};
 use crate::fs::inode::{Dev, Inode, InodeOps, Link};
 use crate::fs::libfs::DirOps;
-use crate::fs::proc::file::{Polled, ProcFile, StoreFn};
+use crate::fs::proc::file::{Kind, Polled, ProcFile, StoreFn};
 use crate::fs::seq_file::SeqFile;
 use crate::fs::superblock::{FsType, MAX_NON_LFS, SuperBlock};
 use crate::kernel::time::clocksource;
@@ -106,7 +106,7 @@ fn mkdirs(root: &Arc<Dentry>, path: &str) -> Arc<Dentry> {
 
 fn add(root: &Arc<Dentry>, path: &str, mode: u32, file: ProcFile) {
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let file = Box::new(SysFile { mode, file: file.attribute().polled(Polled::News) });
+    let file = Box::new(SysFile { mode, file: file.of_kind(Kind::Attribute).polled(Polled::News) });
     // The names differ from one another.
     let _ = mkdirs(root, dir).add(name.as_bytes(), Inode::new(&root.inode.sb, S_IFREG | mode, Dev(0), file));
 }

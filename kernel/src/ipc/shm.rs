@@ -7,7 +7,7 @@
 use super::util::{By, Ipc, IpcIds, S_IRUGO, S_IWUGO, S_IXUGO, cmd, now, room, stat};
 use crate::arch::x86::lib::usercopy::{get_user, put_user};
 use crate::errno::{EINTR, EINVAL, ENOMEM, ENOSPC, EPERM, Result};
-use crate::fs::filemap::MAX_FILE_SIZE;
+use crate::fs::superblock::MAX_LFS_FILESIZE;
 use crate::fs::tmpfs::shm_mnt;
 use crate::kernel::capability::capable;
 use crate::kernel::task::current;
@@ -188,7 +188,7 @@ fn newseg(ids: &mut IpcIds<Segment>, key: i32, size: usize, flags: u32) -> Resul
         return Err(no_huge_pages(flags));
     }
     // No file is larger (`__shmem_file_setup`).
-    if size as u64 > MAX_FILE_SIZE {
+    if size as u64 > MAX_LFS_FILESIZE {
         return Err(EINVAL);
     }
     let unreserved = flags & SHM_NORESERVE != 0 && SYSCTL_OVERCOMMIT_MEMORY.load(Relaxed) != OVERCOMMIT_NEVER;

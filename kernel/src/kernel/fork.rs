@@ -33,7 +33,7 @@ use crate::kernel::signal::{
 };
 use crate::kernel::task::{Current, OwnCell, Shared, Task, current, pf, pgd_of, tif};
 use crate::kernel::time::timekeeping::ktime_get;
-use crate::kernel::ucount::{NprocCharge, UcountRlimit};
+use crate::kernel::ucount::{Charge, UcountRlimit};
 use crate::kernel::wait::WaitQueue;
 use crate::locking::{IrqGuard, IrqLock};
 use crate::mm::Mm;
@@ -416,11 +416,9 @@ pub fn user_mode_thread(f: extern "C" fn(u64)) -> Result<Arc<Task>> {
 
 /// One thread more of the current user's, if there may be (`RLIMIT_NPROC`): root has no limit, nor
 /// who may exceed limits.
-fn check_nproc(cur: Current) -> Result<NprocCharge> {
-    let ucounts = cur.cred.lock().ucounts.clone();
-    let charge = NprocCharge::new(ucounts.clone());
-    let limit = cur.signal.rlimit_cur(rlimit::NPROC);
-    if ucounts.is_overlimit(UcountRlimit::Nproc, limit)
+fn check_nproc(cur: Current) -> Result<Charge> {
+    let charge = Charge::new(cur.cred.lock().ucounts.clone(), UcountRlimit::Nproc, 1);
+    if charge.is_over(cur.signal.rlimit_cur(rlimit::NPROC))
         && cur.cred.lock().uid != 0
         && !capable(CAP_SYS_RESOURCE)
         && !capable(CAP_SYS_ADMIN)

@@ -77,28 +77,37 @@ impl Drop for Ucounts {
     }
 }
 
-/// A new thread on its user's account; off it again if it does not come to be.
-pub struct NprocCharge(Option<Arc<Ucounts>>);
+/// Something on a user's account, until it is dropped.
+pub struct Charge {
+    user: Arc<Ucounts>,
+    kind: UcountRlimit,
+    n: u64,
+}
 
-impl NprocCharge {
-    /// One thread more.
+impl Charge {
+    /// So much more, which may be over the limit: then it is to be dropped.
     #[inline]
-    pub fn new(user: Arc<Ucounts>) -> Self {
-        user.inc(UcountRlimit::Nproc, 1);
-        Self(Some(user))
+    pub fn new(user: Arc<Ucounts>, kind: UcountRlimit, n: u64) -> Self {
+        user.inc(kind, n);
+        Self { user, kind, n }
     }
-    /// It has come to be: its end takes it off.
+    /// Whether the user has more than a limit allows.
+    #[inline]
+    pub fn is_over(&self, limit: u64) -> bool {
+        self.user.is_overlimit(self.kind, limit)
+    }
+    /// It stays on the account: somebody else takes it off.
     #[inline]
     pub fn keep(mut self) {
-        self.0 = None;
+        self.n = 0;
     }
 }
 
-impl Drop for NprocCharge {
+impl Drop for Charge {
     #[inline]
     fn drop(&mut self) {
-        if let Some(user) = &self.0 {
-            user.dec(UcountRlimit::Nproc, 1);
+        if self.n != 0 {
+            self.user.dec(self.kind, self.n);
         }
     }
 }
@@ -114,8 +123,9 @@ mod tests {
         assert!(Arc::ptr_eq(&a, &b) && !Arc::ptr_eq(&a, &Ucounts::of(902)));
         assert_eq!((a.inc(UcountRlimit::Msgqueue, 2), b.inc(UcountRlimit::Msgqueue, 3)), (2, 5));
         a.dec(UcountRlimit::Msgqueue, 5);
-        let refused = NprocCharge::new(a.clone());
-        NprocCharge::new(b).keep();
+        let refused = Charge::new(a.clone(), UcountRlimit::Nproc, 1);
+        Charge::new(b, UcountRlimit::Nproc, 1).keep();
+        assert!(refused.is_over(1) && !refused.is_over(2));
         assert!(a.is_overlimit(UcountRlimit::Nproc, 1) && !a.is_overlimit(UcountRlimit::Nproc, 2));
         drop(refused);
         assert_eq!((a.get(UcountRlimit::Nproc), a.get(UcountRlimit::Sigpending)), (1, 0));

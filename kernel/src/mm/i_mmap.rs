@@ -29,9 +29,6 @@ const BLOCK: usize = PAGE_SIZE / size_of::<Entry>();
 struct Entries(Vec<Vec<Entry>>);
 
 impl Entries {
-    const fn new() -> Self {
-        Self(Vec::new())
-    }
     #[cfg(test)]
     fn len(&self) -> usize {
         self.0.last().map_or(0, |last| (self.0.len() - 1) * BLOCK + last.len())
@@ -74,7 +71,7 @@ struct Inner {
     changes: u64,
 }
 
-/// The mappings of a file.
+/// The mappings of a file: none at first.
 #[derive(Default)]
 pub struct IMmap(SpinLock<Inner>);
 
@@ -95,10 +92,6 @@ impl Clone for Slot {
 }
 
 impl IMmap {
-    /// Nobody maps it.
-    pub const fn new() -> Self {
-        Self(SpinLock::new(Inner { entries: Entries::new(), free: 0, len: 0, writable: 0, changes: 0 }))
-    }
     /// One more mapping, in `mm` at `start`; through a writable one others can be written to.
     #[inline]
     pub fn link(&self, mm: &Weak<Mm>, start: usize, writable: bool) -> Slot {
@@ -187,7 +180,7 @@ mod tests {
 
     #[test]
     fn there_may_be_very_many() {
-        let (m, mm) = (IMmap::new(), Weak::new());
+        let (m, mm) = (IMmap::default(), Weak::new());
         let all = 3 * BLOCK + 5;
         let slots: Vec<Slot> = (0..all).map(|n| m.link(&mm, n, false)).collect();
         assert_eq!(starts(&m), (0..all).collect::<Vec<_>>());
@@ -205,7 +198,7 @@ mod tests {
 
     #[test]
     fn entries_are_used_again() {
-        let (m, mm) = (IMmap::new(), Weak::new());
+        let (m, mm) = (IMmap::default(), Weak::new());
         let mut slots: Vec<Slot> = (0..5).map(|n| m.link(&mm, 100 + n, n == 3)).collect();
         assert!(m.is_mapped_writable());
         m.unlink(&slots.remove(3), true);

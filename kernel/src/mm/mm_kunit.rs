@@ -17,7 +17,7 @@ kunit_suite! { "mm": pages_come_back, demand_zero, copy_on_write, protection, pr
 
 /// What is done to all mappings of a file is done to those that move meanwhile, too.
 fn mappings_that_move(test: &mut Kunit) {
-    let (mm, file) = (new_mm(), IMmap::new());
+    let (mm, file) = (new_mm(), IMmap::default());
     let weak = Arc::downgrade(&mm);
     let slots = [1, 2, 3].map(|start| file.link(&weak, start, false));
     let mut seen = Vec::new();

@@ -11,7 +11,6 @@ use crate::errno::{
     EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM, Errno, Result,
 };
 use crate::fs::filemap::AddressSpace;
-use crate::mm::i_mmap::Slot;
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, page_align};
 use crate::mm::shmem;
@@ -228,7 +227,7 @@ impl MmState {
         if flags.contains(VmFlags::LOCKED) {
             self.stat.locked_vm += pages;
         }
-        let v = Vma { start: addr, end, flags, pgoff, backing, anon_vma: false, slot: Slot::NONE };
+        let v = Vma::new(addr, end, flags, pgoff, backing);
         v.open();
         Ok(self.vmas.insert_merged_before(next, v))
     }
@@ -274,9 +273,7 @@ impl MmState {
             self.stat.locked_vm += pages;
         }
         let pgoff = (addr / PAGE_SIZE) as u64;
-        let (end, backing) = (addr + len, Backing::Anon);
-        let v = Vma { start: addr, end, flags, pgoff, backing, anon_vma: false, slot: Slot::NONE };
-        self.vmas.insert_merged(v);
+        self.vmas.insert_merged(Vma::new(addr, addr + len, flags, pgoff, Backing::Anon));
         Ok(())
     }
 

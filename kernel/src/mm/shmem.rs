@@ -36,7 +36,7 @@ impl ShmemObject {
         if promised {
             vm_enough_memory(len / PAGE_SIZE)?;
         }
-        let (pages, i_mmap) = (SpinLock::new(BTreeMap::new()), IMmap::new());
+        let (pages, i_mmap) = (SpinLock::new(BTreeMap::new()), IMmap::default());
         Ok(Arc::new(Self { len, promised, pages, i_mmap }))
     }
     /// The page at an offset, made if need be.

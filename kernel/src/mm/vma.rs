@@ -319,6 +319,10 @@ pub struct Vma {
 pub const STACK_GUARD_GAP: usize = 256 * PAGE_SIZE;
 
 impl Vma {
+    /// One that is in no address space yet, and was not written to.
+    pub fn new(start: usize, end: usize, flags: VmFlags, pgoff: u64, backing: Backing) -> Self {
+        Self { start, end, flags, pgoff, backing, anon_vma: false, slot: Slot::NONE }
+    }
     /// Bytes.
     #[inline]
     pub fn len(&self) -> usize {

@@ -4,6 +4,7 @@
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 use linux_raw_sys::general as abi;
+use user::check::at_best;
 use user::prelude::*;
 use user::{file, syscall, time};
 
@@ -31,19 +32,6 @@ fn used_by(what: fn()) -> (i64, i64) {
     }));
     let after = rusage(abi::RUSAGE_CHILDREN);
     (after.0 - before.0, after.1 - before.1)
-}
-
-/// What `get` gives when it is `ok`, tried up to ten times: a host that stops the machine for a while
-/// takes ticks away, or puts time between two looks.
-fn at_best<T>(get: impl Fn() -> T, ok: impl Fn(&T) -> bool) -> T {
-    let mut got = get();
-    for _ in 1..10 {
-        if ok(&got) {
-            break;
-        }
-        got = get();
-    }
-    got
 }
 
 /// Hardly ever in the kernel.

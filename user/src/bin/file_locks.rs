@@ -40,6 +40,12 @@ fn set(fd: i32, kind: u32, start: i64, len: i64) -> Result {
     fcntl(fd, abi::F_SETLK, &mut flock(kind, start, len))
 }
 
+/// `flock(2)`.
+fn whole(fd: i32, op: u32) -> Result {
+    // SAFETY: no memory is involved.
+    unsafe { syscall!(__NR_flock, fd, op) }
+}
+
 /// What would be in the way of writing a range: kind, start, length, and whose it is.
 fn get(fd: i32, start: i64, len: i64) -> (u32, i64, i64, i32) {
     let mut l = flock(WRITE, start, len);
@@ -92,8 +98,7 @@ fn held_for_a_while(fd: i32, take: impl FnOnce() -> Result) -> i32 {
         let _ = file::write(write, b"x");
         time::sleep_ms(100);
         // An open file is shared: what it holds must be given back.
-        // SAFETY: no memory is involved.
-        let _ = unsafe { syscall!(__NR_flock, fd, abi::LOCK_UN) };
+        let _ = whole(fd, abi::LOCK_UN);
         i32::from(user::check::failures() != 0)
     });
     let _ = file::read(read, &mut [0]);
@@ -137,23 +142,20 @@ fn open_files(fd: i32) {
     l.l_pid = 1;
     check_eq!(fcntl(second, abi::F_OFD_SETLK, &mut l), Err(Errno(EINVAL)), "with a process");
     check_eq!(fcntl(fd, abi::F_OFD_SETLK, &mut flock(NONE, 0, 0)), Ok(0), "given back");
-    // SAFETY: no memory is involved.
-    let whole = |fd: i32, op: u32| unsafe { syscall!(__NR_flock, fd, op | abi::LOCK_NB) };
-    check_eq!(whole(fd, abi::LOCK_SH), Ok(0), "shared");
-    check_eq!(whole(second, abi::LOCK_SH), Ok(0), "by two");
-    check_eq!(whole(second, abi::LOCK_EX), AGAIN, "not alone");
-    check_eq!(whole(fd, abi::LOCK_EX), Ok(0), "who asks for more gives up what it has");
-    check_eq!(whole(second, abi::LOCK_SH), AGAIN, "so the other is out");
+    let try_whole = |fd: i32, op: u32| whole(fd, op | abi::LOCK_NB);
+    check_eq!(try_whole(fd, abi::LOCK_SH), Ok(0), "shared");
+    check_eq!(try_whole(second, abi::LOCK_SH), Ok(0), "by two");
+    check_eq!(try_whole(second, abi::LOCK_EX), AGAIN, "not alone");
+    check_eq!(try_whole(fd, abi::LOCK_EX), Ok(0), "who asks for more gives up what it has");
+    check_eq!(try_whole(second, abi::LOCK_SH), AGAIN, "so the other is out");
     check_eq!(set(fd, WRITE, 0, 0), Ok(0), "ranges are another matter");
-    check_eq!(whole(fd, 0), Err(Errno(EINVAL)), "nothing");
+    check_eq!(try_whole(fd, 0), Err(Errno(EINVAL)), "nothing");
     let _ = file::close(second);
-    check_eq!(whole(fd, abi::LOCK_UN), Ok(0), "given back");
+    check_eq!(try_whole(fd, abi::LOCK_UN), Ok(0), "given back");
     if let Ok(third) = file::open(NAME, O_RDONLY, 0) {
-        check_eq!(whole(third, abi::LOCK_EX), Ok(0), "by who may only read, too");
-        // SAFETY: no memory is involved.
+        check_eq!(try_whole(third, abi::LOCK_EX), Ok(0), "by who may only read, too");
         let waited = held_for_a_while(third, || Ok(0));
-        // SAFETY: no memory is involved.
-        check_eq!(unsafe { syscall!(__NR_flock, fd, abi::LOCK_EX) }, Ok(0), "waited for");
+        check_eq!(whole(fd, abi::LOCK_EX), Ok(0), "waited for");
         let _ = wait(waited);
         let _ = file::close(third);
     }
@@ -197,8 +199,7 @@ fn others(fd: i32) {
 /// The lines of a text file that tell of a file's locks, numbers and those of others left out.
 fn told(path: &CStr, ino: u64) -> Text<2048> {
     let (mut buf, mut out) = ([0; 16384], Text::new());
-    let (mut at, mut mark) = (Text::<32>::new(), 0);
-    let _ = write!(at, ":{ino} ");
+    let (at, mut mark) = (user::text!(32, ":{ino} "), 0);
     let text = file::load(path, &mut buf).map_or("", |b| core::str::from_utf8(b).unwrap_or("?"));
     for line in text.lines().filter(|l| l.contains(at.as_str())) {
         // "N: FLOCK  ADVISORY  WRITE PID MAJOR:MINOR:INO START END": all but the numbers of the line and the device.
@@ -224,13 +225,10 @@ fn shown(fd: i32) {
     let me = getpid();
     let Ok(second) = file::open(NAME, O_RDWR, 0) else { return check!(false, "no second") };
     let info = |fd: i32| {
-        let mut name = Text::<32>::new();
-        let _ = write!(name, "/proc/self/fdinfo/{fd}\0");
+        let name = user::text!(32, "/proc/self/fdinfo/{fd}\0");
         told(CStr::from_bytes_with_nul(name.as_str().as_bytes()).unwrap_or(c""), ino)
     };
     let all = || told(c"/proc/locks", ino);
-    // SAFETY: no memory is involved.
-    let whole = |fd: i32, op: u32| unsafe { syscall!(__NR_flock, fd, op) };
     check_eq!(whole(fd, abi::LOCK_UN), Ok(0), "given back");
     is(&all(), format_args!(""), "no locks");
     check_eq!(set(fd, WRITE, 0, 100), Ok(0), "a range");
@@ -344,8 +342,6 @@ fn blocked(fd: i32, second: i32, all: &dyn Fn() -> Text<2048>) {
     }
     is(&all(), format_args!(""), "all have gone");
     // A whole file is waited for in a row.
-    // SAFETY: no memory is involved.
-    let whole = |fd: i32, op: u32| unsafe { syscall!(__NR_flock, fd, op) };
     check_eq!(whole(second, abi::LOCK_EX), Ok(0), "the whole");
     let waiter = child(|| {
         let _ = whole(fd, abi::LOCK_EX);

@@ -6,6 +6,7 @@
 use core::ptr::from_ref;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use linux_raw_sys::general as abi;
+use user::check::at_best;
 use user::prelude::*;
 use user::process::{exit_thread, spawn_thread};
 use user::signal::{SIGCONT, SIGSTOP};
@@ -122,11 +123,6 @@ fn run() {
     // It waits for the word twice: both entries go, and the last one is told.
     check_eq!((wake(1, 9), got()), (Ok(2), 3), "one that is there twice");
     check_eq!([wake(0, 9), wake(1, 9), wake(2, 9)], [Ok(0); 3], "nobody is left behind");
-    let mut ended = stopped();
-    for _ in 0..10 {
-        if ended == WaitStatus::exited(LONGER) {
-            ended = stopped();
-        }
-    }
+    let ended = at_best(stopped, |ended| *ended != WaitStatus::exited(LONGER));
     check_eq!(ended, WaitStatus::exited(0), "the child");
 }

@@ -43,10 +43,7 @@ fn run() {
     let agree = (0..3).any(|_| {
         let want = expected(loads());
         let mut buf = [0; 128];
-        let Ok(fd) = file::open(c"/proc/loadavg", file::O_RDONLY, 0) else { return false };
-        let n = file::read(fd, &mut buf).unwrap_or(0);
-        let _ = file::close(fd);
-        buf[..n].starts_with(want.as_str().as_bytes())
+        file::load(c"/proc/loadavg", &mut buf).is_ok_and(|text| text.starts_with(want.as_str().as_bytes()))
     });
     check!(agree, "sysinfo says {}", expected(loads()).as_str());
 }

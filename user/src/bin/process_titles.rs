@@ -12,18 +12,11 @@ use user::{file, start};
 expect! { end: exit(0) }
 program!(run);
 
-/// What the file has now, and how much that is.
-fn cmdline() -> ([u8; 256], usize) {
-    let mut buf = [0; 256];
-    let Ok(fd) = file::open(c"/proc/self/cmdline", file::O_RDONLY, 0) else { return (buf, 0) };
-    let n = file::read_full(fd, &mut buf).unwrap_or(0);
-    let _ = file::close(fd);
-    (buf, n)
-}
-
+/// What the file has now.
 fn says(want: &[u8], when: &str) {
-    let (buf, n) = cmdline();
-    check!(&buf[..n] == want, "{when}: {} instead of {}", buf[..n].escape_ascii(), want.escape_ascii());
+    let mut buf = [0; 256];
+    let got = file::load(c"/proc/self/cmdline", &mut buf).unwrap_or(b"");
+    check!(got == want, "{when}: {} instead of {}", got.escape_ascii(), want.escape_ascii());
 }
 
 fn write(at: usize, text: &[u8]) {

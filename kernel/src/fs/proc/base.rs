@@ -2,7 +2,7 @@
 //! A process's directory in `/proc` (Linux 6.1, `fs/proc/base.c`).
 
 use super::fd::{FdDir, FdInfoDir};
-use super::file::{Polled, ProcFile};
+use super::file::{Kind, Polled, ProcFile};
 use super::map_files::MapFilesDir;
 use super::mem::MemFile;
 use super::pagemap::Pagemap;
@@ -197,17 +197,17 @@ impl InodeOps for PidDir {
         if let Some(&(_, mode, file)) = self.files().find(|f| f.0.as_bytes() == name) {
             let file = file.file(pid);
             let file = match name {
-                b"cmdline" | b"environ" | b"auxv" => file.plain(),
+                b"cmdline" | b"environ" | b"auxv" => file.of_kind(Kind::Plain),
                 b"mounts" | b"mountinfo" => {
-                    file.seq_iter().polled(Polled::Events(&MOUNT_EVENTS, poll::IN | poll::RDNORM))
+                    file.of_kind(Kind::SeqIter).polled(Polled::Events(&MOUNT_EVENTS, poll::IN | poll::RDNORM))
                 }
-                b"mountstats" => file.seq_iter(),
+                b"mountstats" => file.of_kind(Kind::SeqIter),
                 b"comm" => file.with_store(move |b| set_comm(pid, b)),
-                b"oom_adj" => {
-                    file.plain().with_store(move |b| oom_kill::set_adj(&*find_task(pid).ok_or(ESRCH)?, b))
-                }
+                b"oom_adj" => file
+                    .of_kind(Kind::Plain)
+                    .with_store(move |b| oom_kill::set_adj(&*find_task(pid).ok_or(ESRCH)?, b)),
                 b"oom_score_adj" => file
-                    .sought_anywhere()
+                    .of_kind(Kind::Anywhere)
                     .with_store(move |b| oom_kill::set_score_adj(&*find_task(pid).ok_or(ESRCH)?, b)),
                 _ => file,
             };

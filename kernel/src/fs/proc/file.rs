@@ -33,7 +33,7 @@ type OpenFn = Box<dyn Fn() -> Result<Show> + Send + Sync>;
 
 /// How a file behaves beside its text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     /// One of a process's, most of them.
     Seq,
     /// One that fills all buffers of a call at once (`mounts_op`).
@@ -116,39 +116,14 @@ impl ProcFile {
     pub fn with_store(self, store: impl Fn(&[u8]) -> Result + Send + Sync + 'static) -> Self {
         Self { store: Some(Arc::new(store)), ..self }
     }
-    /// The same, as a setting, which is a text or numbers.
+    /// The same, of another kind.
     #[must_use]
-    pub fn sysctl(self, text: bool) -> Self {
-        Self { kind: if text { Kind::SysctlText } else { Kind::Sysctl }, ..self }
+    pub fn of_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
     }
     /// Whether it is a setting.
     pub fn is_sysctl(&self) -> bool {
         self.kind.is_sysctl()
-    }
-    /// The same, as one about the system.
-    #[must_use]
-    pub fn registered(self) -> Self {
-        Self { kind: Kind::Registered, ..self }
-    }
-    /// The same, as one of `sysfs`.
-    #[must_use]
-    pub fn attribute(self) -> Self {
-        Self { kind: Kind::Attribute, ..self }
-    }
-    /// The same, with a size to seek in.
-    #[must_use]
-    pub fn plain(self) -> Self {
-        Self { kind: Kind::Plain, ..self }
-    }
-    /// The same, with no end of positions.
-    #[must_use]
-    pub fn sought_anywhere(self) -> Self {
-        Self { kind: Kind::Anywhere, ..self }
-    }
-    /// The same, read into all buffers at once.
-    #[must_use]
-    pub fn seq_iter(self) -> Self {
-        Self { kind: Kind::SeqIter, ..self }
     }
     /// The same, for `poll`.
     #[must_use]

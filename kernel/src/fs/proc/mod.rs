@@ -31,7 +31,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use file::{Polled, ProcFile};
+use file::{Kind, Polled, ProcFile};
 
 /// `proc`.
 pub static FS_TYPE: FsType =
@@ -106,11 +106,16 @@ fn make() -> Arc<Dentry> {
             show(out);
             Ok(())
         });
-        add_file(&root, name, 0o444, file.registered().polled(Polled::Always));
+        add_file(&root, name, 0o444, file.of_kind(Kind::Registered).polled(Polled::Always));
     }
-    add_file(&root, "locks", 0o444, ProcFile::new(locks_show).registered().polled(Polled::Always));
+    add_file(
+        &root,
+        "locks",
+        0o444,
+        ProcFile::new(locks_show).of_kind(Kind::Registered).polled(Polled::Always),
+    );
     let trigger = ProcFile::new(|_| Err(EIO)).with_store(write_sysrq_trigger);
-    add_file(&root, "sysrq-trigger", 0o200, trigger.registered().polled(Polled::Always));
+    add_file(&root, "sysrq-trigger", 0o200, trigger.of_kind(Kind::Registered).polled(Polled::Always));
     let _ = root.add(b"kmsg", Inode::new(&sb, S_IFREG | 0o400, Dev(0), Box::new(kmsg::KmsgFile)));
     for s in sysctl::TABLE {
         let file = ProcFile::new(|out| {
@@ -125,7 +130,7 @@ fn make() -> Arc<Dentry> {
             &root,
             &alloc::format!("sys/{}", s.path),
             mode,
-            file.sysctl(sysctl::is_text(s.path)).polled(sysctl::polled(s.path)),
+            file.of_kind(sysctl::kind(s.path)).polled(sysctl::polled(s.path)),
         );
     }
     let link = |name: &[u8], f: fn() -> Vec<u8>| {

@@ -8,7 +8,7 @@ use crate::errno::{EINVAL, Result};
 use crate::fs::coredump;
 use crate::fs::exec::SUID_DUMPABLE;
 use crate::fs::file_table::poll;
-use crate::fs::proc::file::Polled;
+use crate::fs::proc::file::{Kind, Polled};
 use crate::fs::seq_file::SeqFile;
 use crate::ipc;
 use crate::ipc::mqueue::queue;
@@ -33,8 +33,8 @@ pub fn polled(path: &str) -> Polled {
     }
 }
 
-/// Whether an entry is a text, not numbers (`proc_dostring`).
-pub fn is_text(path: &str) -> bool {
+/// Whether an entry is a text or numbers (`proc_dostring`).
+pub fn kind(path: &str) -> Kind {
     const TEXTS: [&str; 9] = [
         "kernel/ostype",
         "kernel/osrelease",
@@ -46,7 +46,7 @@ pub fn is_text(path: &str) -> bool {
         "kernel/random/boot_id",
         "kernel/random/uuid",
     ];
-    TEXTS.contains(&path)
+    if TEXTS.contains(&path) { Kind::SysctlText } else { Kind::Sysctl }
 }
 
 /// One entry.

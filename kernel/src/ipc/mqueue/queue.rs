@@ -15,7 +15,7 @@ use crate::kernel::signal::state::rlimit;
 use crate::kernel::signal::{PidType, SignalStruct, rlimit as r, signal_pending};
 use crate::kernel::task::{TASK_INTERRUPTIBLE, TASK_RUNNING, Task, current};
 use crate::kernel::time::hrtimer::ClockBase;
-use crate::kernel::ucount::{UcountRlimit, Ucounts};
+use crate::kernel::ucount::{Charge, UcountRlimit};
 use crate::kernel::wait::{WaitQueue, schedule_hrtimeout_on};
 use crate::locking::SpinLock;
 use crate::mm::util::try_push;
@@ -228,9 +228,8 @@ impl Attr {
 pub struct Queue {
     /// Its limits.
     pub attr: Attr,
-    /// Whose account has the bytes that it may need.
-    user: Arc<Ucounts>,
-    charged: u64,
+    /// The bytes that it may need, on its maker's account.
+    _charge: Charge,
     state: SpinLock<State>,
     /// Who polls.
     pub wait: Arc<WaitQueue>,
@@ -249,13 +248,13 @@ impl Queue {
         let bytes = attr.bytes()?;
         room()?;
         let user = current().cred.get().ucounts.clone();
-        if user.inc(UcountRlimit::Msgqueue, bytes as u64) > rlimit(r::MSGQUEUE) {
-            user.dec(UcountRlimit::Msgqueue, bytes as u64);
+        let charge = Charge::new(user, UcountRlimit::Msgqueue, bytes as u64);
+        if charge.is_over(rlimit(r::MSGQUEUE)) {
             return Err(EMFILE);
         }
         QUEUES.fetch_add(1, Relaxed);
         let (state, wait) = (SpinLock::new(State::default()), Arc::default());
-        Ok(Arc::new(Self { attr, user, charged: bytes as u64, state, wait }))
+        Ok(Arc::new(Self { attr, _charge: charge, state, wait }))
     }
 
     /// How many messages are in it.
@@ -377,7 +376,6 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         QUEUES.fetch_sub(1, Relaxed);
-        self.user.dec(UcountRlimit::Msgqueue, self.charged);
     }
 }
 

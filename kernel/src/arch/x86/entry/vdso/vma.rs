@@ -7,7 +7,6 @@ use crate::arch::x86::mm::mmap::get_random_u64;
 use crate::errno::{EEXIST, EFAULT, Errno, Result};
 use crate::kernel::time::vsyscall::vvar_phys;
 use crate::mm::Mm;
-use crate::mm::i_mmap::Slot;
 use crate::mm::mm_struct::{MmState, with_current_mm};
 use crate::mm::page_alloc::{PAGE_SIZE, Page, page_align};
 use crate::mm::vma::{Backing, SpecialMapping, SpecialPage, VmFlags, Vma};
@@ -128,9 +127,7 @@ impl MmState {
         self.vmas.try_reserve()?;
         // As large as it is whatever the limits are: it is the kernel's.
         self.stat.account(flags, (len / PAGE_SIZE) as isize);
-        let backing = Backing::Special(mapping);
-        let (end, slot) = (addr + len, Slot::NONE);
-        self.vmas.insert(Vma { start: addr, end, flags, pgoff: 0, backing, anon_vma: false, slot });
+        self.vmas.insert(Vma::new(addr, addr + len, flags, 0, Backing::Special(mapping)));
         Ok(())
     }
 
